@@ -1,0 +1,1 @@
+"""Demand estimation that starts on a laptop and, unchanged, runs on a cluster."""

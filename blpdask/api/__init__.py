@@ -1,0 +1,1 @@
+"""The public classes: keywords become records, and calls go downward."""

@@ -1,0 +1,1 @@
+"""Optimisers and the GMM estimator that drives them."""

@@ -1,0 +1,1 @@
+"""Draws and weights: every rule that turns a size and a seed into nodes."""

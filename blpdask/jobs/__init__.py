@@ -1,0 +1,1 @@
+"""Job files: schema, defaults, run, report."""

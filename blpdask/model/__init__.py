@@ -1,0 +1,1 @@
+"""The economics of one block: parameters, tastes, inversion."""

@@ -1,0 +1,1 @@
+"""How blocks add up: the partial and the combine of each statistic, side by side."""

@@ -1,0 +1,1 @@
+"""Blocks at rest: how markets are planned into blocks and cut."""

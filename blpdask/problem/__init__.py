@@ -1,0 +1,1 @@
+"""What does not depend on theta, done once: tables, formulas, absorption."""

@@ -1,0 +1,173 @@
+"""Frozen records of arrays that travel between floors.
+
+Axis order, fixed package-wide: agents first, products last, so that an inner loop
+runs over the products of a market in contiguous memory. The letters are those of
+:mod:`blpdask.notation`: T markets, N products (rows of all markets of a block), A
+agents (rows of all markets of a block), K2 random coefficients, L = K2 + D columns
+of draws, MD instruments, P free parameters of Sigma and Pi.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class MarketBlock:
+    """Whole markets, side by side: all that a kernel needs and that θ does not change.
+
+    Attributes
+    ----------
+    index
+        Place of the block among all blocks, which is the order of summation.
+    first_market
+        Place of the block's first market among all markets.
+    product_offsets
+        ``(T + 1,)`` first product row of each market, then N.
+    agent_offsets
+        ``(T + 1,)`` first agent row of each market, then A.
+    X2
+        ``(K2, N)`` characteristics with random coefficients, products last.
+    log_shares
+        ``(N,)`` log of observed market shares.
+    logit_delta
+        ``(N,)`` log S_j - log S_0, the plain logit's mean utility.
+    draws
+        ``(A, L)`` integration nodes, then demographics.
+    weights
+        ``(A,)`` integration weights.
+    ZD
+        ``(N, MD)`` demand-side instruments, fixed effects absorbed.
+    """
+
+    index: int
+    first_market: int
+    product_offsets: Integers
+    agent_offsets: Integers
+    X2: Floats
+    log_shares: Floats
+    logit_delta: Floats
+    draws: Floats
+    weights: Floats
+    ZD: Floats
+
+    @property
+    def n_markets(self) -> int:
+        """Count the markets, T."""
+        return self.product_offsets.size - 1
+
+    @property
+    def n_products(self) -> int:
+        """Count the product rows, N."""
+        return self.log_shares.size
+
+
+@dataclass(frozen=True, slots=True)
+class Tastes:
+    """θ as the kernels read it: how draws load on random coefficients.
+
+    The coefficient of agent i on characteristic k is g_k(Σ_l Γ_kl draws_il), where g_k
+    is the identity, exp or the logistic function, and free parameter p is the entry
+    (rows[p], columns[p]) of Γ = [Σ | Π].
+
+    Attributes
+    ----------
+    loadings
+        ``(K2, L)`` Γ.
+    types
+        ``(K2,)`` 0 linear, 1 log, 2 logit.
+    rows
+        ``(P,)`` characteristic k that parameter p belongs to.
+    columns
+        ``(P,)`` column l of the draws that parameter p multiplies.
+    """
+
+    loadings: Floats
+    types: Integers
+    rows: Integers
+    columns: Integers
+
+
+@dataclass(frozen=True, slots=True)
+class InversionStart:
+    """Where a block's inversion starts.
+
+    Attributes
+    ----------
+    delta
+        ``(N,)`` starting mean utilities.
+    factor
+        ``(F,)`` lower Cholesky factors of each market's share Jacobian at a named
+        earlier evaluation, row-major, market after market (F = Σ J_t²); of size zero
+        where there is none.
+    """
+
+    delta: Floats
+    factor: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class InversionControls:
+    """How a block's inversion iterates and when it stops.
+
+    Attributes
+    ----------
+    method
+        ``"newton"`` (recycled Newton), ``"simple"``, ``"squarem"`` or ``"return"``.
+    atol
+        Bound on the error of mean utilities, in the sup norm.
+    max_evaluations
+        Share maps allowed per market.
+    derivatives
+        Whether ∂δ/∂θ is wanted.
+    scheme, step_min, step_max, step_factor
+        SQUAREM's step length (1, 2 or 3), its bounds and their growth.
+    scratch_bytes
+        Bound on the cache of exponentiated utilities of one market (loops) or one
+        batch of markets (arrays); what does not fit is computed again.
+    """
+
+    method: str = "newton"
+    atol: float = 1e-14
+    max_evaluations: int = 5000
+    derivatives: bool = True
+    scheme: int = 3
+    step_min: float = 1.0
+    step_max: float = 1.0
+    step_factor: float = 4.0
+    scratch_bytes: int = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Inversion:
+    """Mean utilities of a block, their derivatives, and how each market ended.
+
+    Attributes
+    ----------
+    delta
+        ``(N,)`` δ(θ).
+    delta_by_theta
+        ``(N, P)`` ∂δ/∂θ; ``(N, 0)`` where not asked for.
+    factor
+        ``(F,)`` lower Cholesky factors of A = ∂s/∂δ at the solution (see
+        :class:`InversionStart`); of size zero where derivatives were not asked for.
+    status
+        ``(T,)`` codes of :class:`blpdask.status.InversionStatus`.
+    iterations
+        ``(T,)`` steps taken.
+    evaluations
+        ``(T,)`` share maps computed, in units of one map over all agents.
+    """
+
+    delta: Floats
+    delta_by_theta: Floats
+    factor: Floats
+    status: Integers
+    iterations: Integers
+    evaluations: Integers

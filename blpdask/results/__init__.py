@@ -1,0 +1,1 @@
+"""Frozen records of estimates, their tables, tests and files."""

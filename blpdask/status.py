@@ -1,0 +1,37 @@
+"""How a market's inversion ended, as data.
+
+A kernel never raises and never hides a failure: it writes one of these codes per
+market. Codes travel with the sums, are counted there, and an estimator reports
+them once, with the markets named.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class InversionStatus(IntEnum):
+    """How the share inversion of one market ended."""
+
+    CONVERGED = 0
+    MAX_EVALUATIONS = 1
+    NONFINITE = 2
+    INDEFINITE_JACOBIAN = 3
+
+    @property
+    def sentence(self) -> str:
+        """Say the status in words."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    InversionStatus.CONVERGED: "mean utilities reached the tolerance",
+    InversionStatus.MAX_EVALUATIONS: (
+        "mean utilities did not reach the tolerance within the allowed evaluations"
+    ),
+    InversionStatus.NONFINITE: "mean utilities or simulated shares are not finite",
+    InversionStatus.INDEFINITE_JACOBIAN: (
+        "the share Jacobian is not positive definite (negative integration weights "
+        "can cause this); it was inverted by LU instead of Cholesky"
+    ),
+}

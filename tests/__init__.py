@@ -1,0 +1,1 @@
+"""Tests of blpdask; folders mirror the floors of the package."""
