@@ -1,0 +1,266 @@
+"""Solve s(δ) = S in one market, in loops.
+
+The inversion minimises the smooth convex F(δ) = Σ_i w_i log(1 + Σ_j e^{δ_j + μ_ij}) - S'δ,
+whose gradient is s(δ) - S and whose Hessian is A = diag(s) - P' diag(w) P. Recycled Newton
+takes chord steps
+
+    δ ← δ + A₀⁻¹ diag(s)(log S - log s(δ)),     A₀ = A at a named earlier evaluation,
+
+one share map each, corrected by Broyden's (1965) rank-one updates in the limited-memory
+form of Kelley (1995, section 7.3), and factors A again where they stall. Without A₀ it
+starts from Newton steps, on a systematic subsample of the agents where there are many:
+the subsample's A is a good enough A₀. SQUAREM (Varadhan and Roland 2008) on the
+contraction of Berry, Levinsohn and Pakes (1995) stands behind it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba as nb
+import numpy as np
+
+from .loop_market import (
+    LoopMarket,
+    curvature,
+    fill_exponentials,
+    move_reference,
+    share_map,
+)
+from .loop_numeric import cholesky, solve_cholesky, sup_norm
+
+CONVERGED = 0
+MAX_EVALUATIONS = 1
+NONFINITE = 2
+
+#: Distance from the reference point at which E is computed again around δ.
+REFERENCE_RADIUS = 50.0
+#: Largest change of any δ_j in one step: Newton far from the solution overshoots.
+LONGEST_STEP = 4.0
+#: Broyden corrections kept before A is factored again.
+MEMORY = 16
+#: Residual of log shares below which a step that no longer shrinks is rounding error.
+ROUNDING_FLOOR = 1e-12
+#: Error of δ at which A is formed a last time: derivatives inherit it, δ does not.
+FORMING_ERROR = 1e-12
+
+
+@nb.njit(nogil=True)
+def residual(market, delta, D, shares, r):  # type: ignore[no-untyped-def]
+    """Fill r = log S - log s(δ) and return its sup norm (NaN where not finite)."""
+    far = 0.0
+    for j in range(delta.size):
+        far = max(far, abs(delta[j] - market.reference[j]))
+    if far > REFERENCE_RADIUS:
+        move_reference(market, delta)
+    for j in range(delta.size):
+        D[j] = math.exp(delta[j] - market.reference[j])
+    share_map(market, D, shares)
+    for j in range(delta.size):
+        r[j] = market.log_shares[j] - math.log(shares[j]) if shares[j] > 0 else math.nan
+    return sup_norm(r)
+
+
+@nb.njit(nogil=True)
+def contract(market, delta, atol, max_evaluations):  # type: ignore[no-untyped-def]
+    """Iterate δ ← δ + log S - log s(δ); return status, iterations, evaluations."""
+    n = delta.size
+    D, shares, r = np.empty(n), np.empty(n), np.empty(n)
+    for evaluation in range(1, max_evaluations + 1):
+        size = residual(market, delta, D, shares, r)
+        if not math.isfinite(size):
+            return NONFINITE, evaluation - 1, evaluation
+        delta += r
+        if size < atol and evaluation < max_evaluations:
+            return CONVERGED, evaluation, evaluation
+    return MAX_EVALUATIONS, max_evaluations, max_evaluations
+
+
+@nb.njit(nogil=True)
+def squarem_length(r, v, scheme):  # type: ignore[no-untyped-def]
+    """Compute SQUAREM's step length α from r = g(x) - x and v = g(g(x)) - 2 g(x) + x."""
+    rr, rv, vv = 0.0, 0.0, 0.0
+    for j in range(r.size):
+        rr += r[j] * r[j]
+        rv += r[j] * v[j]
+        vv += v[j] * v[j]
+    if scheme == 1:
+        return rv / vv if vv > 0 else -math.inf
+    if scheme == 2:
+        return rr / rv if rv != 0 else -math.inf
+    return -math.sqrt(rr / vv) if vv > 0 else -math.inf
+
+
+@nb.njit(nogil=True)
+def squarem(market, delta, atol, max_evaluations, scheme, low, high, factor):  # type: ignore[no-untyped-def]
+    """Accelerate the contraction by SQUAREM; return status, iterations, evaluations."""
+    n = delta.size
+    D, shares = np.empty(n), np.empty(n)
+    r, second, v = np.empty(n), np.empty(n), np.empty(n)
+    iterations, evaluations = 0, 0
+    while True:
+        for stage in range(3):
+            g = r if stage == 0 else second
+            if stage == 2:
+                v[:] = second - r
+                alpha = -squarem_length(r, v, scheme)
+                alpha = max(low, min(high, alpha))
+                if alpha == high:
+                    high *= factor
+                if alpha == low and low < 0:
+                    low *= factor
+                # δ holds x + r + second; move it to x + 2 α r + α² v
+                delta += (2 * alpha - 2) * r + (alpha * alpha - 1) * v
+            size = residual(market, delta, D, shares, g)
+            if not math.isfinite(size):
+                return NONFINITE, iterations, evaluations + 1
+            delta += g
+            evaluations += 1
+            if stage == 2:
+                iterations += 1
+            if evaluations >= max_evaluations:
+                return MAX_EVALUATIONS, iterations, evaluations
+            if size < atol:
+                return CONVERGED, iterations, evaluations
+
+
+@nb.njit(nogil=True)
+def subsample(market, stride, delta):  # type: ignore[no-untyped-def]
+    """Take every stride-th agent, weights rescaled to the same total."""
+    weights = market.weights[::stride].copy()
+    weights *= market.weights.sum() / weights.sum()
+    n = weights.size
+    coarse = LoopMarket(
+        market.X,
+        market.XT,
+        market.coefficients[::stride].copy(),
+        market.draws[:0],
+        weights,
+        market.log_shares,
+        delta.copy(),
+        np.empty((n, delta.size)),
+        np.empty(n),
+    )
+    fill_exponentials(coarse, 0, n)
+    return coarse
+
+
+@nb.njit(nogil=True)
+def newton_steps(market, delta, lower, max_steps, stop):  # type: ignore[no-untyped-def]
+    """Take Newton steps until one is shorter than ``stop``; leave A's factor in lower.
+
+    Returns the number of steps, negative where A was not positive definite or a
+    number not finite (``delta`` then holds the last good point).
+    """
+    n = delta.size
+    none = np.empty(0, np.int64)
+    no_tangents = np.empty((0, n))
+    shares, x, A = np.empty(n), np.empty(n), np.empty((n, n))
+    for step in range(1, max_steps + 1):
+        far = sup_norm(delta - market.reference)
+        if far > REFERENCE_RADIUS:
+            move_reference(market, delta)
+        curvature(market, delta, none, none, none, shares, A, no_tangents)
+        for j in range(n):
+            r = market.log_shares[j] - math.log(shares[j]) if shares[j] > 0 else math.nan
+            x[j] = shares[j] * r
+        if not math.isfinite(sup_norm(x)) or not cholesky(A, lower):
+            return -step
+        solve_cholesky(lower, x)
+        size = sup_norm(x)
+        if not math.isfinite(size):
+            return -step
+        if size > LONGEST_STEP:
+            x *= LONGEST_STEP / size
+        delta += x
+        if size < stop:
+            return step
+    return max_steps
+
+
+@nb.njit(nogil=True)
+def broyden_step(x, steps, squares, n):  # type: ignore[no-untyped-def]
+    """Turn the chord step x into Broyden's, given the n steps taken since factoring."""
+    for k in range(n - 1):
+        x += steps[k + 1] * (np.dot(steps[k], x) / squares[k])
+    if n > 0:
+        denominator = 1.0 - np.dot(steps[n - 1], x) / squares[n - 1]
+        if denominator > 0.1:
+            x /= denominator
+
+
+@nb.njit(nogil=True)
+def chord(market, delta, lower, atol, max_evaluations):  # type: ignore[no-untyped-def]
+    """Take corrected chord steps with the factor in ``lower``, renewed where they stall.
+
+    Returns status, iterations, evaluations; NONFINITE also where the iterates leave
+    and the caller should fall back.
+    """
+    n = delta.size
+    D, shares, x = np.empty(n), np.empty(n), np.empty(n)
+    steps, squares = np.empty((MEMORY, n)), np.empty(MEMORY)
+    evaluations, kept, renewals = 0, 0, 0
+    last = math.inf
+    while evaluations < max_evaluations:
+        size = residual(market, delta, D, shares, x)
+        evaluations += 1
+        if not math.isfinite(size):
+            return NONFINITE, evaluations, evaluations
+        x *= shares
+        solve_cholesky(lower, x)
+        broyden_step(x, steps, squares, kept)
+        length = sup_norm(x)
+        if not length < 100.0:
+            return NONFINITE, evaluations, evaluations
+        if length > LONGEST_STEP:
+            x *= LONGEST_STEP / length
+        delta += x
+        ratio = length / last if last < math.inf else 1.0
+        if length * min(ratio, 1.0) <= atol:
+            return CONVERGED, evaluations, evaluations
+        if size < ROUNDING_FLOOR and ratio > 0.5:
+            return CONVERGED, evaluations, evaluations
+        steps[kept] = x
+        squares[kept] = np.dot(x, x)
+        kept += 1
+        last = length
+        if kept == MEMORY or (kept > 2 and ratio > 0.7):
+            renewals += 1
+            taken = newton_steps(market, delta, lower, 3, atol)
+            evaluations += abs(taken)
+            if taken < 0 or renewals > 8:
+                return NONFINITE, evaluations, evaluations
+            kept, last = 0, math.inf
+    return MAX_EVALUATIONS, evaluations, evaluations
+
+
+@nb.njit(nogil=True)
+def recycled_newton(market, delta, lower, has_factor, atol, max_evaluations):  # type: ignore[no-untyped-def]
+    """Solve s(δ) = S by recycled Newton; return status, iterations, evaluations."""
+    start = delta.copy()
+    evaluations = 0
+    ready = has_factor
+    if not ready:
+        n_agents, n_products = market.weights.size, delta.size
+        stride = n_agents // max(2 * n_products, 64)
+        if stride > 1:
+            coarse = subsample(market, stride, delta)
+            ready = newton_steps(coarse, delta, lower, 10, 0.1) > 0
+        if not ready:
+            delta[:] = start
+            evaluations = newton_steps(market, delta, lower, 30, 0.01)
+            ready = evaluations > 0
+            evaluations = abs(evaluations)
+    if ready:
+        status, _, more = chord(market, delta, lower, atol, max_evaluations)
+        evaluations += more
+        if status == CONVERGED:
+            return status, evaluations, evaluations
+    delta[:] = start
+    move_reference(market, delta)
+    tolerance = max(atol, 1e-13)
+    status, _, more = squarem(
+        market, delta, tolerance, max_evaluations, 3, 1.0, 1.0, 4.0
+    )
+    evaluations += more
+    return status, evaluations, evaluations

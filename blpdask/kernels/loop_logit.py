@@ -1,0 +1,380 @@
+"""The Numba backend: whole blocks of markets in one compiled loop.
+
+Equations are in :mod:`blpdask.kernels.contract`; one market's pieces are in
+:mod:`blpdask.kernels.loop_market` and :mod:`blpdask.kernels.loop_inversion`. The loop
+releases the GIL, so blocks run side by side in threads, and it is compiled once per
+machine and kept on disk.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba as nb
+import numpy as np
+
+from ..records import (
+    Floats,
+    Inversion,
+    InversionControls,
+    InversionStart,
+    MarketBlock,
+    Tastes,
+)
+from .loop_inversion import (
+    CONVERGED,
+    FORMING_ERROR,
+    NONFINITE,
+    contract,
+    recycled_newton,
+    squarem,
+)
+from .loop_market import (
+    LoopMarket,
+    curvature,
+    move_reference,
+    random_coefficients,
+    scratch_rows,
+    shape_limits,
+    share_map,
+)
+from .loop_numeric import cholesky, solve_cholesky, solve_general, sup_norm
+
+INDEFINITE_JACOBIAN = 3
+METHODS = {"newton": 0, "simple": 1, "squarem": 2, "return": 3}
+#: Times that A is formed anew at most because the solution moved under it.
+FORMINGS = 5
+
+
+def invert(
+    block: MarketBlock,
+    tastes: Tastes,
+    start: InversionStart,
+    controls: InversionControls,
+) -> Inversion:
+    """Solve s(δ, θ) = S for δ in every market and differentiate the solution.
+
+    Parameters
+    ----------
+    block, tastes, start, controls
+        The markets, θ, where to start and when to stop.
+
+    Returns
+    -------
+    Inversion
+        δ, ∂δ/∂θ, factors of A, and how each market ended.
+    """
+    squares = np.diff(block.product_offsets) ** 2
+    factor_offsets = np.concatenate([[0], np.cumsum(squares)])
+    n_parameters = tastes.rows.size if controls.derivatives else 0
+    delta = np.array(start.delta, dtype=np.float64)
+    delta_by_theta = np.zeros((block.n_products, n_parameters))
+    factor = np.empty(factor_offsets[-1] if controls.derivatives else 0)
+    outcome = np.zeros((3, block.n_markets), np.int64)
+    _compiled_invert(_fingerprint())(
+        block.product_offsets,
+        block.agent_offsets,
+        factor_offsets,
+        block.X2,
+        block.log_shares,
+        block.draws,
+        block.weights,
+        tastes.loadings,
+        tastes.types,
+        tastes.rows,
+        tastes.columns,
+        start.factor,
+        METHODS[controls.method],
+        controls.atol,
+        controls.max_evaluations,
+        controls.scheme,
+        controls.step_min,
+        controls.step_max,
+        controls.step_factor,
+        controls.derivatives,
+        _rows_held(block, controls.scratch_bytes),
+        delta,
+        delta_by_theta,
+        factor,
+        outcome,
+    )
+    return Inversion(delta, delta_by_theta, factor, outcome[0], outcome[1], outcome[2])
+
+
+def shares(block: MarketBlock, tastes: Tastes, delta: Floats) -> Floats:
+    """Compute s(δ, θ), ``(N,)``, at given mean utilities ``delta`` ``(N,)``."""
+    filled = np.empty(block.n_products)
+    _compiled_shares(_fingerprint())(
+        block.product_offsets,
+        block.agent_offsets,
+        block.X2,
+        block.log_shares,
+        block.draws,
+        block.weights,
+        tastes.loadings,
+        tastes.types,
+        np.ascontiguousarray(delta),
+        _rows_held(block, InversionControls().scratch_bytes),
+        filled,
+    )
+    return filled
+
+
+def _rows_held(block: MarketBlock, scratch_bytes: int) -> int:
+    """Count the agents of the block's largest market whose E is held at once."""
+    return scratch_rows(
+        shape_limits(block.agent_offsets),
+        shape_limits(block.product_offsets),
+        scratch_bytes,
+    )
+
+
+@functools.cache
+def _fingerprint() -> str:
+    """Hash the sources of all loops, so that a changed one is compiled again.
+
+    Numba's cache on disk looks at the file of the outermost function only, and at the
+    values it closes over: the hash is one of them.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("loop_*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@nb.njit(nogil=True)
+def prepare_market(
+    t, product_offsets, agent_offsets, X2, log_shares, draws, weights, loadings, types, rows
+):  # type: ignore[no-untyped-def]
+    """Cut market t out of the block and compute its random coefficients."""
+    a, b = product_offsets[t], product_offsets[t + 1]
+    c, d = agent_offsets[t], agent_offsets[t + 1]
+    X = X2[:, a:b].copy()
+    coefficients = np.empty((d - c, X2.shape[0]))
+    random_coefficients(draws[c:d], loadings, types, coefficients)
+    held = min(rows, d - c)
+    return LoopMarket(
+        X,
+        X.T.copy(),
+        coefficients,
+        draws[c:d],
+        weights[c:d],
+        log_shares[a:b],
+        np.empty(b - a),
+        np.empty((held, b - a)),
+        np.empty(held),
+    )
+
+
+@nb.njit(nogil=True)
+def solve_market(
+    market, method, delta, lower, has_factor, atol, max_evaluations, scheme, low, high, growth
+):  # type: ignore[no-untyped-def]
+    """Solve one market by the named method; return status, iterations, evaluations."""
+    if method == 0:
+        return recycled_newton(market, delta, lower, has_factor, atol, max_evaluations)
+    if method == 1:
+        return contract(market, delta, atol, max_evaluations)
+    if method == 2:
+        return squarem(market, delta, atol, max_evaluations, scheme, low, high, growth)
+    return CONVERGED, 0, 0
+
+
+@nb.njit(nogil=True)
+def differentiate_market(
+    market, types, rows, columns, delta, lower, delta_by_theta, polish
+):  # type: ignore[no-untyped-def]
+    """Form A at δ, factor it, fill ∂δ/∂θ, and with ``polish`` take a last Newton step.
+
+    Returns a status and the length of that step.
+    """
+    n = delta.size
+    shares, x = np.empty(n), np.empty(n)
+    A, tangents = np.empty((n, n)), np.empty((rows.size, n))
+    curvature(market, delta, types, rows, columns, shares, A, tangents)
+    for j in range(n):
+        r = market.log_shares[j] - math.log(shares[j]) if shares[j] > 0 else math.nan
+        x[j] = shares[j] * r
+    status = CONVERGED
+    if not math.isfinite(sup_norm(x)) or not math.isfinite(A.sum()):
+        status = NONFINITE
+    elif not cholesky(A, lower):
+        status = INDEFINITE_JACOBIAN
+        right = np.empty((rows.size + 1, n))
+        right[: rows.size] = tangents
+        right[rows.size] = x
+        if not solve_general(A, right):
+            status = NONFINITE
+        tangents[:] = right[: rows.size]
+        x[:] = right[rows.size]
+    else:
+        for p in range(rows.size):
+            solve_cholesky(lower, tangents[p])
+        solve_cholesky(lower, x)
+    if status == NONFINITE:
+        delta_by_theta[:] = math.nan
+        lower[:] = math.nan
+        return status, math.nan
+    if status == INDEFINITE_JACOBIAN:
+        lower[:] = math.nan
+    for p in range(rows.size):
+        for j in range(n):
+            delta_by_theta[j, p] = -tangents[p, j]
+    length = sup_norm(x)
+    if polish and length < 1e-3:
+        delta += x
+    return status, length
+
+
+@functools.cache
+def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
+    """Compile the loop over markets that inverts and differentiates."""
+
+    @nb.njit(nogil=True, cache=True)
+    def invert_block(  # type: ignore[no-untyped-def]
+        product_offsets,
+        agent_offsets,
+        factor_offsets,
+        X2,
+        log_shares,
+        draws,
+        weights,
+        loadings,
+        types,
+        rows,
+        columns,
+        start_factor,
+        method,
+        atol,
+        max_evaluations,
+        scheme,
+        step_min,
+        step_max,
+        step_factor,
+        derivatives,
+        rows_held,
+        delta,
+        delta_by_theta,
+        factor,
+        outcome,
+    ):
+        """Invert and differentiate every market of a block in place."""
+        _ = fingerprint
+        recycled = method == 0
+        tolerance = max(atol, FORMING_ERROR) if recycled and derivatives else atol
+        for t in range(product_offsets.size - 1):
+            a, b = product_offsets[t], product_offsets[t + 1]
+            n = b - a
+            market = prepare_market(
+                t,
+                product_offsets,
+                agent_offsets,
+                X2,
+                log_shares,
+                draws,
+                weights,
+                loadings,
+                types,
+                rows_held,
+            )
+            delta_t = delta[a:b]
+            move_reference(market, delta_t)
+            lower = np.empty((n, n))
+            has_factor = False
+            if recycled and start_factor.size > 0:
+                lower[:] = start_factor[
+                    factor_offsets[t] : factor_offsets[t + 1]
+                ].reshape((n, n))
+                has_factor = math.isfinite(lower[0, 0])
+            status, iterations, evaluations = CONVERGED, 0, 0
+            formed, length = CONVERGED, math.inf
+            for forming in range(FORMINGS):
+                status, more_iterations, more = solve_market(
+                    market,
+                    method,
+                    delta_t,
+                    lower,
+                    has_factor,
+                    tolerance,
+                    max_evaluations,
+                    scheme,
+                    step_min,
+                    step_max,
+                    step_factor,
+                )
+                iterations += more_iterations
+                evaluations += more
+                if not derivatives:
+                    break
+                formed, length = differentiate_market(
+                    market,
+                    types,
+                    rows,
+                    columns,
+                    delta_t,
+                    lower,
+                    delta_by_theta[a:b],
+                    recycled,
+                )
+                evaluations += 1
+                if not recycled or status != CONVERGED or formed != CONVERGED:
+                    break
+                if length <= 10.0 * tolerance:
+                    break
+                has_factor = True
+            if status == CONVERGED:
+                status = formed
+            if not math.isfinite(sup_norm(delta_t)):
+                status = NONFINITE
+            if derivatives:
+                factor[factor_offsets[t] : factor_offsets[t + 1]] = lower.ravel()
+            outcome[0, t] = status
+            outcome[1, t] = iterations
+            outcome[2, t] = evaluations
+
+    return invert_block  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _compiled_shares(fingerprint: str) -> Callable[..., Any]:
+    """Compile the loop over markets that computes shares."""
+
+    @nb.njit(nogil=True, cache=True)
+    def shares_block(  # type: ignore[no-untyped-def]
+        product_offsets,
+        agent_offsets,
+        X2,
+        log_shares,
+        draws,
+        weights,
+        loadings,
+        types,
+        delta,
+        rows_held,
+        filled,
+    ):
+        """Compute the shares of every market of a block."""
+        _ = fingerprint
+        for t in range(product_offsets.size - 1):
+            a, b = product_offsets[t], product_offsets[t + 1]
+            market = prepare_market(
+                t,
+                product_offsets,
+                agent_offsets,
+                X2,
+                log_shares,
+                draws,
+                weights,
+                loadings,
+                types,
+                rows_held,
+            )
+            move_reference(market, delta[a:b])
+            share_map(market, np.ones(b - a), filled[a:b])
+
+    return shares_block  # type: ignore[no-any-return]
