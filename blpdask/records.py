@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+#: Mark a field ``dataclasses.field(metadata=JOINED)`` whose arrays are joined in block
+#: order where records are added; all other fields are summed.
+JOINED = {"combine": "join"}
+
 
 @dataclass(frozen=True, slots=True)
 class MarketBlock:

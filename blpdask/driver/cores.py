@@ -1,0 +1,19 @@
+"""The one place where the threads of numerical libraries are fixed.
+
+Blocks are the unit of parallelism. BLAS inside a block uses one thread: more would
+fight with the engine's own threads and, splitting sums differently, change last bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def single_threaded_libraries() -> Iterator[None]:
+    """Hold BLAS and OpenMP at one thread for the duration of a computation."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1):
+        yield

@@ -1,0 +1,157 @@
+"""δ(θ) of a block of markets: where the inversion starts and who computes it.
+
+From what a block remembers of a named earlier evaluation θ₀, the implicit function
+theorem predicts
+
+    δ⁰ = δ(θ₀) + ∂δ/∂θ (θ - θ₀),
+
+and A(θ₀), factored there, serves the first chord steps (see
+:mod:`blpdask.kernels.loop_inversion`). The solution is a function of θ to the inversion's
+tolerance; its last bits are a function of (θ, θ₀).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from ..kernels.contract import Backend
+from ..records import (
+    Floats,
+    Inversion,
+    InversionControls,
+    InversionStart,
+    MarketBlock,
+    Tastes,
+)
+from ..status import InversionStatus
+
+#: One market's contraction, its start, to a fixed point: PyBLP's custom iteration.
+Iterate = Callable[[Callable[[Floats], Floats], Floats], tuple[Floats, bool, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class InversionMemory:
+    """What a block remembers of an evaluation.
+
+    Attributes
+    ----------
+    theta
+        ``(P,)`` free parameters of Σ and Π, or None where only δ is known.
+    delta, delta_by_theta, factor
+        As in :class:`blpdask.records.Inversion`.
+    """
+
+    theta: Floats | None
+    delta: Floats
+    delta_by_theta: Floats
+    factor: Floats
+
+
+def start_inversion(
+    block: MarketBlock, theta: Floats, memory: InversionMemory | None, *, recycle: bool
+) -> InversionStart:
+    """Choose δ⁰ and A₀ from a memory, or the plain logit's δ where there is none.
+
+    Parameters
+    ----------
+    block
+        The markets.
+    theta
+        ``(P,)`` free parameters of Σ and Π.
+    memory
+        What the block remembers of the anchor.
+    recycle
+        Whether to predict and to hand on factors; else the anchor's δ is the start.
+    """
+    nothing = np.empty(0)
+    if memory is None:
+        return InversionStart(block.logit_delta, nothing)
+    if not recycle or memory.theta is None:
+        return InversionStart(memory.delta, nothing)
+    if memory.delta_by_theta.shape[1] != theta.size:
+        return InversionStart(memory.delta, memory.factor)
+    predicted = memory.delta + memory.delta_by_theta @ (theta - memory.theta)
+    usable = np.isfinite(predicted)
+    return InversionStart(np.where(usable, predicted, memory.delta), memory.factor)
+
+
+def choose_backend(name: str) -> Backend:
+    """Import the backend of that name: ``numba``, ``numpy`` or ``cupy``."""
+    if name == "numba":
+        from ..kernels import loop_logit
+
+        return cast(Backend, loop_logit)
+    from ..kernels.array_backend import array_backend
+
+    return array_backend(name)
+
+
+def iterate_markets(
+    backend: Backend,
+    block: MarketBlock,
+    tastes: Tastes,
+    start: InversionStart,
+    controls: InversionControls,
+    iterate: Iterate,
+) -> Inversion:
+    """Solve each market's contraction by a routine given from outside.
+
+    The contraction is δ ← δ + log S - log s(δ, θ); the routine may be one of SciPy's or a
+    user's. Markets are visited one by one in Python, which is slow and exact.
+    """
+    delta = np.array(start.delta)
+    outcome = np.zeros((3, block.n_markets), np.int64)
+    for t in range(block.n_markets):
+        market = one_market(block, t)
+        rows = slice(block.product_offsets[t], block.product_offsets[t + 1])
+
+        def contraction(x: Floats, market: MarketBlock = market) -> Floats:
+            with np.errstate(all="ignore"):
+                simulated = backend.shares(market, tastes, x)
+                return cast(Floats, x + market.log_shares - np.log(simulated))
+
+        solution, converged, iterations, evaluations = iterate(contraction, delta[rows])
+        delta[rows] = solution
+        finite = bool(np.isfinite(solution).all())
+        status = InversionStatus.CONVERGED
+        if not finite:
+            status = InversionStatus.NONFINITE
+        elif not converged:
+            status = InversionStatus.MAX_EVALUATIONS
+        outcome[:, t] = status, iterations, evaluations
+    solved = InversionStart(delta, np.empty(0))
+    kept = InversionControls(method="return", derivatives=controls.derivatives)
+    differentiated = backend.invert(block, tastes, solved, kept)
+    return Inversion(
+        delta,
+        differentiated.delta_by_theta,
+        differentiated.factor,
+        np.maximum(outcome[0], differentiated.status),
+        outcome[1],
+        outcome[2],
+    )
+
+
+def one_market(block: MarketBlock, t: int) -> MarketBlock:
+    """View market t of a block as a block of its own."""
+    a, b = (int(row) for row in block.product_offsets[t : t + 2])
+    c, d = (int(row) for row in block.agent_offsets[t : t + 2])
+    arrays: dict[str, Any] = {
+        "X2": np.ascontiguousarray(block.X2[:, a:b]),
+        "log_shares": block.log_shares[a:b],
+        "logit_delta": block.logit_delta[a:b],
+        "draws": block.draws[c:d],
+        "weights": block.weights[c:d],
+        "ZD": block.ZD[a:b],
+    }
+    return MarketBlock(
+        index=block.index,
+        first_market=block.first_market + t,
+        product_offsets=np.array([0, b - a]),
+        agent_offsets=np.array([0, d - c]),
+        **arrays,
+    )

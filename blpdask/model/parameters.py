@@ -1,0 +1,372 @@
+"""Where θ sits in Σ, Π and β.
+
+θ stacks the free entries of Σ (lower triangle, row by row), of Π (row by row) and of β:
+
+    u_ij = δ_j + μ_ij + ε_ij,   μ_ij = Σ_k x_jk g_k((Σν_i)_k + (Πd_i)_k)
+
+(Nevo 2000, equation 2; Conlon and Gortmaker 2020, section 2). An entry of Σ or Π that is
+zero at the start stays zero, an entry with equal bounds stays at its value, and an entry
+of β that is NaN is concentrated out of the objective.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from ..errors import Faults
+from ..records import Floats, Tastes
+
+MatrixName = Literal["sigma", "pi", "beta"]
+TYPE_CODES = {"linear": 0, "log": 1, "logit": 2}
+
+
+class Entry(NamedTuple):
+    """One parameter: the matrix it belongs to, its row and its column."""
+
+    matrix: MatrixName
+    row: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Matrices:
+    """Σ (K2, K2), Π (K2, D) and β (K1, 1): values, standard errors or bounds."""
+
+    sigma: Floats
+    pi: Floats
+    beta: Floats
+
+    def __getitem__(self, entry: Entry) -> float:
+        """Read the entry of one parameter."""
+        matrix: Floats = getattr(self, entry.matrix)
+        return float(matrix[entry.row, entry.column])
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The layout of θ, with the values where a solve starts.
+
+    Attributes
+    ----------
+    start
+        Starting values; NaN in β marks what is concentrated out.
+    lower, upper
+        Bounds, infinite where there is none.
+    free
+        Entries of θ in order: Σ, Π, then β.
+    fixed
+        Entries held at their starting values.
+    node_columns
+        ``(n,)`` column of Σ that each column of integration nodes belongs to.
+    types
+        ``(K2,)`` codes of :data:`TYPE_CODES`.
+    sigma_labels, pi_labels, beta_labels
+        Names of the rows of Σ, the columns of Π and the rows of β.
+    """
+
+    start: Matrices
+    lower: Matrices
+    upper: Matrices
+    free: tuple[Entry, ...]
+    fixed: tuple[Entry, ...]
+    node_columns: tuple[int, ...]
+    types: tuple[str, ...]
+    sigma_labels: tuple[str, ...]
+    pi_labels: tuple[str, ...]
+    beta_labels: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Count the parameters in θ, P."""
+        return len(self.free)
+
+    @property
+    def n_nonlinear(self) -> int:
+        """Count the free entries of Σ and Π, which come first in θ."""
+        return sum(entry.matrix != "beta" for entry in self.free)
+
+    @property
+    def concentrated(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Flag the rows of β that are concentrated out, ``(K1,)``."""
+        return np.isnan(self.start.beta[:, 0])
+
+    @property
+    def theta(self) -> Floats:
+        """Stack the starting values of θ, ``(P,)``."""
+        return np.array([self.start[entry] for entry in self.free], np.float64)
+
+    @property
+    def bounds(self) -> Floats:
+        """Stack lower and upper bounds of θ, ``(P, 2)``."""
+        pairs = [(self.lower[entry], self.upper[entry]) for entry in self.free]
+        return np.array(pairs, np.float64).reshape(-1, 2)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Name the parameters of θ as PyBLP does, ``"row x column"``."""
+        return tuple(self._label(entry) for entry in self.free)
+
+    def _label(self, entry: Entry) -> str:
+        if entry.matrix == "beta":
+            return self.beta_labels[entry.row]
+        columns = self.sigma_labels if entry.matrix == "sigma" else self.pi_labels
+        return f"{self.sigma_labels[entry.row]} x {columns[entry.column]}"
+
+
+def expand(parameters: Parameters, theta: Floats) -> Matrices:
+    """Put θ ``(P,)`` into Σ, Π and β; what is concentrated out of β stays NaN."""
+    start = parameters.start
+    matrices = Matrices(start.sigma.copy(), start.pi.copy(), start.beta.copy())
+    _fill(matrices, parameters.free, theta)
+    return matrices
+
+
+def spread(parameters: Parameters, values: Floats) -> Matrices:
+    """Put one number a parameter ``(P,)``, say a standard error, where θ sits; else NaN."""
+    start = parameters.start
+    matrices = Matrices(
+        *(np.full_like(m, np.nan) for m in (start.sigma, start.pi, start.beta))
+    )
+    _fill(matrices, parameters.free, values)
+    return matrices
+
+
+def tastes_at(parameters: Parameters, theta: Floats) -> Tastes:
+    """Express θ ``(P,)`` as the loadings Γ = [Σ | Π] of draws on coefficients."""
+    matrices = expand(parameters, theta)
+    node_columns = list(parameters.node_columns)
+    entries = [entry for entry in parameters.free if entry.matrix != "beta"]
+    columns = [
+        node_columns.index(entry.column)
+        if entry.matrix == "sigma"
+        else len(node_columns) + entry.column
+        for entry in entries
+    ]
+    return Tastes(
+        loadings=np.hstack([matrices.sigma[:, node_columns], matrices.pi]),
+        types=np.array([TYPE_CODES[name] for name in parameters.types], np.int64),
+        rows=np.array([entry.row for entry in entries], np.int64),
+        columns=np.array(columns, np.int64),
+    )
+
+
+def lay_out(
+    *,
+    sigma: object,
+    pi: object,
+    beta: object,
+    sigma_bounds: object,
+    pi_bounds: object,
+    beta_bounds: object,
+    types: Sequence[str],
+    n_node_columns: int,
+    sigma_labels: Sequence[str],
+    pi_labels: Sequence[str],
+    beta_labels: Sequence[str],
+    bounded: bool,
+) -> Parameters:
+    """Check starting values and bounds and lay θ out.
+
+    Parameters
+    ----------
+    sigma, pi, beta
+        Starting values as a user types them: ``(K2, K2)``, ``(K2, D)``, ``(K1,)``.
+    sigma_bounds, pi_bounds, beta_bounds
+        Pairs of matrices of those shapes, or None.
+    types
+        ``"linear"``, ``"log"`` or ``"logit"`` for each random coefficient.
+    n_node_columns
+        Columns of integration nodes in the agent data.
+    bounded
+        Whether the optimiser keeps to bounds, by default σ_kk >= 0 as in PyBLP.
+
+    Raises
+    ------
+    InputError
+        With every wrong shape, missing matrix and violated bound.
+    """
+    faults = Faults("starting values")
+    K2, D, K1 = len(sigma_labels), len(pi_labels), len(beta_labels)
+    start = Matrices(
+        np.tril(_matrix(faults, "sigma", sigma, (K2, K2), "X2 is formulated")),
+        _matrix(faults, "pi", pi, (K2, D), "demographics are formulated"),
+        _linear(faults, beta, K1),
+    )
+    given = {"sigma": sigma_bounds, "pi": pi_bounds, "beta": beta_bounds}
+    pairs = {
+        name: _bounds(faults, name, given[name], getattr(start, name), bounded)
+        for name in given
+    }
+    nonzero = np.flatnonzero((start.sigma != 0).any(axis=0))
+    if n_node_columns < nonzero.size:
+        faults.add(
+            f"{n_node_columns} columns of integration nodes",
+            f"at least {nonzero.size}, one a column of sigma with a non-zero entry",
+            "add node columns to the agent data, or set columns of sigma to zero",
+        )
+    faults.check()
+    if bounded and sigma_bounds is None:
+        pairs["sigma"] = _nonnegative_diagonal(start.sigma, pairs["sigma"])
+    free, fixed = _sort_entries(start, pairs)
+    columns = range(K2) if n_node_columns >= K2 else nonzero[:n_node_columns]
+    return Parameters(
+        start=start,
+        lower=Matrices(*(pairs[name][0] for name in given)),
+        upper=Matrices(*(pairs[name][1] for name in given)),
+        free=free,
+        fixed=fixed,
+        node_columns=tuple(int(c) for c in columns),
+        types=tuple(types),
+        sigma_labels=tuple(sigma_labels),
+        pi_labels=tuple(pi_labels),
+        beta_labels=tuple(beta_labels),
+    )
+
+
+def _fill(matrices: Matrices, entries: Sequence[Entry], values: Floats) -> None:
+    for entry, value in zip(entries, np.ravel(values), strict=True):
+        getattr(matrices, entry.matrix)[entry.row, entry.column] = value
+
+
+def _as_floats(faults: Faults, name: str, values: object) -> Floats | None:
+    """Read numbers into a matrix, columns for vectors; a fault where it cannot be."""
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        faults.add(f"{name} that is not numeric", "numbers", f"check {name}")
+        return None
+    return array.reshape(-1, 1) if array.ndim < 2 else array
+
+
+def _matrix(
+    faults: Faults, name: str, values: object, shape: tuple[int, int], condition: str
+) -> Floats:
+    empty = np.zeros(shape)
+    if values is None:
+        if empty.size:
+            faults.add(
+                f"no {name}",
+                f"starting values of shape {shape}, because {condition}",
+                f"pass {name}; zeros stay zero, everything else is estimated",
+            )
+        return empty
+    array = _as_floats(faults, name, values)
+    if array is None or (array.size == 0 and empty.size == 0):
+        return empty
+    if array.shape != shape:
+        expected = f"shape {shape}" if empty.size else f"none, unless {condition}"
+        faults.add(
+            f"{name} of shape {array.shape}", expected, f"pass {name} of that shape"
+        )
+        return empty
+    if not np.isfinite(array).all():
+        faults.add(
+            f"NaN or infinite values in {name}",
+            "finite starting values",
+            f"replace them; only entries of beta may be NaN, not of {name}",
+        )
+    return np.array(array)
+
+
+def _linear(faults: Faults, beta: object, K1: int) -> Floats:
+    missing = np.full((K1, 1), np.nan)
+    if beta is None:
+        return missing
+    if isinstance(beta, list | tuple):
+        beta = [np.nan if value is None else value for value in beta]
+    array = _as_floats(faults, "beta", beta)
+    if array is None:
+        return missing
+    if array.size != K1 or array.shape not in {(K1, 1), (1, K1)}:
+        faults.add(
+            f"beta of shape {array.shape}",
+            f"{K1} values, one a column of X1, None where concentrated out",
+            "pass beta of that length or leave it out",
+        )
+        return missing
+    return array.reshape(K1, 1).copy()
+
+
+def _bounds(
+    faults: Faults, name: str, given: Any, start: Floats, bounded: bool
+) -> tuple[Floats, Floats]:
+    """Read a pair of bounds and fix what is zero at the start."""
+    low, high = np.full_like(start, -np.inf), np.full_like(start, np.inf)
+    if given is not None and start.size:
+        if len(given) != 2:
+            faults.add(
+                f"{name}_bounds with {len(given)} elements",
+                "a pair (lower, upper)",
+                f"pass {name}_bounds=(lower, upper)",
+            )
+        else:
+            low = _one_bound(faults, f"lower bound of {name}", given[0], start, low)
+            high = _one_bound(faults, f"upper bound of {name}", given[1], start, high)
+            with np.errstate(invalid="ignore"):
+                outside = int(((start < low) | (start > high)).sum())
+            if outside:
+                faults.add(
+                    f"{outside} starting values of {name} outside their bounds",
+                    "starting values within bounds",
+                    f"move {name} or widen {name}_bounds",
+                )
+    if not bounded:
+        loose = low != high
+        low[loose], high[loose] = -np.inf, np.inf
+    zero = start == 0
+    low[zero] = high[zero] = 0.0
+    return low, high
+
+
+def _one_bound(
+    faults: Faults, name: str, given: object, start: Floats, default: Floats
+) -> Floats:
+    array = _as_floats(faults, name, given)
+    if array is None:
+        return default
+    if array.size == 1:
+        array = np.full_like(start, array.item())
+    if array.shape != start.shape:
+        faults.add(
+            f"{name} of shape {array.shape}",
+            f"shape {start.shape} or one number",
+            "pass bounds of the shape of the matrix; NaN where there is none",
+        )
+        return default
+    return np.where(np.isnan(array), default, array)
+
+
+def _nonnegative_diagonal(
+    sigma: Floats, pair: tuple[Floats, Floats]
+) -> tuple[Floats, Floats]:
+    low = pair[0].copy()
+    for k in range(sigma.shape[0]):
+        if low[k, k] != pair[1][k, k]:
+            low[k, k] = min(0.0, sigma[k, k])
+    return low, pair[1]
+
+
+def _sort_entries(
+    start: Matrices, pairs: dict[str, tuple[Floats, Floats]]
+) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+    """Sort entries into free and fixed, in the order of θ."""
+    K2, D = start.pi.shape
+    entries = [Entry("sigma", k, c) for k in range(K2) for c in range(k + 1)]
+    entries += [Entry("pi", k, d) for k in range(K2) for d in range(D)]
+    entries += [
+        Entry("beta", k, 0)
+        for k in range(start.beta.size)
+        if not np.isnan(start.beta[k, 0])
+    ]
+    fixed = tuple(
+        entry
+        for entry in entries
+        if pairs[entry.matrix][0][entry.row, entry.column]
+        == pairs[entry.matrix][1][entry.row, entry.column]
+    )
+    held = set(fixed)
+    return tuple(entry for entry in entries if entry not in held), fixed

@@ -1,0 +1,150 @@
+"""Demand-side sums over blocks: Z'δ(θ) and Z' ∂δ/∂θ.
+
+Instruments have fixed effects absorbed once. The annihilator M of the effects is
+symmetric and idempotent, so (MZ)'δ = (MZ)'(Mδ): δ(θ) need not be absorbed at every θ,
+and with linear parameters concentrated out the objective needs nothing else of a block
+(Berry, Levinsohn and Pakes 1995; Nevo 2000, appendix).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..model.inversion import (
+    InversionMemory,
+    Iterate,
+    choose_backend,
+    iterate_markets,
+    start_inversion,
+)
+from ..records import (
+    JOINED,
+    Floats,
+    Integers,
+    Inversion,
+    InversionControls,
+    MarketBlock,
+    Tastes,
+)
+from ..status import InversionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class DemandState:
+    """θ and how to invert, as sent to every block.
+
+    Attributes
+    ----------
+    theta
+        ``(P,)`` free parameters of Σ and Π.
+    tastes
+        θ as the kernels read it.
+    controls
+        How inversions iterate.
+    backend
+        ``numba``, ``numpy`` or ``cupy``.
+    iterate
+        A fixed-point routine from outside, or None for the kernels' own.
+    """
+
+    theta: Floats
+    tastes: Tastes
+    controls: InversionControls
+    backend: str
+    iterate: Iterate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DemandSums:
+    """What a block adds to the demand-side moments.
+
+    Attributes
+    ----------
+    ZtDelta
+        ``(MD,)`` Z'δ.
+    ZtDelta_by_theta
+        ``(MD, P)`` Z' ∂δ/∂θ.
+    reverted
+        Products whose δ was not finite and was replaced by the anchor's.
+    status, iterations, evaluations
+        ``(T,)`` how each market ended, joined in market order.
+    """
+
+    ZtDelta: Floats
+    ZtDelta_by_theta: Floats
+    reverted: int
+    status: Integers = field(metadata=JOINED)
+    iterations: Integers = field(metadata=JOINED)
+    evaluations: Integers = field(metadata=JOINED)
+
+
+def demand_pass(
+    block: MarketBlock, state: DemandState, memory: InversionMemory | None
+) -> tuple[DemandSums, InversionMemory]:
+    """Invert a block's shares at θ and sum what the moments need of it."""
+    inversion = invert_block(block, state, memory)
+    delta, delta_by_theta, reverted = revert(block, inversion, memory)
+    sums = DemandSums(
+        ZtDelta=block.ZD.T @ delta,
+        ZtDelta_by_theta=block.ZD.T @ delta_by_theta,
+        reverted=reverted,
+        status=inversion.status,
+        iterations=inversion.iterations,
+        evaluations=inversion.evaluations,
+    )
+    return sums, InversionMemory(state.theta, delta, delta_by_theta, inversion.factor)
+
+
+def invert_block(
+    block: MarketBlock, state: DemandState, memory: InversionMemory | None
+) -> Inversion:
+    """Compute δ(θ) and ∂δ/∂θ of a block from its memory of the anchor.
+
+    Without random coefficients δ is the plain logit's, log S_j - log S_0 (Berry 1994).
+    """
+    if block.X2.shape[0] == 0:
+        return plain_logit(block)
+    backend = choose_backend(state.backend)
+    recycle = state.controls.method == "newton" and state.iterate is None
+    start = start_inversion(block, state.theta, memory, recycle=recycle)
+    if state.iterate is not None:
+        return iterate_markets(
+            backend, block, state.tastes, start, state.controls, state.iterate
+        )
+    return backend.invert(block, state.tastes, start, state.controls)
+
+
+def plain_logit(block: MarketBlock) -> Inversion:
+    """Invert in closed form where no coefficient is random."""
+    zeros = np.zeros(block.n_markets, np.int64)
+    return Inversion(
+        delta=block.logit_delta,
+        delta_by_theta=np.zeros((block.n_products, 0)),
+        factor=np.empty(0),
+        status=zeros,
+        iterations=zeros,
+        evaluations=zeros,
+    )
+
+
+def revert(
+    block: MarketBlock, inversion: Inversion, memory: InversionMemory | None
+) -> tuple[Floats, Floats, int]:
+    """Replace what is not finite by the anchor's values, and count it.
+
+    The statuses keep saying what happened: nothing is hidden, and an estimator decides
+    whether to punish, to go on or to raise.
+    """
+    delta, slopes = inversion.delta, inversion.delta_by_theta
+    if (inversion.status == InversionStatus.CONVERGED).all():
+        return delta, slopes, 0
+    bad = ~np.isfinite(delta)
+    bad_slopes = ~np.isfinite(slopes)
+    last = block.logit_delta if memory is None else memory.delta
+    last_slopes = np.zeros_like(slopes)
+    if memory is not None and memory.delta_by_theta.shape == slopes.shape:
+        last_slopes = memory.delta_by_theta
+    reverted = int((bad | bad_slopes.any(axis=1)).sum())
+    return np.where(bad, last, delta), np.where(bad_slopes, last_slopes, slopes), reverted

@@ -1,0 +1,171 @@
+"""The GMM objective from sums, with linear parameters concentrated out.
+
+With ḡ(θ) = Z'(δ(θ) - X β̂(θ)) / N and β̂ the linear GMM estimate,
+
+    β̂(θ) = (X'Z W Z'X)⁻¹ X'Z W Z'δ(θ),        q(θ) = c ḡ'W ḡ,   c = N or 1,
+    ∂q/∂θ = 2 c Ḡ'W ḡ,                          Ḡ = Z' ∂δ/∂θ / N,
+
+because X'Z W ḡ = 0 (Nevo 2000, appendix; the envelope theorem). With W = L L' this is
+nonlinear least squares in the projected residual
+
+    r(θ) = √c L'ḡ(θ),     ∂r/∂θ = √c Q L' Ḡ,    Q = I - H H⁺,  H = L'Z'X,
+
+variable projection (Golub and Pereyra 1973), with an exact Jacobian up to the sign that
+Q is idempotent: q = r'r and ∂q/∂θ = 2 (∂r/∂θ)'r.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..records import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class LinearGmm:
+    """What does not change with θ within one GMM step.
+
+    Attributes
+    ----------
+    ZtX
+        ``(M, K1)`` Z'X for all columns of X1.
+    concentrated
+        ``(K1,)`` which columns of X1 are concentrated out.
+    W
+        ``(M, M)`` weighting matrix.
+    root
+        ``(M, M)`` L with W = L L'.
+    estimator
+        ``(K, M)`` (X'Z W Z'X)⁻¹ X'Z W of the concentrated columns.
+    projection
+        ``(M, M)`` √c Q L'.
+    n_observations
+        N.
+    scale
+        c.
+    """
+
+    ZtX: Floats
+    concentrated: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+    W: Floats
+    root: Floats
+    estimator: Floats
+    projection: Floats
+    n_observations: int
+    scale: float
+
+
+@dataclass(frozen=True, slots=True)
+class GmmPoint:
+    """The objective at one θ.
+
+    Attributes
+    ----------
+    objective
+        q(θ).
+    gradient
+        ``(P,)`` ∂q/∂θ.
+    beta
+        ``(K1, 1)`` linear parameters, concentrated ones filled in.
+    moments
+        ``(M,)`` ḡ.
+    moments_by_theta
+        ``(M, P)`` Ḡ, linear parameters in θ included as -Z'x / N.
+    residual, residual_by_theta
+        ``(M,)`` r and ``(M, P)`` ∂r/∂θ.
+    """
+
+    objective: float
+    gradient: Floats
+    beta: Floats
+    moments: Floats
+    moments_by_theta: Floats
+    residual: Floats
+    residual_by_theta: Floats
+
+
+def prepare_linear_gmm(
+    *,
+    ZtX: Floats,
+    concentrated: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
+    W: Floats,
+    n_observations: int,
+    scale_objective: bool,
+) -> LinearGmm:
+    """Factor W and prepare the linear estimator of one GMM step.
+
+    Parameters
+    ----------
+    ZtX
+        ``(M, K1)`` Z'X.
+    concentrated
+        ``(K1,)`` columns that are concentrated out.
+    W
+        ``(M, M)`` symmetric and positive semi-definite.
+    n_observations
+        N.
+    scale_objective
+        Whether q is scaled by N, so that a two-step q is Hansen's J.
+    """
+    root = _square_root(W)
+    H = root.T @ ZtX[:, concentrated]
+    scale = float(n_observations) if scale_objective else 1.0
+    ZtXc = ZtX[:, concentrated]
+    estimator = np.linalg.pinv(ZtXc.T @ W @ ZtXc, hermitian=True) @ ZtXc.T @ W
+    basis = np.linalg.qr(H)[0]
+    projection = np.sqrt(scale) * (root.T - basis @ (basis.T @ root.T))
+    return LinearGmm(
+        ZtX, concentrated, W, root, estimator, projection, n_observations, scale
+    )
+
+
+def gmm_point(
+    linear: LinearGmm,
+    ZtDelta: Floats,
+    ZtDelta_by_theta: Floats,
+    beta: Floats,
+    beta_columns: Floats,
+) -> GmmPoint:
+    """Combine the sums of all blocks into objective, gradient and residual.
+
+    Parameters
+    ----------
+    linear
+        The step's fixed matrices.
+    ZtDelta, ZtDelta_by_theta
+        ``(M,)`` and ``(M, P)`` sums at θ, over Σ and Π.
+    beta
+        ``(K1, 1)`` with the values of θ and of fixed parameters, NaN elsewhere.
+    beta_columns
+        ``(P_β,)`` columns of X1 whose parameters are in θ, after those of Σ and Π.
+    """
+    N = linear.n_observations
+    given = ~linear.concentrated
+    beta = beta.copy()
+    remainder = ZtDelta - linear.ZtX[:, given] @ beta[given, 0]
+    beta[linear.concentrated, 0] = linear.estimator @ remainder
+    moments = (ZtDelta - linear.ZtX @ beta[:, 0]) / N
+    linear_columns = -linear.ZtX[:, beta_columns.astype(int)]
+    moments_by_theta = np.hstack([ZtDelta_by_theta, linear_columns]) / N
+    weighted = linear.W @ moments
+    residual = linear.projection @ (remainder / N)
+    return GmmPoint(
+        objective=float(linear.scale * (moments @ weighted)),
+        gradient=2.0 * linear.scale * (moments_by_theta.T @ weighted),
+        beta=beta,
+        moments=moments,
+        moments_by_theta=moments_by_theta,
+        residual=residual,
+        residual_by_theta=linear.projection @ moments_by_theta,
+    )
+
+
+def _square_root(W: Floats) -> Floats:
+    """Compute L with W = L L', by Cholesky or, where W is singular, by eigenvalues."""
+    try:
+        return np.linalg.cholesky(W)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(W)
+        return vectors * np.sqrt(np.maximum(values, 0.0))

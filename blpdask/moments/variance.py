@@ -1,0 +1,59 @@
+"""Covariances of GMM estimates.
+
+With G = ∂ḡ/∂(θ', β')' and S the covariance of √N ḡ (Hansen 1982),
+
+    V = (G'WG)⁻¹ G'W S W G (G'WG)⁻¹,        se = √(diag V / N),
+
+and V = (G'WG)⁻¹ for unadjusted standard errors, where W = S⁻¹. The variance of ΣΣ'
+follows by the delta method, ∂(ΣΣ')_ab/∂Σ_kc = 1{a=k} Σ_bc + 1{b=k} Σ_ac.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..records import Floats
+from .weighting import invert_covariances
+
+
+def parameter_covariances(G: Floats, W: Floats, S: Floats, *, unadjusted: bool) -> Floats:
+    """Estimate V, ``(P, P)``, from G ``(M, P)``, W and S ``(M, M)``."""
+    bread = invert_covariances(G.T @ W @ G, "the covariance matrix of the parameters")
+    if unadjusted:
+        return bread
+    meat = G.T @ W @ S @ W @ G
+    V = bread @ meat @ bread
+    return (V + V.T) / 2
+
+
+def parameter_sensitivity(G: Floats, W: Floats) -> Floats:
+    """Sensitivity -(G'WG)⁻¹G'W of estimates to moments (Andrews et al. 2017), ``(P, M)``."""
+    bread = invert_covariances(G.T @ W @ G, "the covariance matrix of the parameters")
+    return -bread @ G.T @ W
+
+
+def sigma_squared_errors(
+    sigma: Floats, covariances: Floats, rows: list[tuple[int, int]], n: int
+) -> Floats:
+    """Standard errors of ΣΣ' by the delta method, ``(K2, K2)``.
+
+    Parameters
+    ----------
+    sigma
+        ``(K2, K2)`` lower-triangular Σ.
+    covariances
+        ``(p, p)`` block of V for the free entries of Σ.
+    rows
+        Their (row, column), in the same order.
+    n
+        Number of observations N.
+    """
+    K2 = sigma.shape[0]
+    slopes = np.zeros((K2, K2, len(rows)))
+    for p, (k, c) in enumerate(rows):
+        # ∂(ΣΣ')_ab/∂Σ_kc = 1{a=k} Σ_bc + 1{b=k} Σ_ac
+        slopes[k, :, p] += sigma[:, c]
+        slopes[:, k, p] += sigma[:, c]
+    variances = np.einsum("abp,pq,abq->ab", slopes, covariances, slopes)
+    with np.errstate(invalid="ignore"):
+        return np.sqrt(variances / n)

@@ -1,0 +1,50 @@
+"""Options of the whole package, under PyBLP's names, for scripts that set them.
+
+Every public call reads them once into a frozen record, so that a computation under way,
+here or on a worker, does not change when they do.
+
+Attributes
+----------
+digits
+    Digits of numbers in printed tables.
+verbose, verbose_output, flush_output
+    Whether progress is printed, by which function, and whether it is flushed.
+verbose_tracebacks
+    Kept for PyBLP scripts; messages here are always whole.
+dtype
+    Kept for PyBLP scripts; computations are in float64.
+finite_differences_epsilon
+    Absolute step of finite differences.
+pseudo_inverses
+    Kept for PyBLP scripts; singular matrices are pseudo-inverted, with a warning.
+weights_tol
+    Distance from one of a market's integration weights before a warning.
+singular_tol
+    Condition number of a weighting matrix before a warning.
+collinear_atol, collinear_rtol
+    Tolerances of the collinearity check; zeros turn it off.
+psd_atol, psd_rtol
+    Tolerances of the check that a weighting matrix is positive semi-definite.
+scratch_bytes
+    Bound on exponentiated utilities held at once, for one market (backend "numba") or
+    one batch of markets (other backends); beyond it they are computed again.
+"""
+
+import numpy as _np
+
+digits = 7
+verbose = True
+verbose_tracebacks = False
+verbose_output = print
+flush_output = False
+dtype = _np.float64
+finite_differences_epsilon = float(_np.sqrt(_np.finfo(_np.float64).eps))
+pseudo_inverses = True
+weights_tol = 1e-10
+singular_tol = float(1 / _np.finfo(_np.float64).eps)
+collinear_atol = collinear_rtol = 1e-10
+psd_atol = psd_rtol = 1e-8
+detect_micro_collinearity = False
+micro_computation_chunks = 1
+drop_product_fields = False
+scratch_bytes = 64 * 2**20

@@ -1,0 +1,69 @@
+"""Cut tables sorted by market into blocks of whole markets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..records import Floats, Integers, MarketBlock
+from .plan import plan_blocks
+
+
+@dataclass(frozen=True, slots=True)
+class SortedTables:
+    """Products and agents of all markets, rows sorted by market.
+
+    Attributes
+    ----------
+    product_offsets, agent_offsets
+        ``(T + 1,)`` first row of each market, then the number of rows.
+    X2, ZD
+        ``(N, K2)`` and ``(N, MD)``.
+    log_shares, logit_delta
+        ``(N,)``.
+    draws, weights
+        ``(A, L)`` and ``(A,)``.
+    """
+
+    product_offsets: Integers
+    agent_offsets: Integers
+    X2: Floats
+    ZD: Floats
+    log_shares: Floats
+    logit_delta: Floats
+    draws: Floats
+    weights: Floats
+
+
+def cut_blocks(tables: SortedTables, n_blocks: int | None = None) -> list[MarketBlock]:
+    """Cut the tables into blocks of about equal cost, in market order."""
+    edges = plan_blocks(
+        np.diff(tables.product_offsets), np.diff(tables.agent_offsets), n_blocks
+    )
+    return [
+        cut_markets(tables, index, int(first), int(stop))
+        for index, (first, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True))
+    ]
+
+
+def cut_markets(
+    tables: SortedTables, index: int, first: int, stop: int
+) -> MarketBlock:
+    """Copy markets first..stop-1 into a block of their own."""
+    products = tables.product_offsets[first : stop + 1]
+    agents = tables.agent_offsets[first : stop + 1]
+    rows = slice(products[0], products[-1])
+    people = slice(agents[0], agents[-1])
+    return MarketBlock(
+        index=index,
+        first_market=first,
+        product_offsets=products - products[0],
+        agent_offsets=agents - agents[0],
+        X2=np.ascontiguousarray(tables.X2[rows].T),
+        log_shares=tables.log_shares[rows].copy(),
+        logit_delta=tables.logit_delta[rows].copy(),
+        draws=np.ascontiguousarray(tables.draws[people]),
+        weights=tables.weights[people].copy(),
+        ZD=np.ascontiguousarray(tables.ZD[rows]),
+    )

@@ -1,0 +1,274 @@
+"""Agent data: integration nodes, weights and demographics of every market.
+
+Nodes and weights come from the data or from an integration rule, demographics from a
+formula of the data. With both data and a rule, each market keeps as many rows of
+demographics as the rule builds.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..errors import DataWarning, Faults, InputError
+from ..records import Floats, Integers
+from .fields import as_finite, factorize, read_matrix, read_numbers, read_vector, some
+from .formulas import Column, ParsedFormula
+
+
+class NodeRule(Protocol):
+    """An integration rule, as :class:`blpdask.integration.rules.Rule` is one."""
+
+    def build_markets(self, dimensions: int, n_markets: int) -> Any:
+        """Build nodes and weights of all markets, stacked in market order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Agents:
+    """Agents sorted by market.
+
+    Attributes
+    ----------
+    offsets
+        ``(T + 1,)`` first row of each market, then A.
+    nodes
+        ``(A, n)`` integration nodes.
+    demographics
+        ``(A, D)``.
+    weights
+        ``(A,)``.
+    columns
+        Columns of the demographics.
+    market_codes
+        ``(A,)`` market of each row.
+    """
+
+    offsets: Integers
+    nodes: Floats
+    demographics: Floats
+    weights: Floats
+    columns: tuple[Column, ...]
+    market_codes: Integers
+
+
+def read_agents(
+    data: Any,
+    formula: ParsedFormula | None,
+    rule: NodeRule | None,
+    *,
+    unique_market_ids: np.ndarray[Any, Any],
+    K2: int,
+    weights_tol: float,
+) -> Agents:
+    """Read and check agents, with all faults in one message.
+
+    Parameters
+    ----------
+    data
+        Table with ``market_ids``, ``weights``, ``nodes0``, … and demographics; or None.
+    formula
+        Formula of the demographics, or None.
+    rule
+        Integration rule, or None to take nodes and weights from the data.
+    unique_market_ids
+        ``(T,)`` markets of the products, sorted.
+    K2
+        Number of random coefficients; zero asks for no agents.
+    weights_tol
+        Largest distance from one of a market's weights before a warning.
+
+    Raises
+    ------
+    InputError
+        With every fault of the data.
+    """
+    faults = Faults("agent_data")
+    _check_presence(data, formula, rule, K2, faults)
+    faults.check()
+    T = unique_market_ids.size
+    if K2 == 0:
+        none = np.arange(T + 1, dtype=np.int64) * 0
+        empty = np.empty((0, 0))
+        return Agents(none, empty, empty, np.empty(0), (), none[:0])
+    if data is None:
+        assert rule is not None
+        built = rule.build_markets(K2, T)
+        codes = np.asarray(built.market_index, dtype=np.int64)
+        empty = np.empty((codes.size, 0))
+        return _sorted_agents(codes, built.nodes, empty, built.weights, (), T)
+    codes = _market_codes(data, unique_market_ids, faults)
+    demographics, columns = _demographics(data, formula, faults)
+    if rule is None:
+        nodes, weights = _given_nodes(data, K2, faults)
+        faults.check()
+        assert nodes is not None and weights is not None
+        agents = _sorted_agents(codes, nodes, demographics, weights, columns, T)
+    else:
+        faults.check()
+        agents = _built_nodes(
+            rule, codes, demographics, columns, K2, unique_market_ids, faults
+        )
+    _warn_of_weights(agents, unique_market_ids, weights_tol)
+    return agents
+
+
+def _check_presence(
+    data: Any, formula: Any, rule: Any, K2: int, faults: Faults
+) -> None:
+    """Check that what is passed fits together before any of it is read."""
+    if K2 == 0:
+        given = {"agent_formulation": formula, "agent_data": data, "integration": rule}
+        for name in [name for name, value in given.items() if value is not None]:
+            faults.add(
+                f"{name} although X2 is not formulated",
+                "agents only with random coefficients",
+                f"formulate X2 or leave {name} out",
+            )
+    elif data is None and rule is None:
+        faults.add(
+            "neither agent_data nor integration",
+            "at least one of them, because X2 is formulated",
+            "pass agent_data with nodes and weights, or an Integration",
+        )
+    elif data is None and formula is not None:
+        faults.add(
+            "agent_formulation without agent_data",
+            "demographics in agent_data",
+            "pass agent_data with the columns that the formula names",
+        )
+
+
+def _market_codes(
+    data: Any, unique_market_ids: np.ndarray[Any, Any], faults: Faults
+) -> Integers:
+    """Match agents to the products' markets; faults where either has none."""
+    ids = read_vector(data, "market_ids", faults, required=True)
+    if ids is None:
+        return np.empty(0, np.int64)
+    place = {market: t for t, market in enumerate(unique_market_ids)}
+    own, unique = factorize(ids)
+    if (own < 0).any():
+        faults.add(
+            f"{(own < 0).sum()} agents without a market (NaN in market_ids)",
+            "a market for every agent",
+            "fill market_ids in or drop those rows",
+        )
+        own = own[own >= 0]
+    unknown = [market for market in unique if market not in place]
+    if unknown:
+        faults.add(
+            f"{len(unknown)} markets with agents but no products ({some(unknown)})",
+            "products in every market that has agents",
+            "drop those agents or add the products",
+        )
+    present = set(unique)
+    lonely = [market for market in unique_market_ids if market not in present]
+    if lonely:
+        faults.add(
+            f"{len(lonely)} markets with products but no agents ({some(lonely)})",
+            "agents in every market that has products",
+            "add agents for those markets or drop their products",
+        )
+    codes = np.array([place.get(market, -1) for market in unique], dtype=np.int64)
+    return codes[own] if unique.size else np.empty(0, np.int64)
+
+
+def _demographics(
+    data: Any, formula: ParsedFormula | None, faults: Faults
+) -> tuple[Floats, tuple[Column, ...]]:
+    if formula is None:
+        ids = read_vector(data, "market_ids", Faults("agent_data"))
+        return np.empty((0 if ids is None else len(ids), 0)), ()
+    try:
+        design = formula.build(data)
+    except InputError as error:
+        faults.extend(error)
+        return np.empty((0, 0)), ()
+    return design.values, tuple(design.columns)
+
+
+def _given_nodes(
+    data: Any, K2: int, faults: Faults
+) -> tuple[Floats | None, Floats | None]:
+    """Read nodes (at most K2 columns are used) and weights from the data."""
+    weights = read_numbers(data, "weights", faults, required=True)
+    raw = read_matrix(data, "nodes")
+    if raw is None:
+        n = 0 if weights is None else weights.size
+        return np.empty((n, 0)), weights
+    nodes = as_finite(raw, "nodes", faults)
+    return (None if nodes is None else nodes[:, :K2]), weights
+
+
+def _built_nodes(
+    rule: NodeRule,
+    codes: Integers,
+    demographics: Floats,
+    columns: tuple[Column, ...],
+    K2: int,
+    unique_market_ids: np.ndarray[Any, Any],
+    faults: Faults,
+) -> Agents:
+    """Build nodes by the rule and keep as many rows of demographics a market."""
+    T = unique_market_ids.size
+    built = rule.build_markets(K2, T)
+    built_codes = np.asarray(built.market_index, dtype=np.int64)
+    wanted = np.bincount(built_codes, minlength=T)
+    available = np.bincount(codes, minlength=T)
+    short = unique_market_ids[available < wanted]
+    if short.size:
+        faults.add(
+            f"fewer agents than the rule's nodes in {short.size} markets "
+            f"({some(short)})",
+            f"at least {int(wanted.max())} agents in every market",
+            "add agents or make the integration rule smaller",
+        )
+    faults.check()
+    order = np.argsort(codes, kind="stable")
+    firsts = np.concatenate([[0], np.cumsum(available)])
+    rank = np.arange(codes.size) - firsts[codes[order]]
+    kept = order[rank < wanted[codes[order]]]
+    return _sorted_agents(
+        built_codes, built.nodes, demographics[kept], built.weights, columns, T
+    )
+
+
+def _sorted_agents(
+    codes: Integers,
+    nodes: Floats,
+    demographics: Floats,
+    weights: Floats,
+    columns: tuple[Column, ...],
+    T: int,
+) -> Agents:
+    order = np.argsort(codes, kind="stable")
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=T))])
+    return Agents(
+        offsets=offsets.astype(np.int64),
+        nodes=np.asarray(nodes, dtype=np.float64)[order],
+        demographics=np.asarray(demographics, dtype=np.float64)[order],
+        weights=np.asarray(weights, dtype=np.float64).ravel()[order],
+        columns=columns,
+        market_codes=codes[order],
+    )
+
+
+def _warn_of_weights(
+    agents: Agents, unique_market_ids: np.ndarray[Any, Any], tolerance: float
+) -> None:
+    T = unique_market_ids.size
+    sums = np.bincount(agents.market_codes, weights=agents.weights, minlength=T)
+    off = np.abs(sums - 1) > tolerance
+    if off.any():
+        warnings.warn(
+            f"integration weights do not sum to one in {off.sum()} of {T} markets "
+            f"({some(unique_market_ids[off])}): sums lie between {sums[off].min():.6g} "
+            f"and {sums[off].max():.6g}. This is right for importance sampling; else "
+            "check the weights, or set options.weights_tol = numpy.inf not to be told",
+            DataWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,133 @@
+"""Read fields of a table, whatever kind of table it is.
+
+A table is a pandas DataFrame, a mapping of arrays or a NumPy structured array. A matrix
+field ``name`` is a two-dimensional field of that name or columns name0, name1, ….
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataWarning, Faults
+
+
+def field_names(data: Any) -> tuple[str, ...]:
+    """List the fields of a table."""
+    dtype = getattr(data, "dtype", None)
+    if dtype is not None and getattr(dtype, "names", None):
+        return tuple(dtype.names)
+    if hasattr(data, "columns"):
+        return tuple(str(name) for name in data.columns)
+    return tuple(data)
+
+
+def read_field(data: Any, name: str) -> np.ndarray[Any, Any] | None:
+    """Read a field as an array, or None where the table has none of that name."""
+    if name not in field_names(data):
+        return None
+    values = data[name]
+    to_numpy = getattr(values, "to_numpy", None)
+    return np.asarray(to_numpy() if to_numpy is not None else values)
+
+
+def read_vector(
+    data: Any, name: str, faults: Faults, *, required: bool = False
+) -> np.ndarray[Any, Any] | None:
+    """Read a one-dimensional field, ``(N,)``; faults where missing or a matrix."""
+    values = read_field(data, name)
+    if values is None and f"{name}0" in field_names(data):
+        values = read_field(data, f"{name}0")
+    if values is None:
+        if required:
+            faults.add(
+                f"no column '{name}' among {some(field_names(data))}",
+                f"a column '{name}'",
+                f"add it or rename the column that holds it to '{name}'",
+            )
+        return None
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        faults.add(
+            f"'{name}' of shape {values.shape}",
+            "one value a row",
+            f"pass '{name}' as one column",
+        )
+        return None
+    return values
+
+
+def read_matrix(data: Any, name: str) -> np.ndarray[Any, Any] | None:
+    """Read a matrix field, ``(N, M)``, or None where the table has none."""
+    whole = read_field(data, name)
+    if whole is not None:
+        return whole.reshape(len(whole), -1)
+    names = set(field_names(data))
+    if f"{name}0" not in names:
+        if f"{name}1" in names:
+            warnings.warn(
+                f"there is a column '{name}1' but no '{name}0'; numbering starts at 0, "
+                f"so '{name}1' is ignored",
+                DataWarning,
+                stacklevel=2,
+            )
+        return None
+    columns = []
+    while f"{name}{len(columns)}" in names:
+        columns.append(read_field(data, f"{name}{len(columns)}"))
+    return np.column_stack(columns)  # type: ignore[arg-type]
+
+
+def read_numbers(
+    data: Any, name: str, faults: Faults, *, required: bool = False
+) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+    """Read a vector of finite numbers; faults where it holds anything else."""
+    values = read_vector(data, name, faults, required=required)
+    return None if values is None else as_finite(values, name, faults)
+
+
+def as_finite(
+    values: np.ndarray[Any, Any], name: str, faults: Faults
+) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+    """Convert to float64; faults where not numeric or not finite, with the rows."""
+    try:
+        numbers = values.astype(np.float64)
+    except (TypeError, ValueError):
+        faults.add(
+            f"'{name}' that is not numeric ({values.dtype})",
+            "numbers",
+            f"convert '{name}' to numbers",
+        )
+        return None
+    bad = ~np.isfinite(numbers)
+    if bad.any():
+        rows = np.flatnonzero(bad.reshape(len(numbers), -1).any(axis=1))
+        faults.add(
+            f"NaN or infinite values of '{name}' in {rows.size} rows ({some(rows)})",
+            "finite numbers",
+            "drop those rows, whole markets if shares must stay right, or fill them in",
+        )
+        return None
+    return numbers
+
+
+def factorize(
+    ids: np.ndarray[Any, Any],
+) -> tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, Any]]:
+    """Number ids by their sorted order: codes ``(N,)`` and sorted unique ids."""
+    import pandas as pd
+
+    codes, unique = pd.factorize(np.asarray(ids, dtype=object), sort=True)
+    return codes.astype(np.int64), np.asarray(unique, dtype=object)
+
+
+def some(items: Any, most: int = 8) -> str:
+    """List some items, and how many more there are."""
+    shown = [str(item) for item in list(items)[:most]]
+    more = len(items) - len(shown)
+    return ", ".join(shown) + (f", … ({more} more)" if more > 0 else "")
+
+

@@ -1,0 +1,361 @@
+"""Product data: what was passed, checked whole, and made into X1, X2 and Z.
+
+The instruments are the excluded ones, then the columns of X1 that do not depend on
+prices. With absorbed effects, X1 and Z are residuals of the projection on the effects:
+M X1 and M Z (Frisch and Waugh 1933), once for every θ to come.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataWarning, Faults, InputError
+from ..records import Floats, Integers
+from .absorption import absorb
+from .fields import (
+    as_finite,
+    factorize,
+    read_matrix,
+    read_numbers,
+    read_vector,
+    some,
+)
+from .formulas import Column, DesignMatrix, ParsedFormula
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Products:
+    """Products in the order of the user's rows.
+
+    Attributes
+    ----------
+    market_codes
+        ``(N,)`` place of each row's market among ``unique_market_ids``.
+    unique_market_ids
+        ``(T,)`` sorted.
+    shares
+        ``(N,)``.
+    X1
+        ``(N, K1)`` as formulated, effects not absorbed.
+    X1_absorbed, ZD_absorbed
+        ``(N, K1)`` and ``(N, MD)`` with effects absorbed.
+    ZD
+        ``(N, MD)`` instruments as they enter moment covariances: with effects absorbed,
+        except where the user gave the whole of Z.
+    X2
+        ``(N, K2)``.
+    X1_columns, X2_columns
+        Their columns, with names and derivatives.
+    ZD_names
+        ``(MD,)`` names of the instruments.
+    effects
+        Codes ``(N,)`` of each absorbed effect.
+    clusters
+        ``(N,)`` codes of clusters, or None.
+    ids
+        Other fields of the data by name: firm_ids, product_ids, ….
+    """
+
+    market_codes: Integers
+    unique_market_ids: np.ndarray[Any, Any]
+    shares: Floats
+    X1: Floats
+    X1_absorbed: Floats
+    X2: Floats
+    ZD: Floats
+    ZD_absorbed: Floats
+    X1_columns: tuple[Column, ...]
+    X2_columns: tuple[Column, ...]
+    ZD_names: tuple[str, ...]
+    effects: tuple[Integers, ...]
+    clusters: Integers | None
+    ids: dict[str, np.ndarray[Any, Any]]
+
+    @property
+    def n_products(self) -> int:
+        """Count the rows, N."""
+        return self.shares.size
+
+
+def read_products(
+    data: Any,
+    linear: ParsedFormula,
+    random: ParsedFormula | None,
+    *,
+    add_exogenous: bool,
+    absorb_tolerance: float,
+) -> Products:
+    """Read and check product data, with all faults in one message.
+
+    Parameters
+    ----------
+    data
+        Table with ``market_ids``, ``shares``, ``prices``, instruments and whatever the
+        formulas name.
+    linear, random
+        Formulas of X1, with effects to absorb, and of X2.
+    add_exogenous
+        Whether exogenous columns of X1 are added to the instruments; if not, effects
+        are not absorbed into the instruments either.
+    absorb_tolerance
+        Relative tolerance of absorption.
+
+    Raises
+    ------
+    InputError
+        With every fault of the data.
+    """
+    faults = Faults("product_data")
+    market_ids = read_vector(data, "market_ids", faults, required=True)
+    shares = read_numbers(data, "shares", faults, required=True)
+    X1 = _design(data, linear, "X1", faults)
+    X2 = _design(data, random, "X2", faults) if random is not None else None
+    _check_prices(linear, random, faults)
+    excluded = _excluded_instruments(data, faults)
+    clusters = _clusters(data, faults)
+    ids = _identifiers(data, faults)
+    if market_ids is not None:
+        codes, unique = factorize(market_ids)
+        _check_markets(codes, unique, shares, ids.get("product_ids"), faults)
+        _check_lengths(codes.size, shares, X1, X2, excluded, faults)
+    effects = _effects(data, linear, faults)
+    faults.check()
+    assert X1 is not None and shares is not None
+    exogenous = [c for c in X1.columns if "prices" not in c.names and add_exogenous]
+    keep = [i for i, c in enumerate(X1.columns) if c in exogenous]
+    Z = np.hstack([excluded, X1.values[:, keep]]) if excluded is not None else (
+        X1.values[:, keep]
+    )
+    X1_absorbed, ZD_absorbed = _absorb_effects(X1.values, Z, effects, absorb_tolerance)
+    n_excluded = Z.shape[1] - len(keep)
+    names = [f"demand_instruments{i}" for i in range(n_excluded)]
+    return Products(
+        market_codes=codes,
+        unique_market_ids=unique,
+        shares=shares,
+        X1=X1.values,
+        X1_absorbed=X1_absorbed,
+        X2=X2.values if X2 is not None else np.empty((shares.size, 0)),
+        ZD=ZD_absorbed if add_exogenous else Z,
+        ZD_absorbed=ZD_absorbed,
+        X1_columns=tuple(X1.columns),
+        X2_columns=tuple(X2.columns) if X2 is not None else (),
+        ZD_names=(*names, *(X1.columns[i].name for i in keep)),
+        effects=effects,
+        clusters=clusters,
+        ids=ids,
+    )
+
+
+def _design(
+    data: Any, formula: ParsedFormula, name: str, faults: Faults
+) -> DesignMatrix | None:
+    """Evaluate a formula, moving its faults to the common list."""
+    if "shares" in formula.names:
+        faults.add(
+            f"shares in the formula of {name}",
+            "characteristics only",
+            f"take shares out of the formula of {name}",
+        )
+        return None
+    try:
+        return formula.build(data)
+    except InputError as error:
+        faults.extend(error)
+        return None
+
+
+def _check_prices(
+    linear: ParsedFormula, random: ParsedFormula | None, faults: Faults
+) -> None:
+    names = set(linear.names) | (set(random.names) if random is not None else set())
+    if "prices" not in names:
+        faults.add(
+            "prices neither in X1 nor in X2",
+            "prices in at least one of them",
+            "add prices to a formula",
+        )
+
+
+def _excluded_instruments(data: Any, faults: Faults) -> Floats | None:
+    values = read_matrix(data, "demand_instruments")
+    if values is None:
+        return None
+    return as_finite(values, "demand_instruments", faults)
+
+
+def _clusters(data: Any, faults: Faults) -> Integers | None:
+    values = read_vector(data, "clustering_ids", faults)
+    if values is None:
+        return None
+    codes, unique = factorize(values)
+    if unique.size < 2 or (codes < 0).any():
+        faults.add(
+            f"{unique.size} distinct clustering_ids, {(codes < 0).sum()} missing",
+            "at least two clusters and none missing",
+            "check clustering_ids or leave it out",
+        )
+    return codes
+
+
+def _identifiers(data: Any, faults: Faults) -> dict[str, np.ndarray[Any, Any]]:
+    """Read identifiers that are carried along."""
+    found = {}
+    for name in ("market_ids", "firm_ids", "clustering_ids"):
+        values = read_vector(data, name, Faults(name))
+        if values is not None:
+            found[name] = values
+    for name in ("product_ids", "prices"):
+        values = read_matrix(data, name)
+        if values is not None:
+            found[name] = values
+    prices = found.get("prices")
+    if prices is not None:
+        as_finite(prices, "prices", faults)
+    return found
+
+
+def _check_markets(
+    codes: Integers,
+    unique: np.ndarray[Any, Any],
+    shares: Floats | None,
+    product_ids: np.ndarray[Any, Any] | None,
+    faults: Faults,
+) -> None:
+    """Check what must hold within markets."""
+    if codes.size == 0:
+        faults.add("no rows", "at least one product", "pass product data")
+        return
+    if (codes < 0).any():
+        faults.add(
+            f"{(codes < 0).sum()} rows without a market (NaN in market_ids)",
+            "a market for every row",
+            "fill market_ids in or drop those rows",
+        )
+        return
+    if shares is not None and shares.size == codes.size:
+        _check_shares(codes, unique, shares, faults)
+    if product_ids is not None and len(product_ids) == codes.size:
+        _check_duplicates(codes, unique, product_ids[:, 0], faults)
+
+
+def _check_shares(
+    codes: Integers, unique: np.ndarray[Any, Any], shares: Floats, faults: Faults
+) -> None:
+    low = np.flatnonzero(shares <= 0)
+    if low.size:
+        faults.add(
+            f"{low.size} shares that are zero or negative (rows {some(low)})",
+            "shares between 0 and 1, exclusive",
+            "drop those products or correct for zero sales before estimating: a logit "
+            "share is never zero",
+        )
+    totals = np.bincount(codes, weights=shares)
+    full = unique[totals >= 1]
+    if full.size:
+        faults.add(
+            f"shares that sum to 1 or more in {full.size} markets ({some(full)})",
+            "sums below 1: the outside good needs a share",
+            "divide by a market size that includes the outside good",
+        )
+
+
+def _check_duplicates(
+    codes: Integers,
+    unique: np.ndarray[Any, Any],
+    product_ids: np.ndarray[Any, Any],
+    faults: Faults,
+) -> None:
+    products, _ = factorize(product_ids)
+    pairs = codes * (int(products.max()) + 2) + products + 1
+    order = np.argsort(pairs, kind="stable")
+    again = order[1:][np.diff(pairs[order]) == 0]
+    if again.size:
+        shown = [f"{product_ids[i]} in {unique[codes[i]]}" for i in again[:8]]
+        faults.add(
+            f"{again.size} products that are listed twice in a market ({some(shown)})",
+            "each of product_ids once a market",
+            "merge duplicate rows; if product_ids is not an identifier of products, "
+            "rename that column",
+        )
+
+
+def _check_lengths(
+    n: int,
+    shares: Floats | None,
+    X1: DesignMatrix | None,
+    X2: DesignMatrix | None,
+    excluded: Floats | None,
+    faults: Faults,
+) -> None:
+    sizes = {
+        "shares": None if shares is None else shares.shape[0],
+        "X1": None if X1 is None else X1.values.shape[0],
+        "X2": None if X2 is None else X2.values.shape[0],
+        "demand_instruments": None if excluded is None else excluded.shape[0],
+    }
+    for name, size in sizes.items():
+        if size is not None and size != n:
+            faults.add(
+                f"{size} rows of {name} but {n} of market_ids",
+                "columns of one length",
+                "pass one table with a row a product and market",
+            )
+
+
+def _effects(data: Any, linear: ParsedFormula, faults: Faults) -> tuple[Integers, ...]:
+    """Number the groups of each absorbed effect."""
+    try:
+        return linear.groups(data)
+    except InputError as error:
+        faults.extend(error)
+        return ()
+
+
+def _absorb_effects(
+    X1: Floats, Z: Floats, effects: Sequence[Integers], tolerance: float
+) -> tuple[Floats, Floats]:
+    """Project the effects out of X1 and of the instruments, all columns at once."""
+    if not effects:
+        return X1, Z
+    residuals = absorb(np.hstack([X1, Z]), effects, tolerance=tolerance).values
+    return residuals[:, : X1.shape[1]], residuals[:, X1.shape[1] :]
+
+
+def warn_of_collinearity(
+    products: Products, atol: float, rtol: float
+) -> None:
+    """Warn of columns that the columns before them explain, naming them.
+
+    The diagonal of R in X = QR is the norm of what the columns before leave of a column;
+    it is held against ``atol + rtol sd(x)``.
+    """
+    if max(atol, rtol) <= 0:
+        return
+    matrices = {
+        "X1": (products.X1_absorbed, [c.name for c in products.X1_columns]),
+        "X2": (products.X2, [c.name for c in products.X2_columns]),
+        "ZD": (products.ZD, list(products.ZD_names)),
+    }
+    for name, (values, labels) in matrices.items():
+        if values.size == 0:
+            continue
+        left = np.abs(np.linalg.qr(values, mode="r").diagonal())
+        short = left < atol + rtol * values.std(axis=0)[: left.size]
+        if short.any() or values.shape[1] > values.shape[0]:
+            listed = ", ".join(
+                label for label, s in zip(labels, short, strict=False) if s
+            )
+            absorbed = " (effects are absorbed)" if products.effects else ""
+            warnings.warn(
+                f"collinear columns of {name}{absorbed}: [{listed}] can be written in "
+                "terms of the columns before them; drop them, or set "
+                "options.collinear_atol = options.collinear_rtol = 0 not to be told",
+                DataWarning,
+                stacklevel=3,
+            )

@@ -1,0 +1,85 @@
+"""Estimates of one GMM step: a frozen record under PyBLP's names and shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..records import Floats
+
+Pair = tuple[Floats, Floats]
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
+Counts = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GmmEstimates:
+    """What one GMM step found.
+
+    Shapes use T markets, N products, K1, K2, D, P parameters in θ, C concentrated
+    parameters, MD moments and E evaluations. Standard errors of what is not free are
+    NaN. Attributes are PyBLP's, and mean what they mean there.
+    """
+
+    step: int
+    objective: float
+    scaled_objective: bool
+    theta: Floats  # (P,)
+    parameters: Floats  # (P + C, 1)
+    parameter_covariances: Floats  # (P + C, P + C)
+    parameter_sensitivity: Floats  # (P + C, MD)
+    sigma: Floats  # (K2, K2)
+    sigma_squared: Floats  # (K2, K2)
+    pi: Floats  # (K2, D)
+    beta: Floats  # (K1, 1)
+    sigma_se: Floats
+    sigma_squared_se: Floats
+    pi_se: Floats
+    beta_se: Floats
+    sigma_bounds: Pair
+    pi_bounds: Pair
+    beta_bounds: Pair
+    sigma_labels: tuple[str, ...]
+    pi_labels: tuple[str, ...]
+    beta_labels: tuple[str, ...]
+    theta_labels: tuple[str, ...]
+    rc_types: tuple[str, ...]
+    theta_bounds: Floats  # (P, 2)
+    delta: Floats  # (N, 1)
+    xi: Floats  # (N, 1)
+    xi_fe: Floats  # (N, 1)
+    xi_by_theta_jacobian: Floats  # (N, P)
+    clipped_shares: Flags  # (N, 1)
+    moments: Floats  # (MD, 1)
+    moments_jacobian: Floats  # (MD, P + C)
+    moments_covariances: Floats  # (MD, MD)
+    W: Floats  # (MD, MD)
+    updated_W: Floats  # (MD, MD)
+    gradient: Floats  # (P, 1)
+    projected_gradient: Floats  # (P, 1)
+    projected_gradient_norm: float
+    hessian: Floats  # (P, P)
+    reduced_hessian: Floats  # (P, P)
+    reduced_hessian_eigenvalues: Floats  # (P,)
+    converged: bool
+    optimizer_message: str
+    optimization_iterations: int
+    objective_evaluations: int
+    optimization_time: float
+    total_time: float
+    fp_converged: Counts  # (T, E)
+    fp_iterations: Counts  # (T, E)
+    contraction_evaluations: Counts  # (T, E)
+    se_type: str
+    W_type: str
+    n_clusters: int
+    n_products: int
+    n_markets: int
+    warnings: tuple[str, ...]
+
+    @property
+    def n_overidentifying(self) -> int:
+        """Count moments beyond parameters, the degrees of freedom of Hansen's J."""
+        return self.moments.size - self.parameters.size
