@@ -1,1 +1,77 @@
-"""Demand estimation that starts on a laptop and, unchanged, runs on a cluster."""
+"""Demand estimation that starts on a laptop and, unchanged, runs on a cluster.
+
+The vocabulary is PyBLP's (Conlon and Gortmaker 2020): a script written for it runs after
+changing its import. Names are imported where they are first used, so that importing the
+package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import errors as exceptions
+    from . import options
+    from .api import data
+    from .api.formulation import Formulation, build_matrix
+    from .api.integration import Integration, build_integration
+    from .api.iteration import Iteration
+    from .api.optimization import Optimization
+    from .api.problem import Problem
+    from .api.results import ProblemResults, read_pickle, read_results, save_pickle
+    from .api.structured_tables import data_to_dict
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Formulation",
+    "Integration",
+    "Iteration",
+    "Optimization",
+    "Problem",
+    "ProblemResults",
+    "build_integration",
+    "build_matrix",
+    "data",
+    "data_to_dict",
+    "exceptions",
+    "options",
+    "read_pickle",
+    "read_results",
+    "save_pickle",
+]
+
+#: Where each public name lives; modules stand for themselves.
+_HOMES = {
+    "Formulation": "api.formulation",
+    "Integration": "api.integration",
+    "Iteration": "api.iteration",
+    "Optimization": "api.optimization",
+    "Problem": "api.problem",
+    "ProblemResults": "api.results",
+    "build_integration": "api.integration",
+    "build_matrix": "api.formulation",
+    "data_to_dict": "api.structured_tables",
+    "read_pickle": "api.results",
+    "read_results": "api.results",
+    "save_pickle": "api.results",
+}
+_MODULES = {"data": "api.data", "exceptions": "errors", "options": "options"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f".{_MODULES[name]}", __name__)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted([*__all__, "__version__"])

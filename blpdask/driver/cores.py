@@ -13,6 +13,8 @@ from contextlib import contextmanager
 @contextmanager
 def single_threaded_libraries() -> Iterator[None]:
     """Hold BLAS and OpenMP at one thread for the duration of a computation."""
+    # A limit holds for libraries that are loaded: load the one that kernels will call.
+    import scipy.linalg.cython_blas  # noqa: F401
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=1):

@@ -168,6 +168,7 @@ def lay_out(
     pi_labels: Sequence[str],
     beta_labels: Sequence[str],
     bounded: bool,
+    default_bounds: bool,
 ) -> Parameters:
     """Check starting values and bounds and lay θ out.
 
@@ -182,7 +183,9 @@ def lay_out(
     n_node_columns
         Columns of integration nodes in the agent data.
     bounded
-        Whether the optimiser keeps to bounds, by default σ_kk >= 0 as in PyBLP.
+        Whether the optimiser keeps to bounds; if not, only equal bounds mean anything.
+    default_bounds
+        Whether σ_kk >= 0 where no bounds of Σ are given, as in PyBLP.
 
     Raises
     ------
@@ -209,7 +212,7 @@ def lay_out(
             "add node columns to the agent data, or set columns of sigma to zero",
         )
     faults.check()
-    if bounded and sigma_bounds is None:
+    if default_bounds and sigma_bounds is None:
         pairs["sigma"] = _nonnegative_diagonal(start.sigma, pairs["sigma"])
     free, fixed = _sort_entries(start, pairs)
     columns = range(K2) if n_node_columns >= K2 else nonzero[:n_node_columns]

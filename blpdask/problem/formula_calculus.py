@@ -54,10 +54,11 @@ def print_product(factors: tuple[Expression, ...]) -> str:
     leaves_only = _product_of_leaves(product(factors))
     if leaves_only is not None and len(set(leaves_only)) == len(leaves_only):
         return "*".join(sorted(_label(factor) for factor in leaves_only)) or "1"
-    import sympy
-
     symbols = _symbols(product(factors))
-    return str(sympy.Mul(*(_to_sympy(factor, symbols) for factor in factors)))
+    written = _to_sympy(factors[0], symbols)
+    for factor in factors[1:]:
+        written = written * _to_sympy(factor, symbols)
+    return str(written)
 
 
 def _differentiate_once(expression: Expression, name: str) -> Expression:
@@ -109,29 +110,36 @@ def _to_sympy(expression: Expression, symbols: dict[Leaf, Any]) -> Any:
         return sympy.sympify(expression.value)
     if not isinstance(expression, Operation):
         return symbols[expression]
-    written = [_to_sympy(argument, symbols) for argument in expression.arguments]
-    one, minus = sympy.Integer(1), sympy.Integer(-1)
+    first, last = expression.arguments[0], expression.arguments[-1]
     match expression.symbol:
         case "+":
-            return sympy.Add(*written, evaluate=False)
+            return sympy.Add(*_flat(expression, "+-", symbols), evaluate=False)
         case "-":
-            negative = sympy.Mul(minus, written[1], evaluate=False)
-            return sympy.Add(written[0], negative, evaluate=False)
+            minus = sympy.Mul(-1, _to_sympy(last, symbols), evaluate=False)
+            return sympy.Add(*_flat(first, "+-", symbols), minus, evaluate=False)
         case "*":
-            return sympy.Mul(*written, evaluate=False)
+            return sympy.Mul(*_flat(expression, "*/", symbols), evaluate=False)
         case "/":
-            inverse = sympy.Pow(written[1], minus, evaluate=False)
-            if written[0] == one:
-                return inverse
-            return sympy.Mul(written[0], inverse, evaluate=False)
+            inverse = sympy.Pow(_to_sympy(last, symbols), -1, evaluate=False)
+            return sympy.Mul(*_flat(first, "*/", symbols), inverse, evaluate=False)
         case "**":
-            return sympy.Pow(*written, evaluate=False)
+            base, exponent = (_to_sympy(a, symbols) for a in expression.arguments)
+            return sympy.Pow(base, exponent, evaluate=False)
         case "neg":
-            return sympy.Mul(minus, written[0], evaluate=False)
+            return -_to_sympy(first, symbols)
         case "log":
-            return sympy.log(written[0], evaluate=False)
+            return sympy.log(_to_sympy(first, symbols), evaluate=False)
         case _:
-            return sympy.exp(written[0], evaluate=False)
+            return sympy.exp(_to_sympy(first, symbols), evaluate=False)
+
+
+def _flat(expression: Expression, family: str, symbols: dict[Leaf, Any]) -> list[Any]:
+    """Write sums of sums, or products of products, as one."""
+    if not isinstance(expression, Operation) or expression.symbol not in family:
+        return [_to_sympy(expression, symbols)]
+    if expression.symbol in "-/":
+        return list(_to_sympy(expression, symbols).args)
+    return [part for a in expression.arguments for part in _flat(a, family, symbols)]
 
 
 def _from_sympy(tree: Any, found: dict[Any, Leaf]) -> Expression:

@@ -112,7 +112,7 @@ def evaluate_expression(
         values = read_column(source, leaf.name)
         if isinstance(leaf, Indicator):
             return np.asarray(values == leaf.level, dtype=np.float64)
-        return values.astype(np.float64, copy=False)
+        return values.astype(np.float64)
 
     with np.errstate(all="ignore"):
         values = np.asarray(evaluate(expression, read), dtype=np.float64)

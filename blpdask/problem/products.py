@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import DataWarning, Faults, InputError
 from ..records import Floats, Integers
 from .absorption import absorb
+from .absorption_options import AbsorptionControls
 from .fields import (
     as_finite,
     factorize,
@@ -53,8 +54,8 @@ class Products:
         Their columns, with names and derivatives.
     ZD_names
         ``(MD,)`` names of the instruments.
-    effects
-        Codes ``(N,)`` of each absorbed effect.
+    effects, absorption
+        Codes ``(N,)`` of each absorbed effect, and when their absorption stops.
     clusters
         ``(N,)`` codes of clusters, or None.
     ids
@@ -73,6 +74,7 @@ class Products:
     X2_columns: tuple[Column, ...]
     ZD_names: tuple[str, ...]
     effects: tuple[Integers, ...]
+    absorption: AbsorptionControls
     clusters: Integers | None
     ids: dict[str, np.ndarray[Any, Any]]
 
@@ -88,7 +90,7 @@ def read_products(
     random: ParsedFormula | None,
     *,
     add_exogenous: bool,
-    absorb_tolerance: float,
+    absorption: AbsorptionControls,
 ) -> Products:
     """Read and check product data, with all faults in one message.
 
@@ -102,8 +104,8 @@ def read_products(
     add_exogenous
         Whether exogenous columns of X1 are added to the instruments; if not, effects
         are not absorbed into the instruments either.
-    absorb_tolerance
-        Relative tolerance of absorption.
+    absorption
+        When the absorption of effects stops.
 
     Raises
     ------
@@ -131,7 +133,8 @@ def read_products(
     Z = np.hstack([excluded, X1.values[:, keep]]) if excluded is not None else (
         X1.values[:, keep]
     )
-    X1_absorbed, ZD_absorbed = _absorb_effects(X1.values, Z, effects, absorb_tolerance)
+    both = take_out(np.hstack([X1.values, Z]), effects, absorption)
+    X1_absorbed, ZD_absorbed = both[:, : X1.values.shape[1]], both[:, X1.values.shape[1] :]
     n_excluded = Z.shape[1] - len(keep)
     names = [f"demand_instruments{i}" for i in range(n_excluded)]
     return Products(
@@ -147,6 +150,7 @@ def read_products(
         X2_columns=tuple(X2.columns) if X2 is not None else (),
         ZD_names=(*names, *(X1.columns[i].name for i in keep)),
         effects=effects,
+        absorption=absorption,
         clusters=clusters,
         ids=ids,
     )
@@ -317,14 +321,16 @@ def _effects(data: Any, linear: ParsedFormula, faults: Faults) -> tuple[Integers
         return ()
 
 
-def _absorb_effects(
-    X1: Floats, Z: Floats, effects: Sequence[Integers], tolerance: float
-) -> tuple[Floats, Floats]:
-    """Project the effects out of X1 and of the instruments, all columns at once."""
+def take_out(
+    values: Floats, effects: Sequence[Integers], controls: AbsorptionControls
+) -> Floats:
+    """Take absorbed effects out of columns ``(N, K)``, all at once; none, no change."""
     if not effects:
-        return X1, Z
-    residuals = absorb(np.hstack([X1, Z]), effects, tolerance=tolerance).values
-    return residuals[:, : X1.shape[1]], residuals[:, X1.shape[1] :]
+        return values
+    absorbed = absorb(
+        values, effects, controls.tolerance, max_iterations=controls.max_iterations
+    )
+    return absorbed.values
 
 
 def warn_of_collinearity(

@@ -1,0 +1,401 @@
+"""Results as PyBLP's users know them: attributes, printed tables, files.
+
+A :class:`ProblemResults` pairs the frozen estimates of one GMM step with the steps before
+it and, where it was not read from disk, with its problem.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import options
+from ..estimators.gmm import Minimum
+from ..records import Floats
+from ..results import specification_tests
+from ..results.estimates import GmmEstimates
+from ..results.store import read_estimates, save_estimates
+from ..results.tables import (
+    estimates_tables,
+    html_table,
+    latex_table,
+    parameter_rows,
+    statistics_table,
+    summary_table,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .problem import Problem
+
+_LISTS = ("sigma_labels", "pi_labels", "beta_labels", "theta_labels")
+_SCALARS = ("objective", "projected_gradient_norm")
+#: Attributes of PyBLP that a demand-only problem leaves empty: name to columns or rows.
+_EMPTY_PARAMETERS = ("rho", "gamma", "rho_se", "gamma_se")
+_SUMMED = {
+    "cumulative_total_time": "total_time",
+    "cumulative_optimization_time": "optimization_time",
+    "cumulative_optimization_iterations": "optimization_iterations",
+    "cumulative_objective_evaluations": "objective_evaluations",
+}
+_JOINED = {
+    "cumulative_fp_converged": "fp_converged",
+    "cumulative_fp_iterations": "fp_iterations",
+    "cumulative_contraction_evaluations": "contraction_evaluations",
+}
+#: What :meth:`ProblemResults.to_dict` gives by default, PyBLP's list.
+ATTRIBUTES = (
+    "step",
+    "optimization_time",
+    "cumulative_optimization_time",
+    "total_time",
+    "cumulative_total_time",
+    "converged",
+    "cumulative_converged",
+    "optimization_iterations",
+    "cumulative_optimization_iterations",
+    "objective_evaluations",
+    "cumulative_objective_evaluations",
+    "fp_converged",
+    "cumulative_fp_converged",
+    "fp_iterations",
+    "cumulative_fp_iterations",
+    "contraction_evaluations",
+    "cumulative_contraction_evaluations",
+    "parameters",
+    "parameter_covariances",
+    "parameter_sensitivity",
+    "theta",
+    "sigma",
+    "sigma_squared",
+    "pi",
+    "rho",
+    "phi",
+    "beta",
+    "gamma",
+    "sigma_se",
+    "sigma_squared_se",
+    "pi_se",
+    "rho_se",
+    "phi_se",
+    "beta_se",
+    "gamma_se",
+    "sigma_bounds",
+    "pi_bounds",
+    "rho_bounds",
+    "phi_bounds",
+    "beta_bounds",
+    "gamma_bounds",
+    "sigma_labels",
+    "pi_labels",
+    "rho_labels",
+    "phi_labels",
+    "beta_labels",
+    "gamma_labels",
+    "theta_labels",
+    "delta",
+    "tilde_costs",
+    "clipped_shares",
+    "clipped_costs",
+    "xi",
+    "omega",
+    "xi_fe",
+    "omega_fe",
+    "micro",
+    "micro_values",
+    "micro_covariances",
+    "moments",
+    "moments_jacobian",
+    "moments_covariances",
+    "simulation_covariances",
+    "objective",
+    "xi_by_theta_jacobian",
+    "omega_by_theta_jacobian",
+    "micro_by_theta_jacobian",
+    "gradient",
+    "projected_gradient",
+    "projected_gradient_norm",
+    "hessian",
+    "reduced_hessian",
+    "reduced_hessian_eigenvalues",
+    "W",
+    "updated_W",
+)
+
+
+class ProblemResults:
+    """Estimates of a GMM step, with those of the steps before it.
+
+    Attributes are those of :class:`blpdask.results.estimates.GmmEstimates` and PyBLP's:
+    ``theta``, ``sigma``, ``pi``, ``beta`` and their ``…_se``, ``objective``,
+    ``gradient``, ``hessian``, ``delta``, ``xi``, ``moments``, ``W``, ``updated_W``,
+    counts and times, and ``cumulative_…`` over all steps. ``hansen_test``,
+    ``hansen_degrees`` and ``hansen_p_value`` are added.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[GmmEstimates],
+        *,
+        minima: Sequence[Minimum] = (),
+        problem: Problem | None = None,
+    ) -> None:
+        """Wrap the steps of an estimation, first to last."""
+        self._steps = tuple(steps)
+        self._minima = tuple(minima)
+        self.problem = problem
+
+    @property
+    def estimates(self) -> GmmEstimates:
+        """The frozen record of this step."""
+        return self._steps[-1]
+
+    @property
+    def last_results(self) -> ProblemResults | None:
+        """Results of the step before, or None."""
+        if len(self._steps) == 1:
+            return None
+        return ProblemResults(
+            self._steps[:-1], minima=self._minima, problem=self.problem
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        """Look attributes up in the record, under PyBLP's names."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name in _LISTS:
+            return list(getattr(self.estimates, name))
+        if name in _SCALARS:
+            return np.array(getattr(self.estimates, name))
+        if hasattr(self.estimates, name):
+            return getattr(self.estimates, name)
+        if name in _SUMMED:
+            return sum(getattr(step, _SUMMED[name]) for step in self._steps)
+        if name in _JOINED:
+            return np.hstack([getattr(step, _JOINED[name]) for step in self._steps])
+        if name == "cumulative_converged":
+            return all(step.converged for step in self._steps)
+        empty = self._empty_attribute(name)
+        if empty is not None:
+            return empty
+        raise AttributeError(f"ProblemResults has no attribute {name!r}")
+
+    def _empty_attribute(self, name: str) -> Any:
+        """Give what PyBLP gives where there is no supply, nest or micro moment."""
+        N, P = self.estimates.n_products, self.estimates.theta.size
+        MD = self.estimates.moments.size
+        column = np.zeros((0, 1))
+        if name in _EMPTY_PARAMETERS or name in ("micro", "micro_values"):
+            return column
+        if name in ("rho_bounds", "gamma_bounds"):
+            return (column, column)
+        if name in ("rho_labels", "gamma_labels"):
+            return []
+        shapes: dict[str, Floats | tuple[Floats, Floats] | list[str]] = {
+            "phi": np.zeros((1, 0)),
+            "phi_se": np.zeros((1, 0)),
+            "phi_bounds": (np.zeros((1, 0)), np.zeros((1, 0))),
+            "phi_labels": ["Xi"],
+            "tilde_costs": np.zeros((N, 0)),
+            "omega": np.zeros((N, 0)),
+            "omega_fe": np.zeros((N, 0)),
+            "clipped_costs": np.zeros((N, 1), np.bool_),  # type: ignore[dict-item]
+            "micro_covariances": np.zeros((0, 0)),
+            "simulation_covariances": np.zeros((MD, MD)),
+            "omega_by_theta_jacobian": np.full((N, P), np.nan),
+            "micro_by_theta_jacobian": np.zeros((0, P)),
+        }
+        return shapes.get(name)
+
+    def __dir__(self) -> list[str]:
+        """List PyBLP's attributes with this class's own."""
+        return sorted({*super().__dir__(), *ATTRIBUTES})
+
+    def __str__(self) -> str:
+        """Print the summary, counts and estimates."""
+        digits = options.digits
+        sections = [
+            summary_table(self.estimates, digits),
+            statistics_table(self._steps),
+            *estimates_tables(self.estimates, digits),
+            *[f"Warning: {warning}." for warning in self.estimates.warnings],
+        ]
+        if self._minima:
+            sections.append(self._describe_starts())
+        return "\n\n".join(sections)
+
+    def __repr__(self) -> str:
+        """Print as ``str`` does."""
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        """Show the parameters as a table in a notebook."""
+        return html_table(self.estimates)
+
+    @property
+    def hansen_test(self) -> specification_tests.TestResult:
+        """Hansen's J with degrees of freedom and p-value."""
+        return specification_tests.hansen_test(self.estimates)
+
+    @property
+    def hansen_degrees(self) -> int:
+        """Degrees of freedom of Hansen's J."""
+        return self.hansen_test.degrees
+
+    @property
+    def hansen_p_value(self) -> float:
+        """P-value of Hansen's J, valid where W is the optimal weighting matrix."""
+        return self.hansen_test.p_value
+
+    def run_hansen_test(self) -> float:
+        """Compute Hansen's J statistic."""
+        return self.hansen_test.statistic
+
+    def run_distance_test(self, unrestricted: ProblemResults) -> float:
+        """Compute the distance statistic against unrestricted results of one W."""
+        test = specification_tests.distance_test(self.estimates, unrestricted.estimates)
+        return test.statistic
+
+    def run_lm_test(self) -> float:
+        """Compute the Lagrange multiplier statistic."""
+        return specification_tests.lm_test(self.estimates).statistic
+
+    def run_wald_test(self, restrictions: Any, restrictions_jacobian: Any) -> float:
+        """Compute the Wald statistic of restrictions r = 0 with Jacobian R."""
+        test = specification_tests.wald_test(
+            self.estimates, restrictions, restrictions_jacobian
+        )
+        return test.statistic
+
+    def to_frame(self) -> pd.DataFrame:
+        """List the parameters with standard errors, t statistics and intervals.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a parameter: ``matrix``, ``row``, ``column``, ``kind``,
+            ``estimate``, ``std_error``, ``t_statistic`` and the ends of the 95 %
+            interval.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                {
+                    "matrix": row.matrix,
+                    "row": row.row,
+                    "column": row.column,
+                    "kind": row.kind,
+                    "estimate": row.estimate,
+                    "std_error": row.std_error,
+                    "t_statistic": row.t_statistic,
+                    "lower_95": row.estimate - _NORMAL_975 * row.std_error,
+                    "upper_95": row.estimate + _NORMAL_975 * row.std_error,
+                }
+                for row in parameter_rows(self.estimates)
+            ]
+        )
+
+    def starts_frame(self) -> pd.DataFrame:
+        """List where each starting point led: objective, distance to the best."""
+        import pandas as pd
+
+        best = min((m.objective for m in self._minima), default=np.nan)
+        chosen = [m.outcome.theta for m in self._minima if m.objective == best][:1]
+        return pd.DataFrame(
+            [
+                {
+                    "start": number,
+                    "objective": minimum.objective,
+                    "above_best": minimum.objective - best,
+                    "distance": float(np.abs(minimum.outcome.theta - chosen[0]).max()),
+                    "converged": minimum.outcome.converged,
+                    "evaluations": minimum.outcome.evaluations,
+                }
+                for number, minimum in enumerate(self._minima)
+            ]
+        )
+
+    def to_latex(self) -> str:
+        """Write the parameters as a LaTeX tabular."""
+        return latex_table(self.estimates)
+
+    def to_dict(self, attributes: Sequence[str] = ATTRIBUTES) -> dict[str, Any]:
+        """Gather attributes by name."""
+        return {name: getattr(self, name) for name in attributes}
+
+    def save(self, directory: str | Path, *, overwrite: bool = False) -> None:
+        """Write the results to a directory of Zarr arrays and JSON, without pickle.
+
+        Parameters
+        ----------
+        directory
+            Where; read them back with :func:`blpdask.read_results`.
+        overwrite
+            Whether saved results there may be replaced.
+        """
+        save_estimates(self._steps, directory, overwrite=overwrite)
+
+    def to_pickle(self, path: str | Path) -> None:
+        """Pickle the results, for PyBLP scripts; :meth:`save` outlives versions."""
+        with Path(path).open("wb") as handle:
+            pickle.dump(self, handle)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the problem behind: results stand on their own."""
+        return {"_steps": self._steps, "_minima": self._minima, "problem": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore what was pickled."""
+        self.__dict__.update(state)
+
+    def plot_estimates(self, ax: Any = None) -> Any:
+        """Plot estimates of Σ, Π and β with 95 % intervals, scaled by standard errors."""
+        from .plots import plot_estimates
+
+        return plot_estimates(self.estimates, ax)
+
+    def _describe_starts(self) -> str:
+        values = np.array([minimum.objective for minimum in self._minima])
+        best = values.min()
+        near = int((values - best <= 1e-6 * max(1.0, abs(best))).sum())
+        return (
+            f"Starting points: {values.size}; {near} led to the best objective "
+            f"{best:.8g}, the others to between {np.sort(values)[min(near, values.size - 1)]:.8g} "
+            f"and {values.max():.8g}."
+        )
+
+
+#: The 97.5 % quantile of the standard normal distribution.
+_NORMAL_975 = 1.959963984540054
+
+
+def read_results(directory: str | Path) -> ProblemResults:
+    """Read results that :meth:`ProblemResults.save` wrote.
+
+    Raises
+    ------
+    StoreError
+        Where the directory holds none, or damaged ones.
+    """
+    return ProblemResults(read_estimates(directory))
+
+
+def save_pickle(x: Any, path: str | Path) -> None:
+    """Pickle an object, for PyBLP scripts."""
+    with Path(path).open("wb") as handle:
+        pickle.dump(x, handle)
+
+
+def read_pickle(path: str | Path) -> Any:
+    """Read a pickle that you wrote yourself; never read one from others.
+
+    Unpickling runs code of the file. :func:`read_results` does not.
+    """
+    with Path(path).open("rb") as handle:
+        return pickle.load(handle)

@@ -1,0 +1,114 @@
+"""A problem's data as record arrays, and its dimensions in print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..problem.demand_problem import DemandProblem
+from ..problem.fields import field_names, read_field
+from ..results.text_tables import Header, text_table
+
+if TYPE_CHECKING:
+    from .problem import Problem
+
+_DIMENSIONS = ("T", "N", "F", "I", "K1", "K2", "D", "MD", "ED")
+
+
+def structure(columns: Mapping[str, np.ndarray[Any, Any]]) -> np.recarray[Any, Any]:
+    """Make a record array of matrices with a row each, ``(N, M)`` or ``(N,)``."""
+    matrices = {n: v.reshape(len(v), -1) for n, v in columns.items()}
+    rows = len(next(iter(matrices.values())))
+    fields = [(n, v.dtype, (v.shape[1],)) for n, v in matrices.items()]
+    table = np.recarray(rows, dtype=fields)
+    for name, values in matrices.items():
+        table[name] = values
+    return table
+
+
+def products_table(demand: DemandProblem) -> np.recarray[Any, Any]:
+    """Give products as PyBLP does, in the user's order, effects absorbed."""
+    products = demand.products
+    ids = {n: v for n, v in products.ids.items() if n != "prices"}
+    columns = {
+        **{n: np.asarray(v, dtype=object) for n, v in ids.items()},
+        "shares": products.shares,
+        "ZD": products.ZD,
+        "X1": products.X1_absorbed,
+        "X2": products.X2,
+    }
+    prices = products.ids.get("prices")
+    if prices is not None:
+        columns["prices"] = np.asarray(prices, dtype=np.float64)
+    return structure(columns)
+
+
+def agents_table(demand: DemandProblem) -> np.recarray[Any, Any]:
+    """Give agents as PyBLP does, sorted by market."""
+    agents = demand.agents
+    return structure(
+        {
+            "market_ids": demand.products.unique_market_ids[agents.market_codes],
+            "weights": agents.weights,
+            "nodes": agents.nodes,
+            "demographics": agents.demographics,
+        }
+    )
+
+
+def data_to_dict(data: Any, ignore_empty: bool = True) -> dict[str, Any]:
+    """Convert a record array into a dict of vectors, matrices as name0, name1, ….
+
+    Parameters
+    ----------
+    data
+        Record array, such as ``problem.products``.
+    ignore_empty
+        Whether fields without columns are left out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> table = structure({"nodes": np.eye(2), "weights": np.ones(2)})
+    >>> sorted(data_to_dict(table))
+    ['nodes0', 'nodes1', 'weights']
+    """
+    found: dict[str, Any] = {}
+    for name in field_names(data):
+        values = read_field(data, name)
+        assert values is not None
+        if values.ndim == 1 or values.shape[1] == 1:
+            found[name] = values.reshape(len(values))
+        elif values.shape[1] == 0:
+            if not ignore_empty:
+                found[name] = values
+        else:
+            found |= {f"{name}{c}": values[:, c] for c in range(values.shape[1])}
+    return found
+
+
+def dimensions_text(problem: Problem) -> str:
+    """Print a problem's dimensions and formulations."""
+    sizes = {name: getattr(problem, name) for name in _DIMENSIONS}
+    shown = {name: str(size) for name, size in sizes.items() if size}
+    products, agents = problem.demand.products, problem.demand.agents
+    matrices = {
+        "X1: Linear Characteristics": products.X1_columns,
+        "X2: Nonlinear Characteristics": products.X2_columns,
+        "d: Demographics": agents.columns,
+    }
+    rows = [
+        [title, *[column.name for column in columns]]
+        for title, columns in matrices.items()
+        if columns
+    ]
+    width = max(len(row) for row in rows) - 1
+    header: list[Header] = ["Column Indices:", *[str(i) for i in range(width)]]
+    return "\n\n".join(
+        [
+            text_table("Dimensions", list(shown), [list(shown.values())]),
+            text_table("Formulations", header, rows),
+        ]
+    )

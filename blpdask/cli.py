@@ -1,0 +1,295 @@
+"""The command line: run a job, check it, show what it found, list its options.
+
+Exit codes: 0, done; 1, a numerical failure or an optimiser that did not converge; 2,
+wrong input, and standard error says all that is wrong with it; 130, Ctrl-C.
+
+Nothing heavy is imported before a command needs it, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+if TYPE_CHECKING:
+    from .jobs.run import FinishedRun
+
+DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="blpdask",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help=(
+        "Demand estimation from job files.\n\n"
+        "A job is a YAML file that names data, formulas, starting values and an "
+        "estimator; examples are under workflows/. Begin with\n\n"
+        "`blpdask check workflows/nevo/job.yaml`, then\n\n"
+        "`blpdask run workflows/nevo/job.yaml`, then\n\n"
+        "`blpdask show results/nevo`."
+    ),
+)
+
+
+class EngineKind(StrEnum):
+    """Where the computation runs."""
+
+    serial = "serial"
+    threads = "threads"
+
+
+class Form(StrEnum):
+    """How results are written."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+JobFile = Annotated[
+    Path,
+    typer.Argument(metavar="JOB", help="The job file, say workflows/nevo/job.yaml."),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="OPTION=VALUE",
+        help="Put a value in place of the file's, as often as you like: "
+        "--set solve.method=1s --set sigma.0.0=0.3 (rows and columns from 0). "
+        "Values are YAML; 'blpdask options' lists the options.",
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Threads to use, by default one a core. Never changes the numbers. "
+        "Say --threads 4.",
+    ),
+]
+Engine = Annotated[
+    EngineKind | None,
+    typer.Option(
+        help="Run in one thread (serial) or several (threads), with the same numbers. "
+        "Say --engine serial."
+    ),
+]
+
+
+@app.command()
+def run(
+    job: JobFile,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Directory for the results, by default results/NAME, after the job. "
+            "It appears when the run is complete. Say --output results/try-2.",
+        ),
+    ] = None,
+    changes: Changes = None,
+    threads: Threads = None,
+    engine: Engine = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Replace the results of another job that are in the directory.",
+        ),
+    ] = False,
+) -> None:
+    """Estimate a job and save its results.
+
+    Example: `blpdask run workflows/nevo/job.yaml --threads 4 --set solve.method=2s`
+
+    The directory then holds resolved.yaml (the job with every default, and the versions
+    and data it ran with; itself a job), results/ (read it with blpdask.read_results),
+    estimates.csv, summary.json, evaluations.jsonl (a line per evaluation of the
+    objective) and log.txt. Ctrl-C keeps the evaluations.
+
+    Exit code 1 says that the optimiser did not converge, 2 that the input is wrong.
+    """
+    with _exit_codes():
+        from rich.console import Console
+
+        from .jobs.display import display_listener
+        from .jobs.run import prepare_job, run_job
+
+        console = Console()
+        prepared = prepare_job(job, _all_changes(changes, threads, engine))
+        console.print(f"Job {prepared.job.name}: {prepared.job.description}")
+        with display_listener(console) as listener:
+            finished = run_job(prepared, output=output, force=force, listener=listener)
+        _report(finished)
+        if not finished.summary["converged"]:
+            raise typer.Exit(FAILED)
+
+
+@app.command()
+def check(
+    job: JobFile,
+    changes: Changes = None,
+    evaluate: Annotated[
+        bool,
+        typer.Option(
+            "--evaluate",
+            help="Evaluate the objective once, at the starting values, and time it.",
+        ),
+    ] = False,
+    threads: Threads = None,
+    engine: Engine = None,
+) -> None:
+    """Check a job and its data without estimating anything.
+
+    Example: `blpdask check workflows/nevo/job.yaml --evaluate`
+
+    Reads the file and the tables, builds the problem and prints its dimensions. All
+    that is wrong with the file is said at once. The cheap way to fail.
+    """
+    with _exit_codes():
+        import time
+
+        from .jobs.run import evaluate_job, prepare_job
+
+        prepared = prepare_job(job, _all_changes(changes, threads, engine))
+        typer.echo(str(prepared.problem))
+        if evaluate:
+            began = time.perf_counter()
+            results = evaluate_job(prepared)
+            seconds = time.perf_counter() - began
+            typer.echo(
+                f"\nAt the starting values: objective {results.objective:.9e}, "
+                f"gradient norm {float(results.projected_gradient_norm):.3e}, "
+                f"{int(results.contraction_evaluations.sum())} share maps, "
+                f"{seconds:.2f} s (compilation included)."
+            )
+        typer.echo(f"\n{job} is good. Estimate it: blpdask run {job}")
+
+
+@app.command()
+def show(
+    directory: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="Output of a run, say results/nevo."),
+    ],
+    form: Annotated[
+        Form,
+        typer.Option(
+            "--format",
+            help="table for people; json and csv for programs. Say --format csv.",
+        ),
+    ] = Form.table,
+) -> None:
+    """Show what a run found.
+
+    Example: `blpdask show results/nevo --format csv > estimates.csv`
+    """
+    with _exit_codes():
+        from .jobs.report import show_run
+
+        typer.echo(show_run(directory, form.value))
+
+
+@app.command()
+def options(
+    group: Annotated[
+        str,
+        typer.Argument(metavar="GROUP", help="Only options of a group, say solve."),
+    ] = "",
+) -> None:
+    """List every option that a job file can have, its default and its meaning.
+
+    Example: `blpdask options solve.optimization`
+    """
+    with _exit_codes():
+        from .jobs.explain import explain_options
+
+        typer.echo(explain_options(group))
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Turn what stops a command into a message and an exit code."""
+    import warnings
+
+    from .errors import BlpdaskError, NumericalError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            yield
+    except NumericalError as error:
+        _stop(error, f"Numerical failure: {error}", FAILED)
+    except BlpdaskError as error:
+        _stop(error, str(error), WRONG_INPUT)
+    except KeyboardInterrupt as error:
+        _stop(error, "Interrupted.", INTERRUPTED)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show a warning without the place in the source that raised it."""
+    del filename, lineno, file, line
+    typer.echo(f"{category.__name__}: {message}", err=True)
+
+
+def _stop(error: BaseException, message: str, code: int) -> None:
+    """Print a message and the notes of an error, and exit."""
+    for line in (message, *getattr(error, "__notes__", ())):
+        typer.echo(line, err=True)
+    raise typer.Exit(code) from None
+
+
+def _all_changes(
+    changes: list[str] | None, threads: int | None, engine: EngineKind | None
+) -> list[str]:
+    """Write all that the command line changes as changes of options."""
+    named = {"engine.threads": threads, "engine.kind": engine and engine.value}
+    given = [f"{name}={value}" for name, value in named.items() if value is not None]
+    return [*(changes or ()), *given]
+
+
+def _report(finished: FinishedRun) -> None:
+    """Print results, Hansen's J, and where everything is."""
+    from .jobs.report import hansen_sentence
+
+    typer.echo(f"\n{finished.results}\n\n{hansen_sentence(finished.summary)}")
+    if not finished.summary["converged"]:
+        typer.echo("The optimiser did not converge: see log.txt there.", err=True)
+    shown = _short(finished.output)
+    typer.echo(f"\nResults are in {shown}. Show them again: blpdask show {shown}")
+
+
+def _short(path: Path) -> Path:
+    """Write a path relative to the working directory where it is below it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+if __name__ == "__main__":
+    main()

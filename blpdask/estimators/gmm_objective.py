@@ -1,0 +1,280 @@
+"""The GMM objective of one step as an optimiser sees it: θ in, q and derivatives out.
+
+An evaluation is one reduction over blocks. It is a pure function of (θ, anchor): the
+anchor is the last evaluation that the optimiser accepted, named, so that the same
+evaluations in the same order give the same bits on every engine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..driver.engine import Placement
+from ..errors import NumericalError
+from ..model.inversion import InversionMemory
+from ..model.parameters import Parameters, expand, tastes_at
+from ..moments.demand import DemandState, DemandSums, demand_pass
+from ..moments.objective import GmmPoint, LinearGmm, gmm_point
+from ..progress import EvaluationEvent, Listener
+from ..records import Floats, Integers
+from ..status import InversionStatus
+from .gmm_options import GmmOptions
+from .optimizers.protocol import Evaluation
+
+INITIAL = "initial"
+#: Evaluations whose memories are kept while the optimiser has not accepted a newer one.
+KEPT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """One evaluation with everything that came of it."""
+
+    name: str
+    theta: Floats
+    point: GmmPoint
+    sums: DemandSums
+    failed: bool
+
+
+class GmmObjective:
+    """q(θ) of one GMM step; implements the optimisers' protocol."""
+
+    def __init__(
+        self,
+        *,
+        placement: Placement,
+        parameters: Parameters,
+        linear: LinearGmm,
+        options: GmmOptions,
+        anchor: str | None,
+        step: int,
+        listener: Listener,
+        name_markets: Callable[[Integers], str],
+        start: int = 0,
+    ) -> None:
+        """Evaluate on a placement, from the memories named ``anchor`` at first."""
+        self._placement = placement
+        self._parameters = parameters
+        self._linear = linear
+        self._options = options
+        self._step_anchor = anchor
+        self._anchor = anchor
+        self._step = step
+        self._start = start
+        self._listener = listener
+        self._name_markets = name_markets
+        self._names: dict[bytes, str] = {}
+        self._best = np.inf
+        self.accepted = 0
+        self.history: list[DemandSums] = []
+
+    def __call__(self, theta: Floats, *, derivatives: bool = True) -> Evaluation:
+        """Evaluate at ``theta`` ``(P,)`` and tell the listener."""
+        began = time.perf_counter()
+        evaluated = self.evaluate(theta, derivatives=derivatives)
+        self._tell(evaluated, derivatives, time.perf_counter() - began)
+        point = evaluated.point
+        evaluation = Evaluation(theta=np.array(theta), objective=point.objective)
+        if not derivatives:
+            return evaluation
+        return replace(
+            evaluation,
+            gradient=point.gradient,
+            residual=point.residual,
+            residual_jacobian=point.residual_by_theta,
+        )
+
+    def accept(self, evaluation: Evaluation) -> None:
+        """Start the inversions to come from this evaluation."""
+        self.accepted += 1
+        name = self._names.get(evaluation.theta.tobytes())
+        if name is not None and self._options.delta_behavior == "anchor":
+            self._move_anchor(name)
+
+    def evaluate(
+        self,
+        theta: Floats,
+        *,
+        derivatives: bool = True,
+        anchor: str | None = None,
+        from_scratch: bool = False,
+        keep: bool = True,
+    ) -> Evaluated:
+        """Sum over blocks and combine, from the current or a given anchor.
+
+        Parameters
+        ----------
+        theta
+            ``(P,)``.
+        derivatives
+            Whether gradient and Jacobian are wanted.
+        anchor
+            Name of memories to start from instead of the current anchor's.
+        from_scratch
+            Start from the step's initial δ, not from the current anchor.
+        keep
+            Whether the blocks remember this evaluation.
+        """
+        theta = np.asarray(theta, dtype=np.float64)
+        base = self._step_anchor if from_scratch else anchor or self._anchor
+        if self._options.delta_behavior == "logit":
+            base = None
+        name = f"step {self._step} start {self._start} no. {len(self.history) + 1}"
+        sums = self._reduce(theta, derivatives, base, name if keep else None)
+        if derivatives and self._options.finite_differences:
+            sums = replace(sums, ZtDelta_by_theta=self._differences(theta, base))
+        self.history.append(sums)
+        evaluated = self._combine(theta, sums, name)
+        if keep:
+            self._keep(name, theta)
+        return evaluated
+
+    def _reduce(
+        self, theta: Floats, derivatives: bool, anchor: str | None, keep: str | None
+    ) -> DemandSums:
+        """Run one pass over all blocks."""
+        nonlinear = theta[: self._parameters.n_nonlinear]
+        controls = replace(self._options.controls, derivatives=derivatives)
+        state = DemandState(
+            theta=nonlinear,
+            tastes=tastes_at(self._parameters, theta),
+            controls=controls,
+            backend=self._options.backend,
+            iterate=self._options.iterate,
+        )
+        sums: DemandSums = self._placement.reduce(
+            demand_pass, state, anchor=anchor, keep=keep
+        )
+        if not derivatives:
+            n = nonlinear.size
+            return replace(sums, ZtDelta_by_theta=np.zeros((sums.ZtDelta.size, n)))
+        return sums
+
+    def _differences(self, theta: Floats, anchor: str | None) -> Floats:
+        """Central differences of Z'δ by the free entries of Σ and Π, ``(M, P)``."""
+        epsilon = self._options.epsilon
+        columns = []
+        for p in range(self._parameters.n_nonlinear):
+            shift = np.zeros_like(theta)
+            shift[p] = epsilon / 2
+            up = self._reduce(theta + shift, False, anchor, None).ZtDelta
+            down = self._reduce(theta - shift, False, anchor, None).ZtDelta
+            columns.append((up - down) / epsilon)
+        return (
+            np.column_stack(columns)
+            if columns
+            else np.empty((self._linear.W.shape[0], 0))
+        )
+
+    def _combine(self, theta: Floats, sums: DemandSums, name: str) -> Evaluated:
+        """Turn sums into the objective, and treat failures as the options say."""
+        parameters = self._parameters
+        linear_rows = [e.row for e in parameters.free if e.matrix == "beta"]
+        point = gmm_point(
+            self._linear,
+            sums.ZtDelta,
+            sums.ZtDelta_by_theta,
+            expand(parameters, theta).beta,
+            np.array(linear_rows, np.int64),
+        )
+        failed = failures(sums).size > 0
+        if failed:
+            point = self._punish(point, sums)
+        return Evaluated(name, np.array(theta), point, sums, failed)
+
+    def _punish(self, point: GmmPoint, sums: DemandSums) -> GmmPoint:
+        """Apply ``error_behavior`` to an evaluation in which markets failed."""
+        options = self._options
+        if options.error_behavior == "raise":
+            raise NumericalError(describe_failures(sums, self._name_markets))
+        if options.error_behavior == "punish":
+            zeros = np.zeros_like(point.gradient)
+            return replace(
+                point,
+                objective=float(options.error_punishment),
+                gradient=zeros,
+                residual=np.full_like(point.residual, np.nan),
+            )
+        factor = options.error_punishment
+        return replace(
+            point,
+            objective=point.objective * factor,
+            residual=point.residual * np.sqrt(factor),
+        )
+
+    def _keep(self, name: str, theta: Floats) -> None:
+        """Remember whose memories are held, and drop those that nobody will ask for."""
+        self._names.pop(theta.tobytes(), None)
+        self._names[theta.tobytes()] = name
+        if self._options.delta_behavior == "last":
+            self._move_anchor(name)
+        held = [n for n in self._names.values() if n not in {self._anchor}]
+        for old in held[:-KEPT]:
+            self._drop(old)
+
+    def _move_anchor(self, name: str) -> None:
+        """Make a kept evaluation the anchor and drop the one before."""
+        previous = self._anchor
+        self._anchor = name
+        if previous not in {None, name, self._step_anchor}:
+            self._drop(str(previous))
+
+    def _drop(self, name: str) -> None:
+        self._placement.forget(name)
+        self._names = {key: n for key, n in self._names.items() if n != name}
+
+    def release(self, *, keep: str | None = None) -> None:
+        """Drop all memories of this step, except one evaluation's."""
+        for name in {*self._names.values(), self._anchor}:
+            if name not in {None, keep, self._step_anchor}:
+                self._drop(str(name))
+
+    def memories(self, name: str) -> list[InversionMemory]:
+        """Return what the blocks remember of an evaluation, in block order."""
+        return self._placement.recall(name)
+
+    def _tell(self, evaluated: Evaluated, derivatives: bool, seconds: float) -> None:
+        point = evaluated.point
+        best = point.objective < self._best
+        self._best = min(self._best, point.objective)
+        norm = np.nan
+        if derivatives and point.gradient.size:
+            norm = float(np.abs(point.gradient).max())
+        self._listener(
+            EvaluationEvent(
+                step=self._step,
+                start=self._start,
+                number=len(self.history),
+                iterations=max(self.accepted - 1, 0),
+                objective=point.objective,
+                gradient_norm=norm,
+                best=bool(best),
+                seconds=seconds,
+                share_maps=int(evaluated.sums.evaluations.sum()),
+                markets_failed=int(failures(evaluated.sums).size),
+                theta=tuple(float(value) for value in evaluated.theta),
+            )
+        )
+
+
+def failures(sums: DemandSums) -> Integers:
+    """Places of the markets whose δ did not reach the tolerance."""
+    usable = (InversionStatus.CONVERGED, InversionStatus.INDEFINITE_JACOBIAN)
+    return np.flatnonzero(~np.isin(sums.status, usable))
+
+
+def describe_failures(sums: DemandSums, name_markets: Callable[[Integers], str]) -> str:
+    """Say which markets failed and how."""
+    sentences = []
+    for status in InversionStatus:
+        where = np.flatnonzero(sums.status == status)
+        if where.size and status != InversionStatus.CONVERGED:
+            sentences.append(
+                f"in {where.size} markets ({name_markets(where)}) {status.sentence}"
+            )
+    return "; ".join(sentences)

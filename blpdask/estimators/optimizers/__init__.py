@@ -1,0 +1,1 @@
+"""Optimisers: from a starting point to a minimum, in as few evaluations as can be."""

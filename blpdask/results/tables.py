@@ -1,0 +1,204 @@
+"""Estimates as tables: printed, as rows, as HTML and as LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..records import Floats
+from .estimates import GmmEstimates
+from .text_tables import Header, format_number, text_table
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterRow:
+    """One parameter: where it stands, its estimate and how sure it is.
+
+    ``kind`` is ``"free"``, ``"concentrated"`` or ``"fixed"``; a fixed parameter has NaN
+    for a standard error.
+    """
+
+    matrix: str
+    row: str
+    column: str
+    kind: str
+    estimate: float
+    std_error: float
+
+    @property
+    def t_statistic(self) -> float:
+        """Estimate over standard error."""
+        return self.estimate / self.std_error if self.std_error > 0 else float("nan")
+
+
+def parameter_rows(estimates: GmmEstimates) -> list[ParameterRow]:
+    """List every parameter that is not zero by construction, θ first."""
+    rows = []
+    K2 = len(estimates.sigma_labels)
+    positions = [(k, c) for k in range(K2) for c in range(k + 1)]
+    for k, c in positions:
+        label = estimates.sigma_labels
+        rows.append(_row(estimates, "sigma", label[k], label[c], k, c))
+    for k in range(K2):
+        for d, demographic in enumerate(estimates.pi_labels):
+            label = estimates.sigma_labels
+            rows.append(_row(estimates, "pi", label[k], demographic, k, d))
+    free = set(estimates.theta_labels)
+    for k, name in enumerate(estimates.beta_labels):
+        row = _row(estimates, "beta", name, "", k, 0)
+        if row.kind == "free" and name not in free:
+            row = ParameterRow(
+                "beta", name, "", "concentrated", row.estimate, row.std_error
+            )
+        rows.append(row)
+    return [row for row in rows if row.kind != "fixed" or row.estimate != 0]
+
+
+def summary_table(estimates: GmmEstimates, digits: int = 7) -> str:
+    """Print the objective and the conditions of a minimum."""
+    reduced = np.isfinite(estimates.theta_bounds).any()
+    header: list[Header] = [("GMM", "Step"), ("Objective", "Value")]
+    values = [str(estimates.step), format_number(estimates.objective, digits)]
+    if np.isfinite(estimates.projected_gradient_norm):
+        header.append(("Projected" if reduced else "Gradient", "Gradient Norm" if reduced else "Norm"))
+        values.append(format_number(estimates.projected_gradient_norm, digits))
+    eigenvalues = estimates.reduced_hessian_eigenvalues
+    if eigenvalues.size and np.isfinite(eigenvalues).all():
+        name = "Reduced Hessian" if reduced else "Hessian"
+        header += [(name, "Min Eigenvalue"), (name, "Max Eigenvalue")]
+        values += [format_number(v, digits) for v in (eigenvalues.min(), eigenvalues.max())]
+    header.append(("Weighting Matrix", "Condition Number"))
+    values.append(format_number(_condition(estimates.W), digits))
+    if estimates.parameter_covariances.size > 1:
+        header.append(("Covariance Matrix", "Condition Number"))
+        values.append(format_number(_condition(estimates.parameter_covariances), digits))
+    return text_table("Problem Results Summary", header, [values])
+
+
+def statistics_table(steps: Sequence[GmmEstimates]) -> str:
+    """Print counts and times of all steps together."""
+    header: list[Header] = [("Computation", "Time (s)")]
+    values = [f"{sum(step.total_time for step in steps):.2f}"]
+    if steps[-1].theta.size:
+        converged = all(step.converged for step in steps)
+        header += [("Optimizer", "Converged"), ("Optimization", "Iterations")]
+        values += [
+            "Yes" if converged else "No",
+            str(sum(step.optimization_iterations for step in steps)),
+        ]
+    header.append(("Objective", "Evaluations"))
+    values.append(str(sum(step.objective_evaluations for step in steps)))
+    maps = sum(int(step.contraction_evaluations.sum()) for step in steps)
+    if maps:
+        header.append(("Contraction", "Evaluations"))
+        values.append(str(maps))
+    return text_table("Cumulative Statistics", header, [values])
+
+
+def estimates_tables(estimates: GmmEstimates, digits: int = 7) -> list[str]:
+    """Print Σ with Π, ΣΣ' where Σ is not diagonal, and β, errors in parentheses."""
+    suffix = f"({error_description(estimates)} in Parentheses)"
+    tables = []
+    if estimates.sigma_labels:
+        header: list[Header] = ["Sigma:", *estimates.sigma_labels]
+        if estimates.pi_labels:
+            header += ["Pi:", *estimates.pi_labels]
+        rows = []
+        for k, label in enumerate(estimates.sigma_labels):
+            lower = np.where(np.arange(len(estimates.sigma_labels)) > k, np.nan, 1.0)
+            values = [label, *_cells(estimates.sigma[k] * lower, digits)]
+            errors = ["", *_errors(estimates.sigma_se[k], digits)]
+            if estimates.pi_labels:
+                values += [label, *_cells(estimates.pi[k], digits)]
+                errors += ["", *_errors(estimates.pi_se[k], digits)]
+            rows += [values, errors]
+        tables.append(text_table(f"Nonlinear Coefficient Estimates {suffix}", header, rows))
+        if (np.tril(estimates.sigma, -1) != 0).any():
+            tables.append(_squared_table(estimates, suffix, digits))
+    rows = [
+        _cells(estimates.beta[:, 0], digits),
+        _errors(estimates.beta_se[:, 0], digits),
+    ]
+    tables.append(text_table(f"Beta Estimates {suffix}", estimates.beta_labels, rows))
+    return tables
+
+
+def error_description(estimates: GmmEstimates) -> str:
+    """Say what kind of standard errors these are."""
+    if estimates.se_type == "unadjusted":
+        return "Unadjusted SEs"
+    if estimates.se_type == "clustered":
+        return f"Robust SEs Adjusted for {estimates.n_clusters} Clusters"
+    return "Robust SEs"
+
+
+def html_table(estimates: GmmEstimates) -> str:
+    """Write the parameters as an HTML table."""
+    import html
+
+    body = "".join(
+        f"<tr><td>{html.escape(row.matrix)}</td><td>{html.escape(row.row)}</td>"
+        f"<td>{html.escape(row.column)}</td><td>{row.estimate:.6g}</td>"
+        f"<td>{'' if np.isnan(row.std_error) else f'{row.std_error:.6g}'}</td></tr>"
+        for row in parameter_rows(estimates)
+    )
+    caption = (
+        f"GMM step {estimates.step}: objective {estimates.objective:.8g}, "
+        f"{'converged' if estimates.converged else 'not converged'}, "
+        f"{estimates.n_products} products in {estimates.n_markets} markets"
+    )
+    return (
+        f"<table><caption>{caption}</caption><thead><tr><th>matrix</th><th>row</th>"
+        f"<th>column</th><th>estimate</th><th>{error_description(estimates)}</th></tr>"
+        f"</thead><tbody>{body}</tbody></table>"
+    )
+
+
+def latex_table(estimates: GmmEstimates) -> str:
+    """Write the parameters as a LaTeX tabular."""
+    lines = [r"\begin{tabular}{lllrr}", r"\hline"]
+    lines.append(r"matrix & row & column & estimate & std. error \\ \hline")
+    for row in parameter_rows(estimates):
+        error = "" if np.isnan(row.std_error) else f"{row.std_error:.6g}"
+        cells = [row.matrix, _escape(row.row), _escape(row.column)]
+        lines.append(" & ".join([*cells, f"{row.estimate:.6g}", error]) + r" \\")
+    return "\n".join([*lines, r"\hline", r"\end{tabular}"])
+
+
+def _row(
+    estimates: GmmEstimates, matrix: str, row: str, column: str, i: int, j: int
+) -> ParameterRow:
+    estimate = float(getattr(estimates, matrix)[i, j])
+    error = float(getattr(estimates, f"{matrix}_se")[i, j])
+    low, high = (float(bound[i, j]) for bound in getattr(estimates, f"{matrix}_bounds"))
+    kind = "fixed" if low == high else "free"
+    return ParameterRow(matrix, row, column, kind, estimate, error)
+
+
+def _squared_table(estimates: GmmEstimates, suffix: str, digits: int) -> str:
+    rows = []
+    for k, label in enumerate(estimates.sigma_labels):
+        rows.append([label, *_cells(estimates.sigma_squared[k], digits)])
+        rows.append(["", *_errors(estimates.sigma_squared_se[k], digits)])
+    header = ["Sigma Squared:", *estimates.sigma_labels]
+    return text_table(f"Covariances of Random Coefficients {suffix}", header, rows)
+
+
+def _cells(values: Floats, digits: int) -> list[str]:
+    return ["" if np.isnan(v) else format_number(v, digits) for v in values]
+
+
+def _errors(values: Floats, digits: int) -> list[str]:
+    return ["" if np.isnan(v) else f"({format_number(v, digits)})" for v in values]
+
+
+def _condition(matrix: Floats) -> float:
+    return float(np.linalg.cond(matrix)) if np.isfinite(matrix).all() else float("nan")
+
+
+def _escape(text: str) -> str:
+    for character in "&%$#_{}":
+        text = text.replace(character, "\\" + character)
+    return text
