@@ -100,7 +100,7 @@ def infer(
     that they are scaled properly.
     """
     N = problem.n_products
-    concentrated = linear.ZtX[:, linear.concentrated]
+    concentrated = linear.ZtX[:, linear.concentrated].astype(np.float64)
     G = np.hstack([point.moments_by_theta, -concentrated / N])
     S_weights = _covariances(problem, xi, options.W_type, center=options.center_moments)
     updated = invert_covariances(S_weights, "the covariance matrix of the moments")

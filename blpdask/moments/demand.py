@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..kernels.sums import accurate_product
 from ..model.inversion import (
     InversionMemory,
     Iterate,
@@ -63,7 +64,7 @@ class DemandSums:
     Attributes
     ----------
     ZtDelta
-        ``(MD,)`` Z'δ.
+        ``(MD,)`` Z'δ, in long doubles (see :mod:`blpdask.kernels.loop_sums`).
     ZtDelta_by_theta
         ``(MD, P)`` Z' ∂δ/∂θ.
     reverted
@@ -87,7 +88,7 @@ def demand_pass(
     inversion = invert_block(block, state, memory)
     delta, delta_by_theta, reverted = revert(block, inversion, memory)
     sums = DemandSums(
-        ZtDelta=block.ZD.T @ delta,
+        ZtDelta=accurate_product(block.ZD, delta),
         ZtDelta_by_theta=block.ZD.T @ delta_by_theta,
         reverted=reverted,
         status=inversion.status,

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..records import Floats
+from ..records import Floats, Integers
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class LinearGmm:
     Attributes
     ----------
     ZtX
-        ``(M, K1)`` Z'X for all columns of X1.
+        ``(M, K1)`` Z'X for all columns of X1, in long doubles, as Z'δ is: their
+        difference is much smaller than they are.
     concentrated
         ``(K1,)`` which columns of X1 are concentrated out.
     W
@@ -110,9 +111,9 @@ def prepare_linear_gmm(
         Whether q is scaled by N, so that a two-step q is Hansen's J.
     """
     root = _square_root(W)
-    H = root.T @ ZtX[:, concentrated]
+    ZtXc = ZtX[:, concentrated].astype(np.float64)
+    H = root.T @ ZtXc
     scale = float(n_observations) if scale_objective else 1.0
-    ZtXc = ZtX[:, concentrated]
     estimator = np.linalg.pinv(ZtXc.T @ W @ ZtXc, hermitian=True) @ ZtXc.T @ W
     basis = np.linalg.qr(H)[0]
     projection = np.sqrt(scale) * (root.T - basis @ (basis.T @ root.T))
@@ -126,7 +127,7 @@ def gmm_point(
     ZtDelta: Floats,
     ZtDelta_by_theta: Floats,
     beta: Floats,
-    beta_columns: Floats,
+    beta_columns: Integers,
 ) -> GmmPoint:
     """Combine the sums of all blocks into objective, gradient and residual.
 
@@ -145,14 +146,14 @@ def gmm_point(
     given = ~linear.concentrated
     beta = beta.copy()
     remainder = ZtDelta - linear.ZtX[:, given] @ beta[given, 0]
-    beta[linear.concentrated, 0] = linear.estimator @ remainder
-    moments = (ZtDelta - linear.ZtX @ beta[:, 0]) / N
-    linear_columns = -linear.ZtX[:, beta_columns.astype(int)]
+    beta[linear.concentrated, 0] = linear.estimator @ remainder.astype(np.float64)
+    moments = ((ZtDelta - linear.ZtX @ beta[:, 0]) / N).astype(np.float64)
+    linear_columns = -linear.ZtX[:, beta_columns].astype(np.float64)
     moments_by_theta = np.hstack([ZtDelta_by_theta, linear_columns]) / N
     weighted = linear.W @ moments
-    residual = linear.projection @ (remainder / N)
+    residual = np.sqrt(linear.scale) * (linear.root.T @ moments)
     return GmmPoint(
-        objective=float(linear.scale * (moments @ weighted)),
+        objective=float(residual @ residual),
         gradient=2.0 * linear.scale * (moments_by_theta.T @ weighted),
         beta=beta,
         moments=moments,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..kernels.sums import accurate_product
 from ..partitions.cut import SortedTables
 from ..records import Floats, Integers
 from .agents import Agents
@@ -27,7 +28,7 @@ class DemandProblem:
     tables
         The same sorted by market, ready to be cut into blocks.
     ZtX
-        ``(MD, K1)`` Z'X1, effects absorbed.
+        ``(MD, K1)`` Z'X1, effects absorbed, in long doubles.
     """
 
     products: Products
@@ -79,5 +80,7 @@ def prepare_demand(
         types=types,
         order=order,
         tables=tables,
-        ZtX=products.ZD_absorbed.T @ products.X1_absorbed,
+        ZtX=np.column_stack(
+            [accurate_product(products.ZD_absorbed, x) for x in products.X1_absorbed.T]
+        ),
     )
