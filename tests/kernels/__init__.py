@@ -1,0 +1,1 @@
+"""The kernels' tests: a reference, a catalogue, and one suite for all backends."""

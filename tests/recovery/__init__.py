@@ -1,0 +1,1 @@
+"""Estimates recover known truths: one data set quickly, many slowly."""
