@@ -128,7 +128,7 @@ def run(
 
         console = Console()
         prepared = prepare_job(job, _all_changes(changes, threads, engine))
-        console.print(f"Job {prepared.job.name}: {prepared.job.description}")
+        typer.echo(f"Job {prepared.job.name}. {prepared.job.description}".rstrip())
         with display_listener(console) as listener:
             finished = run_job(prepared, output=output, force=force, listener=listener)
         _report(finished)

@@ -1,16 +1,18 @@
 """Solve s(δ) = S in one market, in loops.
 
 The inversion minimises the smooth convex F(δ) = Σ_i w_i log(1 + Σ_j e^{δ_j + μ_ij}) - S'δ,
-whose gradient is s(δ) - S and whose Hessian is A = diag(s) - P' diag(w) P. Recycled Newton
-takes chord steps
+whose gradient is s(δ) - S and whose Hessian is A = diag(s) - P' diag(w) P. Newton is
+applied to log odds, log(s_j / s_0) = log(S_j / S_0), which are linear in δ for the plain
+logit. Since 1'A is s_0 times the derivative of log s_0, its step is
 
-    δ ← δ + A₀⁻¹ diag(s)(log S - log s(δ)),     A₀ = A at a named earlier evaluation,
+    x = A⁻¹ diag(s)(r - ρ),   r_j = log S_j - log s_j,   ρ = Σ_{j>=0} s_j r_j.
 
-one share map each, corrected by Broyden's (1965) rank-one updates in the limited-memory
-form of Kelley (1995, section 7.3), and factors A again where they stall. Without A₀ it
-starts from Newton steps, on a systematic subsample of the agents where there are many:
-the subsample's A is a good enough A₀. SQUAREM (Varadhan and Roland 2008) on the
-contraction of Berry, Levinsohn and Pakes (1995) stands behind it.
+Recycled Newton takes chord steps with A₀, A at a named earlier evaluation, one share map
+each, corrected by Broyden's (1965) rank-one updates in the limited-memory form of Kelley
+(1995, section 7.3), and factors A again where they stall. Without A₀ it starts from
+Newton steps, on a systematic subsample of the agents where there are many: the
+subsample's A is a good enough A₀. SQUAREM (Varadhan and Roland 2008) on the contraction
+of Berry, Levinsohn and Pakes (1995) stands behind it.
 """
 
 from __future__ import annotations
@@ -46,19 +48,45 @@ FORMING_ERROR = 1e-12
 
 
 @nb.njit(nogil=True)
-def residual(market, delta, D, shares, r):  # type: ignore[no-untyped-def]
-    """Fill r = log S - log s(δ) and return its sup norm (NaN where not finite)."""
+def follow(market, delta):  # type: ignore[no-untyped-def]
+    """Move the reference to δ where δ has gone far from it."""
     far = 0.0
+    reference = market.characteristics[-1]
     for j in range(delta.size):
-        far = max(far, abs(delta[j] - market.reference[j]))
+        far = max(far, abs(delta[j] - reference[j]))
     if far > REFERENCE_RADIUS:
         move_reference(market, delta)
-    for j in range(delta.size):
-        D[j] = math.exp(delta[j] - market.reference[j])
-    share_map(market, D, shares)
-    for j in range(delta.size):
+
+
+@nb.njit(nogil=True)
+def log_residual(market, shares, r):  # type: ignore[no-untyped-def]
+    """Fill r = log S - log s and return its sup norm (NaN where not finite)."""
+    for j in range(r.size):
         r[j] = market.log_shares[j] - math.log(shares[j]) if shares[j] > 0 else math.nan
     return sup_norm(r)
+
+
+@nb.njit(nogil=True)
+def residual(market, delta, D, shares, r):  # type: ignore[no-untyped-def]
+    """Compute s(δ) and s_0, fill r = log S - log s; return r's sup norm and s_0."""
+    follow(market, delta)
+    reference = market.characteristics[-1]
+    for j in range(delta.size):
+        D[j] = math.exp(delta[j] - reference[j])
+    outside = share_map(market, D, shares)
+    return log_residual(market, shares, r), outside
+
+
+@nb.njit(nogil=True)
+def log_odds_step(market, shares, outside, r):  # type: ignore[no-untyped-def]
+    """Overwrite r = log S - log s by the right-hand side diag(s)(r - ρ)."""
+    mean = 0.0
+    if outside > 0.0 and math.isfinite(market.outside[0]):
+        mean = outside * (market.outside[0] - math.log(outside))
+        for j in range(r.size):
+            mean += shares[j] * r[j]
+    for j in range(r.size):
+        r[j] = shares[j] * (r[j] - mean)
 
 
 @nb.njit(nogil=True)
@@ -67,7 +95,7 @@ def contract(market, delta, atol, max_evaluations):  # type: ignore[no-untyped-d
     n = delta.size
     D, shares, r = np.empty(n), np.empty(n), np.empty(n)
     for evaluation in range(1, max_evaluations + 1):
-        size = residual(market, delta, D, shares, r)
+        size, _ = residual(market, delta, D, shares, r)
         if not math.isfinite(size):
             return NONFINITE, evaluation - 1, evaluation
         delta += r
@@ -111,7 +139,7 @@ def squarem(market, delta, atol, max_evaluations, scheme, low, high, factor):  #
                     low *= factor
                 # δ holds x + r + second; move it to x + 2 α r + α² v
                 delta += (2 * alpha - 2) * r + (alpha * alpha - 1) * v
-            size = residual(market, delta, D, shares, g)
+            size, _ = residual(market, delta, D, shares, g)
             if not math.isfinite(size):
                 return NONFINITE, iterations, evaluations + 1
             delta += g
@@ -131,13 +159,12 @@ def subsample(market, stride, delta):  # type: ignore[no-untyped-def]
     weights *= market.weights.sum() / weights.sum()
     n = weights.size
     coarse = LoopMarket(
-        market.X,
-        market.XT,
+        market.characteristics.copy(),
         market.coefficients[::stride].copy(),
         market.draws[:0],
         weights,
         market.log_shares,
-        delta.copy(),
+        market.outside,
         np.empty((n, delta.size)),
         np.empty(n),
     )
@@ -157,15 +184,12 @@ def newton_steps(market, delta, lower, max_steps, stop):  # type: ignore[no-unty
     no_tangents = np.empty((0, n))
     shares, x, A = np.empty(n), np.empty(n), np.empty((n, n))
     for step in range(1, max_steps + 1):
-        far = sup_norm(delta - market.reference)
-        if far > REFERENCE_RADIUS:
-            move_reference(market, delta)
-        curvature(market, delta, none, none, none, shares, A, no_tangents)
-        for j in range(n):
-            r = market.log_shares[j] - math.log(shares[j]) if shares[j] > 0 else math.nan
-            x[j] = shares[j] * r
-        if not math.isfinite(sup_norm(x)) or not cholesky(A, lower):
+        follow(market, delta)
+        outside = curvature(market, delta, none, none, none, shares, A, no_tangents)
+        size = log_residual(market, shares, x)
+        if not math.isfinite(size) or not cholesky(A, lower):
             return -step
+        log_odds_step(market, shares, outside, x)
         solve_cholesky(lower, x)
         size = sup_norm(x)
         if not math.isfinite(size):
@@ -202,11 +226,11 @@ def chord(market, delta, lower, atol, max_evaluations):  # type: ignore[no-untyp
     evaluations, kept, renewals = 0, 0, 0
     last = math.inf
     while evaluations < max_evaluations:
-        size = residual(market, delta, D, shares, x)
+        size, outside = residual(market, delta, D, shares, x)
         evaluations += 1
         if not math.isfinite(size):
             return NONFINITE, evaluations, evaluations
-        x *= shares
+        log_odds_step(market, shares, outside, x)
         solve_cholesky(lower, x)
         broyden_step(x, steps, squares, kept)
         length = sup_norm(x)

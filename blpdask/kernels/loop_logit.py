@@ -31,16 +31,18 @@ from .loop_inversion import (
     FORMING_ERROR,
     NONFINITE,
     contract,
+    log_odds_step,
+    log_residual,
     recycled_newton,
     squarem,
 )
 from .loop_market import (
     LoopMarket,
     curvature,
+    largest_count,
     move_reference,
     random_coefficients,
     scratch_rows,
-    shape_limits,
     share_map,
 )
 from .loop_numeric import cholesky, solve_cholesky, solve_general, sup_norm
@@ -128,8 +130,8 @@ def shares(block: MarketBlock, tastes: Tastes, delta: Floats) -> Floats:
 def _rows_held(block: MarketBlock, scratch_bytes: int) -> int:
     """Count the agents of the block's largest market whose E is held at once."""
     return scratch_rows(
-        shape_limits(block.agent_offsets),
-        shape_limits(block.product_offsets),
+        largest_count(block.agent_offsets),
+        largest_count(block.product_offsets),
         scratch_bytes,
     )
 
@@ -154,18 +156,19 @@ def prepare_market(
     """Cut market t out of the block and compute its random coefficients."""
     a, b = product_offsets[t], product_offsets[t + 1]
     c, d = agent_offsets[t], agent_offsets[t + 1]
-    X = X2[:, a:b].copy()
-    coefficients = np.empty((d - c, X2.shape[0]))
+    characteristics = np.empty((X2.shape[0] + 1, b - a))
+    characteristics[:-1] = X2[:, a:b]
+    coefficients = np.empty((d - c, X2.shape[0] + 1))
     random_coefficients(draws[c:d], loadings, types, coefficients)
     held = min(rows, d - c)
+    outside = weights[c:d].sum() - np.exp(log_shares[a:b]).sum()
     return LoopMarket(
-        X,
-        X.T.copy(),
+        characteristics,
         coefficients,
         draws[c:d],
         weights[c:d],
         log_shares[a:b],
-        np.empty(b - a),
+        np.full(1, math.log(outside) if outside > 0 else math.nan),
         np.empty((held, b - a)),
         np.empty(held),
     )
@@ -196,15 +199,17 @@ def differentiate_market(
     n = delta.size
     shares, x = np.empty(n), np.empty(n)
     A, tangents = np.empty((n, n)), np.empty((rows.size, n))
-    curvature(market, delta, types, rows, columns, shares, A, tangents)
-    for j in range(n):
-        r = market.log_shares[j] - math.log(shares[j]) if shares[j] > 0 else math.nan
-        x[j] = shares[j] * r
+    outside = curvature(market, delta, types, rows, columns, shares, A, tangents)
+    size = log_residual(market, shares, x)
+    log_odds_step(market, shares, outside, x)
     status = CONVERGED
-    if not math.isfinite(sup_norm(x)) or not math.isfinite(A.sum()):
+    if not math.isfinite(size) or not math.isfinite(tangents.sum()):
         status = NONFINITE
     elif not cholesky(A, lower):
         status = INDEFINITE_JACOBIAN
+        for j in range(n):
+            for k in range(j):
+                A[k, j] = A[j, k]
         right = np.empty((rows.size + 1, n))
         right[: rows.size] = tangents
         right[rows.size] = x

@@ -1,15 +1,16 @@
 """One market in loops: exponentiated utilities, the share map, its curvature.
 
-With a reference point δ⁰ (the inversion's start) and m_i = max(0, max_j(μ_ij + δ⁰_j)),
+With a reference point δ⁰ (the inversion's start) and m_i = max(0, max_j(μ_ij + δ⁰_j)) where
+that is large, zero elsewhere,
 
     E_ij = exp(μ_ij + δ⁰_j - m_i),   o_i = exp(-m_i),   D_j = exp(δ_j - δ⁰_j),
     P_ij = E_ij D_j / (o_i + Σ_k E_ik D_k),             s_j = D_j Σ_i a_i E_ij,
-    a_i  = w_i / (o_i + Σ_k E_ik D_k).
+    a_i  = w_i / (o_i + Σ_k E_ik D_k),                  s_0 = Σ_i a_i o_i.
 
 E depends on θ and δ⁰ but not on δ, so a share map needs no exponential of size I x J:
-it is two passes of multiply-adds over E. Nothing can overflow, because E <= 1 and D is
-near one; where δ leaves the neighbourhood of δ⁰, the reference moves there. What exceeds
-the bound on scratch memory is computed again, tile of agents by tile of agents.
+it is two passes of multiply-adds over E. Nothing can overflow, because D is near one;
+where δ leaves the neighbourhood of δ⁰, the reference moves there. What exceeds the bound
+on scratch memory is computed again, tile of agents by tile of agents.
 """
 
 from __future__ import annotations
@@ -21,38 +22,43 @@ import numba as nb
 import numpy as np
 
 from ..records import Floats, Integers
-from .loop_numeric import REORDER, exponential
+from .loop_blas import add_gram_lower
+from .loop_numeric import FINITE, REORDER, exponential
 
 #: Agents whose probabilities are held at a time while curvature is accumulated.
 CURVATURE_ROWS = 256
 #: Products from which BLAS beats plain loops in accumulating P' diag(w) P.
-BLAS_PRODUCTS = 12
+BLAS_PRODUCTS = 16
+#: Utilities up to this size are exponentiated as they are: e^500 squared is finite.
+LARGE_UTILITY = 300.0
 
 
 class LoopMarket(NamedTuple):
     """One market as the compiled loops see it: inputs, then scratch.
 
-    ``X`` (K2, J), ``XT`` (J, K2), ``coefficients`` (I, K2), ``draws`` (I, L),
-    ``weights`` (I,), ``log_shares`` (J,); scratch ``reference`` (J,), ``E``
+    ``characteristics`` (K2 + 1, J) holds X2 and, in its last row, the reference δ⁰;
+    ``coefficients`` (I, K2 + 1) those of the agents and a column of ones, so that their
+    product is μ + δ⁰. ``draws`` (I, L), ``weights`` (I,), ``log_shares`` (J,),
+    ``outside`` (1,) log S_0 (NaN where weights leave no outside share); scratch ``E``
     (rows, J) and ``o`` (rows,), where rows is I or, under a memory bound, fewer.
     """
 
-    X: Floats
-    XT: Floats
+    characteristics: Floats
     coefficients: Floats
     draws: Floats
     weights: Floats
     log_shares: Floats
-    reference: Floats
+    outside: Floats
     E: Floats
     o: Floats
 
 
 @nb.njit(fastmath=REORDER, nogil=True)
 def random_coefficients(draws, loadings, types, coefficients):  # type: ignore[no-untyped-def]
-    """Fill g_k(Σ_l Γ_kl draws_il) into ``coefficients`` (I, K2)."""
+    """Fill g_k(Σ_l Γ_kl draws_il) into the first K2 columns, ones into the last."""
+    n_random = loadings.shape[0]
     for i in range(draws.shape[0]):
-        for k in range(loadings.shape[0]):
+        for k in range(n_random):
             total = 0.0
             for el in range(loadings.shape[1]):
                 total += loadings[k, el] * draws[i, el]
@@ -61,118 +67,154 @@ def random_coefficients(draws, loadings, types, coefficients):  # type: ignore[n
             elif types[k] == 2:
                 total = 1.0 / (1.0 + math.exp(-total))
             coefficients[i, k] = total
+        coefficients[i, n_random] = 1.0
+
+
+@nb.njit(fastmath=FINITE, nogil=True)
+def largest(values):  # type: ignore[no-untyped-def]
+    """Find the largest element, at least zero; what it says of NaN is undefined."""
+    found = 0.0
+    for value in values:
+        found = value if value > found else found
+    return found
 
 
 @nb.njit(fastmath=REORDER, nogil=True)
+def exponentiate(values):  # type: ignore[no-untyped-def]
+    """Overwrite a vector by its exponentials."""
+    for n in range(values.size):
+        values[n] = exponential(values[n])
+
+
+@nb.njit(nogil=True)
 def fill_exponentials(market, first, stop):  # type: ignore[no-untyped-def]
     """Fill E and o for agents first..stop-1 into the market's scratch."""
-    n_products = market.reference.size
-    for i in range(first, stop):
-        row = market.E[i - first]
-        highest = 0.0
-        for j in range(n_products):
-            row[j] = market.reference[j]
-        for k in range(market.X.shape[0]):
-            c = market.coefficients[i, k]
-            x = market.X[k]
-            for j in range(n_products):
-                row[j] += c * x[j]
-        for j in range(n_products):
-            highest = max(highest, row[j])
-        for j in range(n_products):
-            row[j] = exponential(row[j] - highest)
-        market.o[i - first] = math.exp(-highest)
+    rows = market.E[: stop - first]
+    np.dot(market.coefficients[first:stop], market.characteristics, rows)
+    flat = rows.reshape(rows.size)
+    market.o[: stop - first] = 1.0
+    if largest(flat) > LARGE_UTILITY:
+        for i in range(stop - first):
+            highest = largest(rows[i])
+            rows[i] -= highest
+            market.o[i] = math.exp(-highest)
+    exponentiate(flat)
 
 
 @nb.njit(nogil=True)
 def move_reference(market, delta):  # type: ignore[no-untyped-def]
     """Make ``delta`` the reference point and fill E where it is held whole."""
-    market.reference[:] = delta
+    market.characteristics[-1] = delta
     if market.E.shape[0] >= market.weights.size:
         fill_exponentials(market, 0, market.weights.size)
 
 
 @nb.njit(fastmath=REORDER, nogil=True)
+def add_shares(E, o, weights, D, sums):  # type: ignore[no-untyped-def]
+    """Add Σ_i a_i E_ij to ``sums`` ``(J,)`` and return Σ_i a_i o_i."""
+    outside = 0.0
+    for i in range(E.shape[0]):
+        total = 0.0
+        for j in range(D.size):
+            total += E[i, j] * D[j]
+        a = weights[i] / (o[i] + total)
+        outside += a * o[i]
+        for j in range(D.size):
+            sums[j] += a * E[i, j]
+    return outside
+
+
+@nb.njit(nogil=True)
 def share_map(market, D, shares):  # type: ignore[no-untyped-def]
-    """Fill s_j = D_j Σ_i a_i E_ij into ``shares`` (J,)."""
+    """Fill s_j = D_j Σ_i a_i E_ij into ``shares`` (J,) and return s_0 = Σ_i a_i o_i."""
     n_agents = market.weights.size
-    rows = market.E.shape[0]
-    n_products = shares.size
-    for j in range(n_products):
-        shares[j] = 0.0
-    for first in range(0, n_agents, rows):
-        stop = min(first + rows, n_agents)
-        if rows < n_agents:
+    held = market.E.shape[0]
+    outside = 0.0
+    shares[:] = 0.0
+    for first in range(0, n_agents, held):
+        stop = min(first + held, n_agents)
+        if held < n_agents:
             fill_exponentials(market, first, stop)
-        for i in range(first, stop):
-            row = market.E[i - first]
-            total = 0.0
-            for j in range(n_products):
-                total += row[j] * D[j]
-            a = market.weights[i] / (market.o[i - first] + total)
-            for j in range(n_products):
-                shares[j] += a * row[j]
-    for j in range(n_products):
-        shares[j] *= D[j]
+        E, w = market.E[: stop - first], market.weights[first:stop]
+        outside += add_shares(E, market.o, w, D, shares)
+    shares *= D
+    return outside
 
 
 @nb.njit(fastmath=REORDER, nogil=True)
-def probabilities(market, D, first, begin, end, P, Q, shares):  # type: ignore[no-untyped-def]
-    """Fill P and Q = diag(w) P for agents begin..end-1 and add Q's sums to shares."""
-    n_products = shares.size
-    for i in range(begin, end):
-        row = market.E[i - first]
+def add_probabilities(E, o, weights, roots, D, P, shares):  # type: ignore[no-untyped-def]
+    """Fill roots_i P_i·, add w_i P_i· to shares ``(J,)`` and return Σ_i w_i P_i0.
+
+    ``E`` (n, J), ``o``, ``weights``, ``roots`` (n,), ``D`` (J,), ``P`` (n, J).
+    """
+    n_products = D.size
+    outside = 0.0
+    for i in range(E.shape[0]):
         total = 0.0
         for j in range(n_products):
-            total += row[j] * D[j]
-        a = 1.0 / (market.o[i - first] + total)
-        w = market.weights[i]
-        p = P[i - begin]
-        q = Q[i - begin]
+            total += E[i, j] * D[j]
+        a = 1.0 / (o[i] + total)
+        w = weights[i] * a
+        r = roots[i] * a
+        outside += w * o[i]
         for j in range(n_products):
-            p[j] = a * row[j] * D[j]
-            q[j] = w * p[j]
-            shares[j] += q[j]
+            x = E[i, j] * D[j]
+            P[i, j] = r * x
+            shares[j] += w * x
+    return outside
 
 
 @nb.njit(fastmath=REORDER, nogil=True)
-def add_cross_product(left, right, total, product):  # type: ignore[no-untyped-def]
-    """Add left' right to ``total``, by BLAS where that is faster.
+def add_tangents(P, weights, roots, X, slopes, rows, tangents):  # type: ignore[no-untyped-def]
+    """Add Σ_i w_i P_ij v_ip (x_jk - x̄_ik) to ∂s/∂θ ``(P, J)``.
 
-    ``left`` (n, J), ``right`` (n, M), ``total`` and scratch ``product`` (J, M).
+    ``P`` (n, J) holds roots_i P_i·, ``weights``, ``roots`` (n,), ``X`` (K2 + 1, J) the
+    characteristics, ``slopes`` (n, P) v_ip.
     """
-    if left.shape[1] >= BLAS_PRODUCTS and left.shape[0] >= 8:
-        np.dot(left.T, right, product)
-        total += product
-        return
-    for i in range(left.shape[0]):
-        for j in range(left.shape[1]):
-            a = left[i, j]
-            for k in range(right.shape[1]):
-                total[j, k] += a * right[i, k]
+    n_products = P.shape[1]
+    for i in range(P.shape[0]):
+        last = -1
+        mean = 0.0
+        for p in range(rows.size):
+            k = rows[p]
+            if k != last:
+                mean = 0.0
+                for j in range(n_products):
+                    mean += P[i, j] * X[k, j]
+                mean /= roots[i]
+                last = k
+            v = weights[i] / roots[i] * slopes[i, p]
+            for j in range(n_products):
+                tangents[p, j] += v * P[i, j] * (X[k, j] - mean)
 
 
 @nb.njit(fastmath=REORDER, nogil=True)
-def tangent_columns(market, types, rows, columns, P, begin, end, V):  # type: ignore[no-untyped-def]
-    """Fill V = [v_ip, v_ip x̄_ik(p)] (n, 2 P) with x̄_ik = Σ_j P_ij x_jk."""
-    n_parameters = rows.size
-    means = np.dot(P, market.XT)
-    for i in range(begin, end):
-        for p in range(n_parameters):
-            k = rows[p]
-            v = market.draws[i, columns[p]]
-            c = market.coefficients[i, k]
-            if types[k] == 1:
+def taste_slopes(draws, coefficients, types, rows, columns, slopes):  # type: ignore[no-untyped-def]
+    """Fill v_ip = g_k'(·) draws_il ``(n, P)``."""
+    for i in range(slopes.shape[0]):
+        for p in range(rows.size):
+            c = coefficients[i, rows[p]]
+            v = draws[i, columns[p]]
+            if types[rows[p]] == 1:
                 v *= c
-            elif types[k] == 2:
+            elif types[rows[p]] == 2:
                 v *= c * (1.0 - c)
-            V[i - begin, p] = v
-            V[i - begin, n_parameters + p] = v * means[i - begin, k]
+            slopes[i, p] = v
+
+
+@nb.njit(fastmath=REORDER, nogil=True)
+def subtract_outer_products(P, weights, A):  # type: ignore[no-untyped-def]
+    """Subtract Σ_i weights_i P_i P_i' from the lower triangle of A, in loops."""
+    for i in range(P.shape[0]):
+        for j in range(P.shape[1]):
+            a = weights[i] * P[i, j]
+            for k in range(j + 1):
+                A[j, k] -= a * P[i, k]
 
 
 @nb.njit(nogil=True)
 def curvature(market, delta, types, rows, columns, shares, A, tangents):  # type: ignore[no-untyped-def]
-    """Compute s, A = diag(s) - P' diag(w) P and, where rows are given, ∂s/∂θ.
+    """Compute s, the lower triangle of A = diag(s) - P' diag(w) P, and ∂s/∂θ.
 
     Parameters
     ----------
@@ -183,50 +225,60 @@ def curvature(market, delta, types, rows, columns, shares, A, tangents):  # type
     shares : (J,)
         Filled with s.
     A : (J, J)
-        Filled with ∂s/∂δ.
+        Filled with ∂s/∂δ; what is above the diagonal is undefined.
     tangents : (P, J)
         Filled with ∂s/∂θ.
 
+    Returns
+    -------
+    float
+        s_0.
+
     Notes
     -----
-    ∂s_j/∂θ_p = x_jk Σ_i w_i P_ij v_ip - Σ_i w_i P_ij v_ip x̄_ik for parameter p of
-    characteristic k, all parameters in one product Q' [v, v x̄] (Nevo 2000, appendix).
+    ∂s_j/∂θ_p = Σ_i w_i P_ij v_ip (x_jk - Σ_l P_il x_lk) for parameter p of
+    characteristic k (Nevo 2000, appendix). Where weights are not negative, rows of P
+    are scaled by their roots and A is one symmetric update of BLAS.
     """
     n_products = delta.size
     n_agents = market.weights.size
-    n_parameters = rows.size
     held = market.E.shape[0]
-    D = np.exp(delta - market.reference)
+    D = np.exp(delta - market.characteristics[-1])
     chunk = min(CURVATURE_ROWS, n_agents)
     P = np.empty((chunk, n_products))
-    Q = np.empty((chunk, n_products))
-    V = np.empty((chunk, 2 * n_parameters))
-    cross = np.zeros((n_products, n_products))
-    slopes = np.zeros((n_products, 2 * n_parameters))
-    cross_part = np.empty((n_products, n_products))
-    slopes_part = np.empty((n_products, 2 * n_parameters))
+    rooted = n_products >= BLAS_PRODUCTS and market.weights.min() > 0.0
+    roots = np.sqrt(market.weights) if rooted else np.ones(n_agents)
+    slopes = np.empty((chunk, rows.size))
+    outside = 0.0
     shares[:] = 0.0
+    tangents[:] = 0.0
+    A[:] = 0.0
     for first in range(0, n_agents, held):
         stop = min(first + held, n_agents)
         if held < n_agents:
             fill_exponentials(market, first, stop)
         for begin in range(first, stop, chunk):
             end = min(begin + chunk, stop)
-            n = end - begin
-            probabilities(market, D, first, begin, end, P, Q, shares)
-            add_cross_product(Q[:n], P[:n], cross, cross_part)
-            if n_parameters > 0:
-                tangent_columns(market, types, rows, columns, P[:n], begin, end, V)
-                add_cross_product(Q[:n], V[:n], slopes, slopes_part)
-    for j in range(n_products):
-        for k in range(n_products):
-            A[j, k] = -cross[j, k]
-        A[j, j] += shares[j]
-    for p in range(n_parameters):
+            p = P[: end - begin]
+            E, o = market.E[begin - first : end - first], market.o[begin - first :]
+            w, root = market.weights[begin:end], roots[begin:end]
+            outside += add_probabilities(E, o, w, root, D, p, shares)
+            if rows.size > 0:
+                v = slopes[: end - begin]
+                draws, c = market.draws[begin:end], market.coefficients[begin:end]
+                taste_slopes(draws, c, types, rows, columns, v)
+                add_tangents(p, w, root, market.characteristics, v, rows, tangents)
+            if rooted:
+                add_gram_lower(p, A)
+            else:
+                subtract_outer_products(p, w, A)
+    if rooted:
         for j in range(n_products):
-            tangents[p, j] = (
-                market.X[rows[p], j] * slopes[j, p] - slopes[j, n_parameters + p]
-            )
+            for k in range(j + 1):
+                A[j, k] = -A[j, k]
+    for j in range(n_products):
+        A[j, j] += shares[j]
+    return outside
 
 
 def scratch_rows(n_agents: int, n_products: int, scratch_bytes: int) -> int:
@@ -237,6 +289,6 @@ def scratch_rows(n_agents: int, n_products: int, scratch_bytes: int) -> int:
     return int(min(n_agents, max(CURVATURE_ROWS, fitting)))
 
 
-def shape_limits(offsets: Integers) -> int:
+def largest_count(offsets: Integers) -> int:
     """Find the largest market's size among offsets ``(T + 1,)``."""
     return int(np.diff(offsets).max())

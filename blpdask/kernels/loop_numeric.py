@@ -16,6 +16,8 @@ import numpy as np
 #: Sums may be reordered and fused so that loops vectorise; NaN and infinity keep
 #: their meaning, because a kernel reports them.
 REORDER = {"contract", "reassoc", "nsz", "arcp"}
+#: The same where what a loop says of NaN does not matter.
+FINITE = {*REORDER, "nnan"}
 
 _LOG2_HIGH = 6.93147180369123816490e-01
 _LOG2_LOW = 1.90821492927058770002e-10

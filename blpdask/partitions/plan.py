@@ -56,4 +56,4 @@ def plan_blocks(
 def market_costs(product_counts: Integers, agent_counts: Integers) -> Floats:
     """Estimate the operations of one share map and curvature of each market, ``(T,)``."""
     products = product_counts.astype(np.float64)
-    return agent_counts * products * (products + MAP_COST)
+    return np.maximum(agent_counts, 1) * products * (products + MAP_COST)

@@ -1,0 +1,181 @@
+"""Say whether the options of a job fit together.
+
+Each option is known to be right on its own; here are the conflicts among them. With K2
+random coefficients and D demographics, Sigma is K2 x K2 and Pi is K2 x D; how many
+columns a formula has is only known with the data, so that is left to the problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from .fields import Rows
+from .schema import Bound, Job
+
+SEEDED_RULES = ("monte_carlo", "halton", "lhs", "mlhs", "sobol")
+
+
+class Conflict(NamedTuple):
+    """Options that do not fit together, by their paths, and what to do."""
+
+    options: tuple[str, ...]
+    found: str
+    expected: str
+    remedy: str
+
+
+def find_conflicts(job: Job) -> Iterator[Conflict]:
+    """Find the options of a job that contradict one another.
+
+    Parameters
+    ----------
+    job
+        A job whose options are right one by one.
+
+    Yields
+    ------
+    Conflict
+        Each conflict, with the options that take part in it.
+    """
+    yield from _sources(job)
+    yield from _formulas(job)
+    yield from _shapes(job)
+    yield from _bound_shapes(job)
+
+
+def _sources(job: Job) -> Iterator[Conflict]:
+    """Find data that are neither two tables nor one simulated truth."""
+    data = job.data
+    if data.simulated is None and data.products is None:
+        yield Conflict(
+            ("data",),
+            "neither data.products nor data.simulated",
+            "a table of products, or a simulated truth",
+            "add data.products.source",
+        )
+    if data.simulated is not None and (data.products or data.agents):
+        yield Conflict(
+            ("data",),
+            "data.simulated beside data.products or data.agents",
+            "one or the other: simulated markets bring both tables",
+            "delete one of the two",
+        )
+    if job.formulations.random and not (
+        data.agents or data.simulated or job.integration
+    ):
+        yield Conflict(
+            ("data", "formulations", "integration"),
+            "random coefficients, and neither data.agents nor integration",
+            "agents to integrate over",
+            "add data.agents.source, or an integration with specification and size",
+        )
+
+
+def _formulas(job: Job) -> Iterator[Conflict]:
+    """Find parameters without their formulas, and formulas without parameters."""
+    formulas = job.formulations
+    pairs = (
+        ("sigma", job.sigma, "random", formulas.random, True),
+        ("pi", job.pi, "demographics", formulas.demographics, True),
+        ("gamma", job.gamma, "supply", formulas.supply, False),
+    )
+    for name, given, formula, text, needed in pairs:
+        if given is not None and text is None:
+            yield Conflict(
+                (name, "formulations"),
+                f"{name} without formulations.{formula}",
+                f"the formula whose parameters {name} holds",
+                f"add formulations.{formula}, or delete {name}",
+            )
+        if given is None and text is not None and needed:
+            yield Conflict(
+                (name, "formulations"),
+                f"formulations.{formula} without {name}",
+                f"starting values {name}; zeros stay zero",
+                f"add {name}, or delete formulations.{formula}",
+            )
+    if formulas.demographics and not formulas.random:
+        yield Conflict(
+            ("formulations",),
+            "formulations.demographics without formulations.random",
+            "random coefficients that demographics shift",
+            "add formulations.random, or delete formulations.demographics",
+        )
+    if formulas.absorb_supply and not formulas.supply:
+        yield Conflict(
+            ("formulations",),
+            "formulations.absorb_supply without formulations.supply",
+            "a formula of marginal costs",
+            "add formulations.supply, or delete formulations.absorb_supply",
+        )
+
+
+def _shapes(job: Job) -> Iterator[Conflict]:
+    """Find a Sigma that is not square, and what has not as many rows as it."""
+    if job.sigma is None:
+        return
+    K2 = len(job.sigma)
+    if len(job.sigma[0]) != K2:
+        yield Conflict(
+            ("sigma",),
+            f"sigma is {K2} x {len(job.sigma[0])}",
+            "a square matrix, one row per random coefficient",
+            "write every row out, with zeros where nothing is estimated",
+        )
+    if job.pi is not None and len(job.pi) != K2:
+        yield Conflict(
+            ("sigma", "pi"),
+            f"pi has {_count(len(job.pi), 'row')}, sigma has {K2}",
+            "a row of both per random coefficient",
+            "add or delete rows",
+        )
+    if job.rc_types is not None and len(job.rc_types) != K2:
+        yield Conflict(
+            ("sigma", "rc_types"),
+            f"rc_types has {_count(len(job.rc_types), 'entry', 'entries')}, "
+            f"sigma has {_count(K2, 'row')}",
+            "a type per random coefficient",
+            "add or delete types, or leave rc_types out: all are linear",
+        )
+
+
+def _bound_shapes(job: Job) -> Iterator[Conflict]:
+    """Find bounds of another shape than the parameters that they bound."""
+    for name in type(job.bounds).model_fields:
+        bound: Bound | None = getattr(job.bounds, name)
+        values: Rows | None = getattr(job, name)
+        if bound is None:
+            continue
+        if values is None:
+            yield Conflict(
+                ("bounds", name),
+                f"bounds.{name} without {name}",
+                "bounds on parameters that are given",
+                f"add {name}, or delete bounds.{name}",
+            )
+            continue
+        for side in ("lower", "upper"):
+            rows: Rows | None = getattr(bound, side)
+            if rows is not None and _shape(rows) not in ((1, 1), _shape(values)):
+                yield Conflict(
+                    ("bounds", name),
+                    f"bounds.{name}.{side} is {_sizes(rows)}, {name} {_sizes(values)}",
+                    "one number, or a matrix of the parameters' own shape",
+                    f"change bounds.{name}.{side}; null is no bound",
+                )
+
+
+def _shape(rows: Rows) -> tuple[int, int]:
+    """Count rows and columns."""
+    return len(rows), len(rows[0])
+
+
+def _sizes(rows: Rows) -> str:
+    """Write a shape in words."""
+    return " x ".join(map(str, _shape(rows)))
+
+
+def _count(count: int, one: str, many: str | None = None) -> str:
+    """Write a count with its noun."""
+    return f"{count} {one if count == 1 else many or one + 's'}"

@@ -1,0 +1,231 @@
+"""Run a job: from a file to a directory of results.
+
+Five stages: read the job and check it; read the data; build the problem; solve it,
+writing every evaluation down; save. Whatever stops a run, its evaluations stay.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from ..progress import Listener, StepEvent, silent
+from .build import build_problem, check_shapes, solve_arguments
+from .data import JobData, read_data
+from .listeners import (
+    evaluation_listener,
+    log_listener,
+    read_evaluations,
+    run_log,
+    tell_all,
+)
+from .load import load_job
+from .report import summarise
+from .resolve import resolve_job, write_resolved
+from .run_directory import (
+    ESTIMATES,
+    EVALUATIONS,
+    LOG,
+    RESULTS,
+    STARTS,
+    SUMMARY,
+    RunDirectory,
+    open_run_directory,
+)
+from .schema import Job
+
+if TYPE_CHECKING:
+    from ..api.problem import Problem
+    from ..api.results import ProblemResults
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedJob:
+    """A job that can be solved: its options, its tables and its problem."""
+
+    job: Job
+    data: JobData
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """What a run found, and where it is.
+
+    Attributes
+    ----------
+    output
+        Directory of the run.
+    results
+        Its results.
+    summary
+        Its figures, which ``summary.json`` holds too.
+    """
+
+    output: Path
+    results: ProblemResults
+    summary: dict[str, Any]
+
+
+def prepare_job(path: Path | str, overrides: Sequence[str] = ()) -> PreparedJob:
+    """Read a job and its data, and build its problem.
+
+    Parameters
+    ----------
+    path
+        The job file.
+    overrides
+        Texts of the form ``option.path=value`` that replace what the file says.
+
+    Raises
+    ------
+    blpdask.errors.InputError
+        With every fault of the file, or of the data.
+    """
+    loaded = load_job(path, overrides)
+    job = resolve_job(loaded.job, loaded.path.parent)
+    data = read_data(job, loaded.path.parent)
+    with _quiet():
+        problem = build_problem(job, data)
+    check_shapes(job, problem)
+    return PreparedJob(job=job, data=data, problem=problem)
+
+
+def run_job(
+    prepared: PreparedJob,
+    *,
+    output: Path | None = None,
+    force: bool = False,
+    listener: Listener = silent,
+) -> FinishedRun:
+    """Solve a job and save its results.
+
+    Parameters
+    ----------
+    prepared
+        The job.
+    output
+        Directory to write, by default ``results/<name>``.
+    force
+        Whether to replace the run of another job that is there.
+    listener
+        Called with every event, beside the files that are always written.
+
+    Returns
+    -------
+    FinishedRun
+        Results, whether or not the optimiser converged.
+
+    Raises
+    ------
+    blpdask.errors.InputError
+        If the directory or a parameter's shape is refused.
+
+    Notes
+    -----
+    An exception that stops the run, KeyboardInterrupt included, carries a note that
+    says what is kept and where.
+    """
+    job = prepared.job
+    directory = open_run_directory(
+        (output or Path("results") / job.name).absolute(),
+        write_resolved(job, prepared.data),
+        force,
+    )
+    began = time.perf_counter()
+    try:
+        results = _solve(prepared, directory.partial, listener)
+        summary = summarise(job, results, time.perf_counter() - began)
+        _save(results, summary, job.solve.starts is not None, directory.partial)
+        directory.complete()
+    except BaseException as error:
+        error.add_note(_what_is_kept(directory, error))
+        raise
+    return FinishedRun(output=directory.output, results=results, summary=summary)
+
+
+def evaluate_job(prepared: PreparedJob) -> ProblemResults:
+    """Evaluate the objective of a job once, at its starting values.
+
+    Parameters
+    ----------
+    prepared
+        The job.
+    """
+    from ..api.optimization import Optimization
+
+    arguments = solve_arguments(prepared.job) | {
+        "method": "1s",
+        "optimization": Optimization("return"),
+        "check_optimality": "gradient",
+    }
+    arguments.pop("starts", None)
+    return prepared.problem.solve(**arguments, progress=silent)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let the problem not print itself, as it does for scripts."""
+    from .. import options
+
+    verbose = options.verbose
+    options.verbose = False
+    try:
+        yield
+    finally:
+        options.verbose = verbose
+
+
+def _solve(prepared: PreparedJob, partial: Path, listener: Listener) -> ProblemResults:
+    """Solve the problem, writing down evaluations, steps and warnings."""
+
+    def show_warning(text: str) -> None:
+        listener(StepEvent(0, text))
+
+    arguments = solve_arguments(prepared.job)
+    with (
+        run_log(partial / LOG, show_warning) as log,
+        evaluation_listener(partial / EVALUATIONS) as evaluations,
+    ):
+        log.info("job %s begins", prepared.job.name)
+        results = prepared.problem.solve(
+            **arguments, progress=tell_all(evaluations, log_listener(log), listener)
+        )
+        log.info("objective %.12e, converged: %s", results.objective, results.converged)
+    return results
+
+
+def _save(
+    results: ProblemResults, summary: dict[str, Any], starts: bool, partial: Path
+) -> None:
+    """Write results, estimates and summary; the results get their name last."""
+    unfinished = partial / f"{RESULTS}.unfinished"
+    results.save(unfinished)
+    results.to_frame().to_csv(partial / ESTIMATES, index=False)
+    if starts:
+        results.starts_frame().to_csv(partial / STARTS, index=False)
+    text = json.dumps(summary, indent=2) + "\n"
+    (partial / SUMMARY).write_text(text, encoding="utf-8")
+    unfinished.rename(partial / RESULTS)
+
+
+def _what_is_kept(directory: RunDirectory, error: BaseException) -> str:
+    """Say what a run that was stopped leaves; faults of the input leave nothing."""
+    evaluations = read_evaluations(directory.partial / EVALUATIONS)
+    if isinstance(error, InputError) and not evaluations:
+        shutil.rmtree(directory.partial)
+        return "Nothing was evaluated, and nothing is kept."
+    kept = f"Kept in {directory.partial}: the resolved job, the log and "
+    kept += f"{len(evaluations)} evaluations ({EVALUATIONS})"
+    values = [e for e in evaluations if e["objective"] is not None]
+    if values:
+        best = min(values, key=lambda evaluation: float(evaluation["objective"]))
+        kept += f", of which the lowest objective is {best['objective']:.9g}"
+    return f"{kept}. There are no results."

@@ -1,0 +1,128 @@
+"""Keep what a run writes in a directory that is complete or not there at all.
+
+A run writes beside its output, into ``<output>.partial-1`` say, and renames that to
+``<output>`` when everything is in it. Whatever interrupts it, what is already written
+stays, and nothing half-written ever carries the name of the output.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import Faults, InputError
+from .resolve import same_job
+from .yaml_text import read_yaml
+
+RESOLVED = "resolved.yaml"
+RESULTS = "results"
+SUMMARY = "summary.json"
+ESTIMATES = "estimates.csv"
+STARTS = "starts.csv"
+EVALUATIONS = "evaluations.jsonl"
+LOG = "log.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """Where a run writes, and what that is called once it is complete.
+
+    Attributes
+    ----------
+    partial
+        Directory that the run writes into.
+    output
+        What it is renamed to.
+    """
+
+    partial: Path
+    output: Path
+
+    def complete(self) -> None:
+        """Put the directory under its own name, in place of an earlier run's."""
+        earlier = None
+        if self.output.exists():
+            earlier = _free_name(self.output, "replaced")
+            self.output.rename(earlier)
+        self.partial.rename(self.output)
+        if earlier is not None:
+            shutil.rmtree(earlier)
+
+
+def open_run_directory(output: Path, resolved: str, force: bool) -> RunDirectory:
+    """Make the directory that a run writes into.
+
+    Parameters
+    ----------
+    output
+        What the directory is called once the run is complete.
+    resolved
+        The resolved job, which is the first thing written.
+    force
+        Whether to replace the run of another job.
+
+    Returns
+    -------
+    RunDirectory
+        A new directory beside ``output``.
+
+    Raises
+    ------
+    blpdask.errors.InputError
+        If ``output`` holds anything but a run, or that of another job.
+    """
+    check_output(output, resolved, force)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = _free_name(output, "partial")
+    partial.mkdir()
+    (partial / RESOLVED).write_text(resolved, encoding="utf-8")
+    return RunDirectory(partial=partial, output=output)
+
+
+def check_output(output: Path, resolved: str, force: bool) -> None:
+    """Refuse to replace what is not an earlier run of the same job.
+
+    Parameters
+    ----------
+    output
+        Directory that a run would write.
+    resolved
+        Its resolved job.
+    force
+        Whether the run of another job may be replaced.
+    """
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    faults = Faults(str(output))
+    if not (output / RESOLVED).is_file():
+        faults.add(
+            "something there that no run has written",
+            "a directory that is new, empty, or of an earlier run",
+            "choose another with --output",
+        )
+    elif not force and not same_job(_job_of(output), read_yaml(resolved, "").content):
+        faults.add(
+            "the results of another job (other options or other data)",
+            "a directory that is new, or of this same job",
+            "choose another with --output, or replace that run with --force",
+        )
+    faults.check()
+
+
+def _job_of(directory: Path) -> Any:
+    """Read the resolved job of an earlier run; what cannot be read is another job."""
+    path = directory / RESOLVED
+    try:
+        return read_yaml(path.read_text(encoding="utf-8"), str(path)).content
+    except (InputError, OSError, UnicodeDecodeError):
+        return None
+
+
+def _free_name(output: Path, word: str) -> Path:
+    """Find the first name beside the output that nothing has."""
+    number = 1
+    while (path := output.with_name(f"{output.name}.{word}-{number}")).exists():
+        number += 1
+    return path

@@ -1,0 +1,140 @@
+"""The alphabet: which symbol has which name, what shape it has, where it is defined.
+
+    u_ij = δ_j + μ_ij + ε_ij,   δ_j = x1_j'β + ξ_j,   μ_ij = x2_j'(Σν_i + Πd_i),
+    s_j(δ, θ) = Σ_i w_i P_ij,   P_ij = e^{δ_j + μ_ij} / (1 + Σ_k e^{δ_k + μ_ik}),
+    δ(θ) solves s(δ, θ) = S,   ξ(θ) = δ(θ) - X1 β,
+    q(θ) = N ḡ(θ)'W ḡ(θ),   ḡ = Z'ξ / N.
+
+Documentation that code can read: :data:`ALPHABET` is a tuple of records, and
+:func:`symbol` looks one up. Code uses these names and no others. A derivative of a by
+b is ``a_by_b``, with the axes of a and then those of b; products Z'X are ``ZtX``.
+Arrays of a block have agents first and products last, tables have a row a product.
+
+References
+----------
+Berry (1994), "Estimating Discrete-Choice Models of Product Differentiation"; Berry,
+Levinsohn and Pakes (1995), "Automobile Prices in Market Equilibrium"; Nevo (2000), "A
+Practitioner's Guide to Estimation of Random-Coefficients Logit Models of Demand";
+Hansen (1982), "Large Sample Properties of Generalized Method of Moments Estimators";
+Conlon and Gortmaker (2020), "Best Practices for Differentiated Products Demand
+Estimation with PyBLP".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """One letter of the alphabet.
+
+    Attributes
+    ----------
+    symbol
+        As papers write it.
+    name
+        As code writes it.
+    shape
+        Of the array in results and tables; ``()`` for a number.
+    meaning
+        In a few words.
+    source
+        Equation or paper where it is first defined.
+    """
+
+    symbol: str
+    name: str
+    shape: str
+    meaning: str
+    source: str
+
+
+def symbol(name: str) -> Symbol:
+    """Look a symbol up by its name in code or as papers write it.
+
+    Parameters
+    ----------
+    name
+        Such as ``"delta"`` or ``"δ"``.
+
+    Raises
+    ------
+    KeyError
+        Where the alphabet has no such letter.
+
+    Examples
+    --------
+    >>> symbol("delta").shape
+    '(N, 1)'
+    >>> symbol("Π").meaning
+    'how demographics shift tastes'
+    """
+    for letter in ALPHABET:
+        if name in (letter.symbol, letter.name):
+            return letter
+    raise KeyError(name)
+
+
+_BERRY = "Berry (1994)"
+_BLP = "Berry, Levinsohn and Pakes (1995)"
+_NEVO = "Nevo (2000), equation 2"
+_HANSEN = "Hansen (1982)"
+_PYBLP = "Conlon and Gortmaker (2020)"
+
+_COUNTS = (
+    Symbol("T", "n_markets", "()", "markets", _BLP),
+    Symbol("N", "n_products", "()", "products, all markets together", _BLP),
+    Symbol("J", "J", "()", "products of a market", _BLP),
+    Symbol("I", "I", "()", "agents: of a market, or all together", _NEVO),
+    Symbol("K1", "K1", "()", "characteristics with linear coefficients", _NEVO),
+    Symbol("K2", "K2", "()", "characteristics with random coefficients", _NEVO),
+    Symbol("D", "D", "()", "demographics", _NEVO),
+    Symbol("L", "L", "()", "columns of draws: nodes, then demographics", "K2 + D"),
+    Symbol("MD", "MD", "()", "demand-side instruments", _PYBLP),
+    Symbol("P", "P", "()", "parameters in θ", _BLP),
+    Symbol("C", "C", "()", "linear coefficients concentrated out of q", _NEVO),
+)
+_DATA = (
+    Symbol("S_jt", "shares", "(N,)", "observed market shares", _BERRY),
+    Symbol("X1", "X1", "(N, K1)", "characteristics with linear coefficients", _NEVO),
+    Symbol("X2", "X2", "(N, K2)", "characteristics with random coefficients", _NEVO),
+    Symbol("Z", "ZD", "(N, MD)", "instruments, effects absorbed", _BERRY),
+    Symbol("ν", "nodes", "(I, K2)", "integration nodes: unobserved tastes", _NEVO),
+    Symbol("d", "demographics", "(I, D)", "observed traits of agents", _NEVO),
+    Symbol("(ν, d)", "draws", "(I, L)", "what tastes depend on", _NEVO),
+    Symbol("w", "weights", "(I,)", "integration weights", "∫ P dF ≈ Σ_i w_i P_i"),
+)
+_PARAMETERS = (
+    Symbol("β", "beta", "(K1, 1)", "mean tastes", _BLP),
+    Symbol(
+        "Σ", "sigma", "(K2, K2)", "lower root of unobserved tastes' variance", _NEVO
+    ),
+    Symbol("Π", "pi", "(K2, D)", "how demographics shift tastes", _NEVO),
+    Symbol("Γ", "loadings", "(K2, L)", "how draws load on tastes", "Γ = [Σ | Π]"),
+    Symbol("θ", "theta", "(P,)", "free entries of Σ, Π and β, in that order", _BLP),
+)
+_MODEL = (
+    Symbol("δ", "delta", "(N, 1)", "mean utilities", "δ_j = x1_j'β + ξ_j"),
+    Symbol("μ", "μ", "(I, J)", "agents' deviations from δ", "μ_ij = x2_j'Γ(ν_i, d_i)"),
+    Symbol("ξ", "xi", "(N, 1)", "unobserved quality", "ξ = δ(θ) - X1 β"),
+    Symbol("P_ij", "probabilities", "(I, J)", "choice probabilities", _BLP),
+    Symbol("s_jt", "Backend.shares", "(N,)", "shares at δ and θ", "Σ_i w_i P_ij"),
+    Symbol("A", "A", "(J, J)", "share Jacobian ∂s/∂δ'", "diag(s) - P'diag(w)P"),
+    Symbol("chol A", "factor", "(J, J)", "lower Cholesky factor of A", "A = LL'"),
+    Symbol("∂δ/∂θ", "delta_by_theta", "(N, P)", "how δ(θ) moves", "-A⁻¹ ∂s/∂θ"),
+    Symbol("∂ξ/∂θ", "xi_by_theta", "(N, P)", "how ξ(θ) moves at given β", _NEVO),
+)
+_GMM = (
+    Symbol("ḡ", "moments", "(MD, 1)", "mean moments", "ḡ = Z'ξ / N"),
+    Symbol("Ḡ", "moments_jacobian", "(MD, P + C)", "how ḡ moves with θ and β", _HANSEN),
+    Symbol("W", "W", "(MD, MD)", "weighting matrix", _HANSEN),
+    Symbol("S", "moments_covariances", "(MD, MD)", "variance of √N ḡ", _HANSEN),
+    Symbol("q", "objective", "()", "GMM objective, Hansen's J where W = S⁻¹", _HANSEN),
+    Symbol("r", "residual", "(MD,)", "root of the objective", "q = r'r"),
+    Symbol("∂r/∂θ'", "residual_jacobian", "(MD, P)", "how r moves", "∂q/∂θ = 2 J'r"),
+    Symbol("H", "hessian", "(P, P)", "curvature of q", "H = ∂²q/∂θ∂θ'"),
+)
+
+#: Every symbol, in the order in which a reader of the paper meets it.
+ALPHABET: tuple[Symbol, ...] = _COUNTS + _DATA + _PARAMETERS + _MODEL + _GMM
