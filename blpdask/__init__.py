@@ -1,8 +1,8 @@
 """Demand estimation that starts on a laptop and, unchanged, runs on a cluster.
 
-The vocabulary is PyBLP's (Conlon and Gortmaker 2020): a script written for it runs after
-changing its import. Names are imported where they are first used, so that importing the
-package costs next to nothing.
+The vocabulary is PyBLP's (Conlon and Gortmaker 2020): a script written for it runs
+after changing its import. Names are imported where they are first used, so that
+importing the package costs next to nothing.
 """
 
 from __future__ import annotations

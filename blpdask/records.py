@@ -22,7 +22,7 @@ Integers = NDArray[np.int64]
 JOINED = {"combine": "join"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class MarketBlock:
     """Whole markets, side by side: all that a kernel needs and that θ does not change.
 

@@ -120,7 +120,8 @@ class Iteration:
 
     def iterate(self) -> Iterate | None:
         """Give the routine that solves one market, where kernels have none."""
-        needs_python = self._options.get("norm") is not None or self._options.get("rtol")
+        options = self._options
+        needs_python = options.get("norm") is not None or options.get("rtol")
         if self._method in KERNEL_METHODS and not needs_python:
             return None
         if self._method in ROOT_METHODS:

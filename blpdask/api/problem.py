@@ -165,17 +165,17 @@ class Problem:
     @property
     def I(self) -> int:  # noqa: E743
         """Number of agents, all markets together."""
-        return self._demand.agents.weights.size
+        return int(self._demand.agents.weights.size)
 
     @property
     def K1(self) -> int:
         """Number of linear characteristics."""
-        return self._demand.products.X1.shape[1]
+        return int(self._demand.products.X1.shape[1])
 
     @property
     def K2(self) -> int:
         """Number of characteristics with random coefficients."""
-        return self._demand.products.X2.shape[1]
+        return int(self._demand.products.X2.shape[1])
 
     @property
     def K3(self) -> int:
@@ -185,12 +185,12 @@ class Problem:
     @property
     def D(self) -> int:
         """Number of demographics."""
-        return self._demand.agents.demographics.shape[1]
+        return int(self._demand.agents.demographics.shape[1])
 
     @property
     def MD(self) -> int:
         """Number of demand-side instruments, exogenous characteristics included."""
-        return self._demand.products.ZD.shape[1]
+        return int(self._demand.products.ZD.shape[1])
 
     @property
     def MS(self) -> int:
@@ -504,9 +504,10 @@ micro_sample_covariances, resample_agent_data
         if delta is None:
             return None
         values = np.asarray(delta, dtype=np.float64).ravel()
-        if values.size != self.N or not np.isfinite(values).all():
+        bad = int((~np.isfinite(values)).sum())
+        if values.size != self.N or bad:
             faults.add(
-                f"delta of size {values.size}, {(~np.isfinite(values)).sum()} not finite",
+                f"delta of size {values.size}, {bad} not finite",
                 f"{self.N} finite mean utilities, in the order of product_data",
                 "pass results.delta, or leave delta out",
             )

@@ -1,7 +1,7 @@
 """Results as PyBLP's users know them: attributes, printed tables, files.
 
-A :class:`ProblemResults` pairs the frozen estimates of one GMM step with the steps before
-it and, where it was not read from disk, with its problem.
+A :class:`ProblemResults` pairs the frozen estimates of one GMM step with the steps
+before it and, where it was not read from disk, with its problem.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ class ProblemResults:
             "tilde_costs": np.zeros((N, 0)),
             "omega": np.zeros((N, 0)),
             "omega_fe": np.zeros((N, 0)),
-            "clipped_costs": np.zeros((N, 1), np.bool_),  # type: ignore[dict-item]
+            "clipped_costs": np.zeros((N, 1), np.bool_),
             "micro_covariances": np.zeros((0, 0)),
             "simulation_covariances": np.zeros((MD, MD)),
             "omega_by_theta_jacobian": np.full((N, P), np.nan),
@@ -355,7 +355,7 @@ class ProblemResults:
         self.__dict__.update(state)
 
     def plot_estimates(self, ax: Any = None) -> Any:
-        """Plot estimates of Σ, Π and β with 95 % intervals, scaled by standard errors."""
+        """Plot estimates of Σ, Π and β with 95 % intervals."""
         from .plots import plot_estimates
 
         return plot_estimates(self.estimates, ax)
@@ -364,11 +364,14 @@ class ProblemResults:
         values = np.array([minimum.objective for minimum in self._minima])
         best = values.min()
         near = int((values - best <= 1e-6 * max(1.0, abs(best))).sum())
-        return (
-            f"Starting points: {values.size}; {near} led to the best objective "
-            f"{best:.8g}, the others to between {np.sort(values)[min(near, values.size - 1)]:.8g} "
-            f"and {values.max():.8g}."
+        described = (
+            f"Starting points: {values.size}; {near} led to the best objective, "
+            f"{best:.8g}"
         )
+        others = np.sort(values)[near:]
+        if others.size:
+            described += f", the others to {others[0]:.8g} up to {others[-1]:.8g}"
+        return f"{described}."
 
 
 #: The 97.5 % quantile of the standard normal distribution.

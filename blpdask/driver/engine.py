@@ -1,8 +1,8 @@
 """The seam between estimators and machines: map a pass over blocks, add its records.
 
-An estimator places its blocks once and then asks for sums; it does not know whether they
-come from this thread, from a pool or from a cluster. An engine knows no economics: a pass
-is any importable function
+An estimator places its blocks once and then asks for sums; it does not know whether
+they come from this thread, from a pool or from a cluster. An engine knows no economics:
+a pass is any importable function
 
     pass_(block, state, anchor) -> (record, memory)
 

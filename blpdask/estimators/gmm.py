@@ -179,7 +179,9 @@ class _Run:
         final = objective.evaluate(outcome.theta, from_scratch=True)
         if final.failed:
             final = self._try_again(objective, outcome.theta, final)
-        estimates = self._conclude(step, linear, objective, final, outcome, (began, seconds))
+        estimates = self._conclude(
+            step, linear, objective, final, outcome, (began, seconds)
+        )
         objective.release(keep=final.name)
         if self.anchor is not None:
             self.placement.forget(self.anchor)
@@ -212,7 +214,9 @@ class _Run:
         bounds = self.parameters.bounds
         minima = []
         for number, start in enumerate([theta, *starts]):
-            searched = objective if number == 0 else self._objective(linear, step, number)
+            searched = (
+                objective if number == 0 else self._objective(linear, step, number)
+            )
             outcome = self.optimizer(searched, start, bounds)
             value = searched.evaluate(outcome.theta).point.objective if starts else 0.0
             minima.append(Minimum(np.array(start), outcome, value))
@@ -274,7 +278,14 @@ class _Run:
             else np.full((parameters.size, parameters.size), np.nan)
         )
         inference = infer(
-            self.problem, parameters, linear, final.theta, point, errors.xi, options, step
+            self.problem,
+            parameters,
+            linear,
+            final.theta,
+            point,
+            errors.xi,
+            options,
+            step,
         )
         matrices = expand(parameters, final.theta)
         bounds = parameters.bounds
@@ -384,7 +395,7 @@ def reduce_hessian(hessian: Floats, theta: Floats, bounds: Floats) -> Floats:
 def _eigenvalues(matrix: Floats) -> Floats:
     if matrix.size == 0 or not np.isfinite(matrix).all():
         return np.full(matrix.shape[0], np.nan)
-    return np.linalg.eigvalsh(matrix)
+    return np.asarray(np.linalg.eigvalsh(matrix), dtype=np.float64)
 
 
 def _failed(sums: object) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:

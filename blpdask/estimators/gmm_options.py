@@ -34,8 +34,8 @@ class GmmOptions:
         multiplied by the punishment; becomes the punishment; or raises.
     delta_behavior
         Where inversions start: at the prediction from the last accepted evaluation
-        (``"anchor"``), at the step's initial δ (``"first"``), at the last evaluation's δ
-        (``"last"``), or at the plain logit's (``"logit"``).
+        (``"anchor"``), at the step's initial δ (``"first"``), at the last evaluation's
+        δ (``"last"``), or at the plain logit's (``"logit"``).
     center_moments, W_type, se_type
         How covariances of moments are estimated.
     backend

@@ -7,12 +7,9 @@ kept on disk find it again in another process.
 
 from __future__ import annotations
 
-import ctypes
-
 import llvmlite.binding
 import numba as nb
 import numpy as np
-import scipy.linalg.cython_blas
 from numba.core import types
 from numba.extending import get_cython_function_address
 
@@ -27,7 +24,7 @@ _PLAIN = ord("N")
 
 
 @nb.njit(nogil=True)
-def add_gram_lower(rows, total):  # type: ignore[no-untyped-def]
+def add_gram_lower(rows, total):
     """Add the lower triangle of rows' rows to that of ``total``.
 
     Parameters

@@ -1,16 +1,16 @@
 """Solve s(δ) = S in one market, in loops.
 
-The inversion minimises the smooth convex F(δ) = Σ_i w_i log(1 + Σ_j e^{δ_j + μ_ij}) - S'δ,
-whose gradient is s(δ) - S and whose Hessian is A = diag(s) - P' diag(w) P. Newton is
-applied to log odds, log(s_j / s_0) = log(S_j / S_0), which are linear in δ for the plain
-logit. Since 1'A is s_0 times the derivative of log s_0, its step is
+The inversion minimises the smooth convex F(δ) = Σ_i w_i log(1 + Σ_j e^{δ_j + μ_ij}) -
+S'δ, whose gradient is s(δ) - S and whose Hessian is A = diag(s) - P' diag(w) P. Newton
+is applied to log odds, log(s_j / s_0) = log(S_j / S_0), which are linear in δ for the
+plain logit. Since 1'A is s_0 times the derivative of log s_0, its step is
 
     x = A⁻¹ diag(s)(r - ρ),   r_j = log S_j - log s_j,   ρ = Σ_{j>=0} s_j r_j.
 
-Recycled Newton takes chord steps with A₀, A at a named earlier evaluation, one share map
-each, corrected by Broyden's (1965) rank-one updates in the limited-memory form of Kelley
-(1995, section 7.3), and factors A again where they stall. Without A₀ it starts from
-Newton steps, on a systematic subsample of the agents where there are many: the
+Recycled Newton takes chord steps with A₀, A at a named earlier evaluation, one share
+map each, corrected by Broyden's (1965) rank-one updates in the limited-memory form of
+Kelley (1995, section 7.3), and factors A again where they stall. Without A₀ it starts
+from Newton steps, on a systematic subsample of the agents where there are many: the
 subsample's A is a good enough A₀. SQUAREM (Varadhan and Roland 2008) on the contraction
 of Berry, Levinsohn and Pakes (1995) stands behind it.
 """
@@ -48,7 +48,7 @@ FORMING_ERROR = 1e-12
 
 
 @nb.njit(nogil=True)
-def follow(market, delta):  # type: ignore[no-untyped-def]
+def follow(market, delta):
     """Move the reference to δ where δ has gone far from it."""
     far = 0.0
     reference = market.characteristics[-1]
@@ -59,7 +59,7 @@ def follow(market, delta):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(nogil=True)
-def log_residual(market, shares, r):  # type: ignore[no-untyped-def]
+def log_residual(market, shares, r):
     """Fill r = log S - log s and return its sup norm (NaN where not finite)."""
     for j in range(r.size):
         r[j] = market.log_shares[j] - math.log(shares[j]) if shares[j] > 0 else math.nan
@@ -67,7 +67,7 @@ def log_residual(market, shares, r):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(nogil=True)
-def residual(market, delta, D, shares, r):  # type: ignore[no-untyped-def]
+def residual(market, delta, D, shares, r):
     """Compute s(δ) and s_0, fill r = log S - log s; return r's sup norm and s_0."""
     follow(market, delta)
     reference = market.characteristics[-1]
@@ -78,7 +78,7 @@ def residual(market, delta, D, shares, r):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(nogil=True)
-def log_odds_step(market, shares, outside, r):  # type: ignore[no-untyped-def]
+def log_odds_step(market, shares, outside, r):
     """Overwrite r = log S - log s by the right-hand side diag(s)(r - ρ)."""
     mean = 0.0
     if outside > 0.0 and math.isfinite(market.outside[0]):
@@ -90,7 +90,7 @@ def log_odds_step(market, shares, outside, r):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(nogil=True)
-def contract(market, delta, atol, max_evaluations):  # type: ignore[no-untyped-def]
+def contract(market, delta, atol, max_evaluations):
     """Iterate δ ← δ + log S - log s(δ); return status, iterations, evaluations."""
     n = delta.size
     D, shares, r = np.empty(n), np.empty(n), np.empty(n)
@@ -105,8 +105,8 @@ def contract(market, delta, atol, max_evaluations):  # type: ignore[no-untyped-d
 
 
 @nb.njit(nogil=True)
-def squarem_length(r, v, scheme):  # type: ignore[no-untyped-def]
-    """Compute SQUAREM's step length α from r = g(x) - x and v = g(g(x)) - 2 g(x) + x."""
+def squarem_length(r, v, scheme):
+    """Compute SQUAREM's step α from r = g(x) - x and v = g(g(x)) - 2 g(x) + x."""
     rr, rv, vv = 0.0, 0.0, 0.0
     for j in range(r.size):
         rr += r[j] * r[j]
@@ -120,7 +120,7 @@ def squarem_length(r, v, scheme):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(nogil=True)
-def squarem(market, delta, atol, max_evaluations, scheme, low, high, factor):  # type: ignore[no-untyped-def]
+def squarem(market, delta, atol, max_evaluations, scheme, low, high, factor):
     """Accelerate the contraction by SQUAREM; return status, iterations, evaluations."""
     n = delta.size
     D, shares = np.empty(n), np.empty(n)
@@ -153,7 +153,7 @@ def squarem(market, delta, atol, max_evaluations, scheme, low, high, factor):  #
 
 
 @nb.njit(nogil=True)
-def subsample(market, stride, delta):  # type: ignore[no-untyped-def]
+def subsample(market, stride, delta):
     """Take every stride-th agent, weights rescaled to the same total."""
     weights = market.weights[::stride].copy()
     weights *= market.weights.sum() / weights.sum()
@@ -173,7 +173,7 @@ def subsample(market, stride, delta):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(nogil=True)
-def newton_steps(market, delta, lower, max_steps, stop):  # type: ignore[no-untyped-def]
+def newton_steps(market, delta, lower, max_steps, stop):
     """Take Newton steps until one is shorter than ``stop``; leave A's factor in lower.
 
     Returns the number of steps, negative where A was not positive definite or a
@@ -203,7 +203,7 @@ def newton_steps(market, delta, lower, max_steps, stop):  # type: ignore[no-unty
 
 
 @nb.njit(nogil=True)
-def broyden_step(x, steps, squares, n):  # type: ignore[no-untyped-def]
+def broyden_step(x, steps, squares, n):
     """Turn the chord step x into Broyden's, given the n steps taken since factoring."""
     for k in range(n - 1):
         x += steps[k + 1] * (np.dot(steps[k], x) / squares[k])
@@ -214,8 +214,8 @@ def broyden_step(x, steps, squares, n):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(nogil=True)
-def chord(market, delta, lower, atol, max_evaluations):  # type: ignore[no-untyped-def]
-    """Take corrected chord steps with the factor in ``lower``, renewed where they stall.
+def chord(market, delta, lower, atol, max_evaluations):
+    """Take corrected chord steps with the factor in ``lower``, renewed on a stall.
 
     Returns status, iterations, evaluations; NONFINITE also where the iterates leave
     and the caller should fall back.
@@ -259,7 +259,7 @@ def chord(market, delta, lower, atol, max_evaluations):  # type: ignore[no-untyp
 
 
 @nb.njit(nogil=True)
-def recycled_newton(market, delta, lower, has_factor, atol, max_evaluations):  # type: ignore[no-untyped-def]
+def recycled_newton(market, delta, lower, has_factor, atol, max_evaluations):
     """Solve s(δ) = S by recycled Newton; return status, iterations, evaluations."""
     start = delta.copy()
     evaluations = 0

@@ -151,8 +151,17 @@ def _fingerprint() -> str:
 
 @nb.njit(nogil=True)
 def prepare_market(
-    t, product_offsets, agent_offsets, X2, log_shares, draws, weights, loadings, types, rows
-):  # type: ignore[no-untyped-def]
+    t,
+    product_offsets,
+    agent_offsets,
+    X2,
+    log_shares,
+    draws,
+    weights,
+    loadings,
+    types,
+    rows,
+):
     """Cut market t out of the block and compute its random coefficients."""
     a, b = product_offsets[t], product_offsets[t + 1]
     c, d = agent_offsets[t], agent_offsets[t + 1]
@@ -176,8 +185,18 @@ def prepare_market(
 
 @nb.njit(nogil=True)
 def solve_market(
-    market, method, delta, lower, has_factor, atol, max_evaluations, scheme, low, high, growth
-):  # type: ignore[no-untyped-def]
+    market,
+    method,
+    delta,
+    lower,
+    has_factor,
+    atol,
+    max_evaluations,
+    scheme,
+    low,
+    high,
+    growth,
+):
     """Solve one market by the named method; return status, iterations, evaluations."""
     if method == 0:
         return recycled_newton(market, delta, lower, has_factor, atol, max_evaluations)
@@ -191,7 +210,7 @@ def solve_market(
 @nb.njit(nogil=True)
 def differentiate_market(
     market, types, rows, columns, delta, lower, delta_by_theta, polish
-):  # type: ignore[no-untyped-def]
+):
     """Form A at δ, factor it, fill ∂δ/∂θ, and with ``polish`` take a last Newton step.
 
     Returns a status and the length of that step.
@@ -241,7 +260,7 @@ def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
     """Compile the loop over markets that inverts and differentiates."""
 
     @nb.njit(nogil=True, cache=True)
-    def invert_block(  # type: ignore[no-untyped-def]
+    def invert_block(
         product_offsets,
         agent_offsets,
         factor_offsets,
@@ -298,7 +317,7 @@ def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
                 has_factor = math.isfinite(lower[0, 0])
             status, iterations, evaluations = CONVERGED, 0, 0
             formed, length = CONVERGED, math.inf
-            for forming in range(FORMINGS):
+            for _ in range(FORMINGS):
                 status, more_iterations, more = solve_market(
                     market,
                     method,
@@ -342,7 +361,7 @@ def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
             outcome[1, t] = iterations
             outcome[2, t] = evaluations
 
-    return invert_block  # type: ignore[no-any-return]
+    return invert_block
 
 
 @functools.cache
@@ -350,7 +369,7 @@ def _compiled_shares(fingerprint: str) -> Callable[..., Any]:
     """Compile the loop over markets that computes shares."""
 
     @nb.njit(nogil=True, cache=True)
-    def shares_block(  # type: ignore[no-untyped-def]
+    def shares_block(
         product_offsets,
         agent_offsets,
         X2,
@@ -382,4 +401,4 @@ def _compiled_shares(fingerprint: str) -> Callable[..., Any]:
             move_reference(market, delta[a:b])
             share_map(market, np.ones(b - a), filled[a:b])
 
-    return shares_block  # type: ignore[no-any-return]
+    return shares_block

@@ -1,7 +1,7 @@
 """One market in loops: exponentiated utilities, the share map, its curvature.
 
-With a reference point δ⁰ (the inversion's start) and m_i = max(0, max_j(μ_ij + δ⁰_j)) where
-that is large, zero elsewhere,
+With a reference point δ⁰ (the inversion's start) and m_i = max(0, max_j(μ_ij + δ⁰_j))
+where that is large, zero elsewhere,
 
     E_ij = exp(μ_ij + δ⁰_j - m_i),   o_i = exp(-m_i),   D_j = exp(δ_j - δ⁰_j),
     P_ij = E_ij D_j / (o_i + Σ_k E_ik D_k),             s_j = D_j Σ_i a_i E_ij,
@@ -9,8 +9,8 @@ that is large, zero elsewhere,
 
 E depends on θ and δ⁰ but not on δ, so a share map needs no exponential of size I x J:
 it is two passes of multiply-adds over E. Nothing can overflow, because D is near one;
-where δ leaves the neighbourhood of δ⁰, the reference moves there. What exceeds the bound
-on scratch memory is computed again, tile of agents by tile of agents.
+where δ leaves the neighbourhood of δ⁰, the reference moves there. What exceeds the
+bound on scratch memory is computed again, tile of agents by tile of agents.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class LoopMarket(NamedTuple):
 
 
 @nb.njit(fastmath=REORDER, nogil=True)
-def random_coefficients(draws, loadings, types, coefficients):  # type: ignore[no-untyped-def]
+def random_coefficients(draws, loadings, types, coefficients):
     """Fill g_k(Σ_l Γ_kl draws_il) into the first K2 columns, ones into the last."""
     n_random = loadings.shape[0]
     for i in range(draws.shape[0]):
@@ -71,7 +71,7 @@ def random_coefficients(draws, loadings, types, coefficients):  # type: ignore[n
 
 
 @nb.njit(fastmath=FINITE, nogil=True)
-def largest(values):  # type: ignore[no-untyped-def]
+def largest(values):
     """Find the largest element, at least zero; what it says of NaN is undefined."""
     found = 0.0
     for value in values:
@@ -80,14 +80,14 @@ def largest(values):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(fastmath=REORDER, nogil=True)
-def exponentiate(values):  # type: ignore[no-untyped-def]
+def exponentiate(values):
     """Overwrite a vector by its exponentials."""
     for n in range(values.size):
         values[n] = exponential(values[n])
 
 
 @nb.njit(nogil=True)
-def fill_exponentials(market, first, stop):  # type: ignore[no-untyped-def]
+def fill_exponentials(market, first, stop):
     """Fill E and o for agents first..stop-1 into the market's scratch."""
     rows = market.E[: stop - first]
     np.dot(market.coefficients[first:stop], market.characteristics, rows)
@@ -102,7 +102,7 @@ def fill_exponentials(market, first, stop):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(nogil=True)
-def move_reference(market, delta):  # type: ignore[no-untyped-def]
+def move_reference(market, delta):
     """Make ``delta`` the reference point and fill E where it is held whole."""
     market.characteristics[-1] = delta
     if market.E.shape[0] >= market.weights.size:
@@ -110,7 +110,7 @@ def move_reference(market, delta):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(fastmath=REORDER, nogil=True)
-def add_shares(E, o, weights, D, sums):  # type: ignore[no-untyped-def]
+def add_shares(E, o, weights, D, sums):
     """Add Σ_i a_i E_ij to ``sums`` ``(J,)`` and return Σ_i a_i o_i."""
     outside = 0.0
     for i in range(E.shape[0]):
@@ -125,7 +125,7 @@ def add_shares(E, o, weights, D, sums):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(nogil=True)
-def share_map(market, D, shares):  # type: ignore[no-untyped-def]
+def share_map(market, D, shares):
     """Fill s_j = D_j Σ_i a_i E_ij into ``shares`` (J,) and return s_0 = Σ_i a_i o_i."""
     n_agents = market.weights.size
     held = market.E.shape[0]
@@ -142,7 +142,7 @@ def share_map(market, D, shares):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(fastmath=REORDER, nogil=True)
-def add_probabilities(E, o, weights, roots, D, P, shares):  # type: ignore[no-untyped-def]
+def add_probabilities(E, o, weights, roots, D, P, shares):
     """Fill roots_i P_i·, add w_i P_i· to shares ``(J,)`` and return Σ_i w_i P_i0.
 
     ``E`` (n, J), ``o``, ``weights``, ``roots`` (n,), ``D`` (J,), ``P`` (n, J).
@@ -165,7 +165,7 @@ def add_probabilities(E, o, weights, roots, D, P, shares):  # type: ignore[no-un
 
 
 @nb.njit(fastmath=REORDER, nogil=True)
-def add_tangents(P, weights, roots, X, slopes, rows, tangents):  # type: ignore[no-untyped-def]
+def add_tangents(P, weights, roots, X, slopes, rows, tangents):
     """Add Σ_i w_i P_ij v_ip (x_jk - x̄_ik) to ∂s/∂θ ``(P, J)``.
 
     ``P`` (n, J) holds roots_i P_i·, ``weights``, ``roots`` (n,), ``X`` (K2 + 1, J) the
@@ -189,7 +189,7 @@ def add_tangents(P, weights, roots, X, slopes, rows, tangents):  # type: ignore[
 
 
 @nb.njit(fastmath=REORDER, nogil=True)
-def taste_slopes(draws, coefficients, types, rows, columns, slopes):  # type: ignore[no-untyped-def]
+def taste_slopes(draws, coefficients, types, rows, columns, slopes):
     """Fill v_ip = g_k'(·) draws_il ``(n, P)``."""
     for i in range(slopes.shape[0]):
         for p in range(rows.size):
@@ -203,7 +203,7 @@ def taste_slopes(draws, coefficients, types, rows, columns, slopes):  # type: ig
 
 
 @nb.njit(fastmath=REORDER, nogil=True)
-def subtract_outer_products(P, weights, A):  # type: ignore[no-untyped-def]
+def subtract_outer_products(P, weights, A):
     """Subtract Σ_i weights_i P_i P_i' from the lower triangle of A, in loops."""
     for i in range(P.shape[0]):
         for j in range(P.shape[1]):
@@ -213,7 +213,7 @@ def subtract_outer_products(P, weights, A):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(nogil=True)
-def curvature(market, delta, types, rows, columns, shares, A, tangents):  # type: ignore[no-untyped-def]
+def curvature(market, delta, types, rows, columns, shares, A, tangents):
     """Compute s, the lower triangle of A = diag(s) - P' diag(w) P, and ∂s/∂θ.
 
     Parameters

@@ -30,7 +30,7 @@ _HIGHEST = 709.0
 
 
 @nb.njit(fastmath={"contract"}, nogil=True)
-def exponential(x):  # type: ignore[no-untyped-def]
+def exponential(x):
     """Compute e^x to one unit in the last place; below -708 it stays at e^-708."""
     x = min(max(x, _LOWEST), _HIGHEST)
     shifted = x * _INVERSE_LOG2 + _ROUND
@@ -55,7 +55,7 @@ def exponential(x):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(fastmath=REORDER, nogil=True)
-def cholesky(a, lower):  # type: ignore[no-untyped-def]
+def cholesky(a, lower):
     """Factor a = L L' row by row into ``lower``; False where a pivot is not positive.
 
     Parameters
@@ -82,7 +82,7 @@ def cholesky(a, lower):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(fastmath=REORDER, nogil=True)
-def solve_cholesky(lower, x):  # type: ignore[no-untyped-def]
+def solve_cholesky(lower, x):
     """Overwrite x by (L L')⁻¹ x.
 
     Parameters
@@ -106,7 +106,7 @@ def solve_cholesky(lower, x):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(nogil=True)
-def sup_norm(x):  # type: ignore[no-untyped-def]
+def sup_norm(x):
     """Compute max_j |x_j|, which is NaN where any element is."""
     largest = 0.0
     for j in range(x.size):
@@ -119,7 +119,7 @@ def sup_norm(x):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(nogil=True)
-def solve_general(a, x):  # type: ignore[no-untyped-def]
+def solve_general(a, x):
     """Overwrite the rows of x by a⁻¹ x, by elimination with partial pivoting.
 
     Parameters

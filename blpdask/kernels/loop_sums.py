@@ -26,7 +26,7 @@ def accurate_product(Z: Floats, values: Floats) -> Floats:
 
 
 @nb.njit(nogil=True, cache=True)
-def _add_products(Z, values, sums, errors):  # type: ignore[no-untyped-def]
+def _add_products(Z, values, sums, errors):
     """Add Σ_j z_jm v_j to ``sums`` (M,), and what rounding takes to ``errors`` (M,)."""
     n_columns = Z.shape[1]
     for j in range(Z.shape[0]):

@@ -6,7 +6,7 @@ from ..records import Floats
 
 
 def accurate_product(Z: Floats, values: Floats) -> Floats:
-    """Compute Z' values, ``(M,)`` long doubles, as if in twice the working precision."""
+    """Compute Z' values as if in twice the precision, ``(M,)`` long doubles."""
     from .loop_sums import accurate_product
 
     return accurate_product(Z, values)

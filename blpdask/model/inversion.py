@@ -6,8 +6,8 @@ theorem predicts
     δ⁰ = δ(θ₀) + ∂δ/∂θ (θ - θ₀),
 
 and A(θ₀), factored there, serves the first chord steps (see
-:mod:`blpdask.kernels.loop_inversion`). The solution is a function of θ to the inversion's
-tolerance; its last bits are a function of (θ, θ₀).
+:mod:`blpdask.kernels.loop_inversion`). The solution is a function of θ to the
+inversion's tolerance; its last bits are a function of (θ, θ₀).
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ def iterate_markets(
 ) -> Inversion:
     """Solve each market's contraction by a routine given from outside.
 
-    The contraction is δ ← δ + log S - log s(δ, θ); the routine may be one of SciPy's or a
-    user's. Markets are visited one by one in Python, which is slow and exact.
+    The contraction is δ ← δ + log S - log s(δ, θ); the routine may be one of SciPy's or
+    a user's. Markets are visited one by one in Python, which is slow and exact.
     """
     delta = np.array(start.delta)
     outcome = np.zeros((3, block.n_markets), np.int64)
@@ -112,7 +112,7 @@ def iterate_markets(
         def contraction(x: Floats, market: MarketBlock = market) -> Floats:
             with np.errstate(all="ignore"):
                 simulated = backend.shares(market, tastes, x)
-                return cast(Floats, x + market.log_shares - np.log(simulated))
+                return x + market.log_shares - np.log(simulated)
 
         solution, converged, iterations, evaluations = iterate(contraction, delta[rows])
         delta[rows] = solution

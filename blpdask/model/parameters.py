@@ -4,9 +4,9 @@
 
     u_ij = δ_j + μ_ij + ε_ij,   μ_ij = Σ_k x_jk g_k((Σν_i)_k + (Πd_i)_k)
 
-(Nevo 2000, equation 2; Conlon and Gortmaker 2020, section 2). An entry of Σ or Π that is
-zero at the start stays zero, an entry with equal bounds stays at its value, and an entry
-of β that is NaN is concentrated out of the objective.
+(Nevo 2000, equation 2; Conlon and Gortmaker 2020, section 2). An entry of Σ or Π that
+is zero at the start stays zero, an entry with equal bounds stays at its value, and an
+entry of β that is NaN is concentrated out of the objective.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def expand(parameters: Parameters, theta: Floats) -> Matrices:
 
 
 def spread(parameters: Parameters, values: Floats) -> Matrices:
-    """Put one number a parameter ``(P,)``, say a standard error, where θ sits; else NaN."""
+    """Put numbers ``(P,)``, say standard errors, where θ sits, and NaN elsewhere."""
     start = parameters.start
     matrices = Matrices(
         *(np.full_like(m, np.nan) for m in (start.sigma, start.pi, start.beta))

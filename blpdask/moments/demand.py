@@ -148,4 +148,8 @@ def revert(
     if memory is not None and memory.delta_by_theta.shape == slopes.shape:
         last_slopes = memory.delta_by_theta
     reverted = int((bad | bad_slopes.any(axis=1)).sum())
-    return np.where(bad, last, delta), np.where(bad_slopes, last_slopes, slopes), reverted
+    return (
+        np.where(bad, last, delta),
+        np.where(bad_slopes, last_slopes, slopes),
+        reverted,
+    )

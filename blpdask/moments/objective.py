@@ -166,7 +166,7 @@ def gmm_point(
 def _square_root(W: Floats) -> Floats:
     """Compute L with W = L L', by Cholesky or, where W is singular, by eigenvalues."""
     try:
-        return np.linalg.cholesky(W)
+        return np.asarray(np.linalg.cholesky(W), dtype=np.float64)
     except np.linalg.LinAlgError:
         values, vectors = np.linalg.eigh(W)
-        return vectors * np.sqrt(np.maximum(values, 0.0))
+        return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))

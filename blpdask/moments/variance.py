@@ -16,7 +16,9 @@ from ..records import Floats
 from .weighting import invert_covariances
 
 
-def parameter_covariances(G: Floats, W: Floats, S: Floats, *, unadjusted: bool) -> Floats:
+def parameter_covariances(
+    G: Floats, W: Floats, S: Floats, *, unadjusted: bool
+) -> Floats:
     """Estimate V, ``(P, P)``, from G ``(M, P)``, W and S ``(M, M)``."""
     bread = invert_covariances(G.T @ W @ G, "the covariance matrix of the parameters")
     if unadjusted:
@@ -27,7 +29,7 @@ def parameter_covariances(G: Floats, W: Floats, S: Floats, *, unadjusted: bool) 
 
 
 def parameter_sensitivity(G: Floats, W: Floats) -> Floats:
-    """Sensitivity -(G'WG)⁻¹G'W of estimates to moments (Andrews et al. 2017), ``(P, M)``."""
+    """Compute -(G'WG)⁻¹G'W (Andrews, Gentzkow and Shapiro 2017), ``(P, M)``."""
     bread = invert_covariances(G.T @ W @ G, "the covariance matrix of the parameters")
     return -bread @ G.T @ W
 
@@ -35,7 +37,7 @@ def parameter_sensitivity(G: Floats, W: Floats) -> Floats:
 def sigma_squared_errors(
     sigma: Floats, covariances: Floats, rows: list[tuple[int, int]], n: int
 ) -> Floats:
-    """Standard errors of ΣΣ' by the delta method, ``(K2, K2)``.
+    """Compute standard errors of ΣΣ' by the delta method, ``(K2, K2)``.
 
     Parameters
     ----------
@@ -56,4 +58,4 @@ def sigma_squared_errors(
         slopes[:, k, p] += sigma[:, c]
     variances = np.einsum("abp,pq,abq->ab", slopes, covariances, slopes)
     with np.errstate(invalid="ignore"):
-        return np.sqrt(variances / n)
+        return np.asarray(np.sqrt(variances / n))

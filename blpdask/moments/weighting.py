@@ -58,7 +58,7 @@ def moment_covariances(
             assert clusters is not None
             g = sum_by_group(g, clusters)
         S = g.T @ g / N
-    return (S + S.T) / 2
+    return np.asarray((S + S.T) / 2)
 
 
 def sum_by_group(values: Floats, codes: Integers) -> Floats:
@@ -69,7 +69,7 @@ def sum_by_group(values: Floats, codes: Integers) -> Floats:
 
 
 def invert_covariances(S: Floats, name: str) -> Floats:
-    """Invert a covariance matrix, symmetric; by pseudo-inverse, with a warning, if singular."""
+    """Invert a covariance matrix; if singular, pseudo-invert it with a warning."""
     if S.size == 0:
         return S
     if not np.isfinite(S).all():

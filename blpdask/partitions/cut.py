@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,13 +44,11 @@ def cut_blocks(tables: SortedTables, n_blocks: int | None = None) -> list[Market
     )
     return [
         cut_markets(tables, index, int(first), int(stop))
-        for index, (first, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True))
+        for index, (first, stop) in enumerate(itertools.pairwise(edges))
     ]
 
 
-def cut_markets(
-    tables: SortedTables, index: int, first: int, stop: int
-) -> MarketBlock:
+def cut_markets(tables: SortedTables, index: int, first: int, stop: int) -> MarketBlock:
     """Copy markets first..stop-1 into a block of their own."""
     products = tables.product_offsets[first : stop + 1]
     agents = tables.agent_offsets[first : stop + 1]

@@ -1,8 +1,8 @@
 """Which markets go into which block: balanced, and a function of the data alone.
 
 A market's share map and curvature cost about I J (J + c) operations. Blocks are runs of
-neighbouring markets of about equal cost: neither workers nor threads enter, so that sums
-over blocks have the same order, hence the same bits, wherever they are computed.
+neighbouring markets of about equal cost: neither workers nor threads enter, so that
+sums over blocks have the same order, hence the same bits, wherever they are computed.
 """
 
 from __future__ import annotations
@@ -54,6 +54,6 @@ def plan_blocks(
 
 
 def market_costs(product_counts: Integers, agent_counts: Integers) -> Floats:
-    """Estimate the operations of one share map and curvature of each market, ``(T,)``."""
+    """Estimate the operations of a share map and a curvature, ``(T,)``."""
     products = product_counts.astype(np.float64)
     return np.maximum(agent_counts, 1) * products * (products + MAP_COST)

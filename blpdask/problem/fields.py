@@ -75,10 +75,11 @@ def read_matrix(data: Any, name: str) -> np.ndarray[Any, Any] | None:
                 stacklevel=2,
             )
         return None
-    columns = []
-    while f"{name}{len(columns)}" in names:
-        columns.append(read_field(data, f"{name}{len(columns)}"))
-    return np.column_stack(columns)  # type: ignore[arg-type]
+    count = 1
+    while f"{name}{count}" in names:
+        count += 1
+    columns = [read_field(data, f"{name}{c}") for c in range(count)]
+    return np.column_stack([column for column in columns if column is not None])
 
 
 def read_numbers(
@@ -117,7 +118,7 @@ def as_finite(
 def factorize(
     ids: np.ndarray[Any, Any],
 ) -> tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, Any]]:
-    """Number ids by their sorted order: codes ``(N,)`` and sorted unique ids."""
+    """Give ids codes ``(N,)`` in sorted order, -1 if missing, and the unique ids."""
     import pandas as pd
 
     codes, unique = pd.factorize(np.asarray(ids, dtype=object), sort=True)
@@ -129,5 +130,3 @@ def some(items: Any, most: int = 8) -> str:
     shown = [str(item) for item in list(items)[:most]]
     more = len(items) - len(shown)
     return ", ".join(shown) + (f", … ({more} more)" if more > 0 else "")
-
-

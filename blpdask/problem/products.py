@@ -130,11 +130,16 @@ def read_products(
     assert X1 is not None and shares is not None
     exogenous = [c for c in X1.columns if "prices" not in c.names and add_exogenous]
     keep = [i for i, c in enumerate(X1.columns) if c in exogenous]
-    Z = np.hstack([excluded, X1.values[:, keep]]) if excluded is not None else (
-        X1.values[:, keep]
+    Z = (
+        np.hstack([excluded, X1.values[:, keep]])
+        if excluded is not None
+        else (X1.values[:, keep])
     )
     both = take_out(np.hstack([X1.values, Z]), effects, absorption)
-    X1_absorbed, ZD_absorbed = both[:, : X1.values.shape[1]], both[:, X1.values.shape[1] :]
+    X1_absorbed, ZD_absorbed = (
+        both[:, : X1.values.shape[1]],
+        both[:, X1.values.shape[1] :],
+    )
     n_excluded = Z.shape[1] - len(keep)
     names = [f"demand_instruments{i}" for i in range(n_excluded)]
     return Products(
@@ -313,7 +318,7 @@ def _check_lengths(
 
 
 def _effects(data: Any, linear: ParsedFormula, faults: Faults) -> tuple[Integers, ...]:
-    """Number the groups of each absorbed effect."""
+    """Give each absorbed effect its codes, moving faults to the common list."""
     try:
         return linear.groups(data)
     except InputError as error:
@@ -333,13 +338,11 @@ def take_out(
     return absorbed.values
 
 
-def warn_of_collinearity(
-    products: Products, atol: float, rtol: float
-) -> None:
+def warn_of_collinearity(products: Products, atol: float, rtol: float) -> None:
     """Warn of columns that the columns before them explain, naming them.
 
-    The diagonal of R in X = QR is the norm of what the columns before leave of a column;
-    it is held against ``atol + rtol sd(x)``.
+    The diagonal of R in X = QR is the norm of what the columns before leave of a
+    column; it is held against ``atol + rtol sd(x)``.
     """
     if max(atol, rtol) <= 0:
         return
@@ -351,7 +354,7 @@ def warn_of_collinearity(
     for name, (values, labels) in matrices.items():
         if values.size == 0:
             continue
-        left = np.abs(np.linalg.qr(values, mode="r").diagonal())
+        left = np.abs(np.diag(np.linalg.qr(values, mode="r")))
         short = left < atol + rtol * values.std(axis=0)[: left.size]
         if short.any() or values.shape[1] > values.shape[0]:
             listed = ", ".join(

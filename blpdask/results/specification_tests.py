@@ -1,7 +1,7 @@
 """Tests of the specification from estimates.
 
-Hansen's (1982) J = N ḡ'W ḡ is χ² with M - P degrees of freedom under correct moments if W
-is the inverse of their covariance, that is after two steps. Newey and West's (1987)
+Hansen's (1982) J = N ḡ'W ḡ is χ² with M - P degrees of freedom under correct moments if
+W is the inverse of their covariance, that is after two steps. Newey and West's (1987)
 distance, Lagrange multiplier and Wald statistics test restrictions.
 """
 

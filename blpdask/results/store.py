@@ -91,7 +91,9 @@ def read_estimates(directory: str | Path) -> tuple[GmmEstimates, ...]:
         for name in plain["arrays"]:
             values[name] = _read_array(root, f"{place}/{name}", source)
         for name, parts in plain["pairs"].items():
-            values[name] = tuple(_read_array(root, f"{place}/{p}", source) for p in parts)
+            values[name] = tuple(
+                _read_array(root, f"{place}/{p}", source) for p in parts
+            )
         for name in plain["tuples"]:
             values[name] = tuple(values[name])
         steps.append(GmmEstimates(**values))

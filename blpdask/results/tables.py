@@ -62,18 +62,27 @@ def summary_table(estimates: GmmEstimates, digits: int = 7) -> str:
     header: list[Header] = [("GMM", "Step"), ("Objective", "Value")]
     values = [str(estimates.step), format_number(estimates.objective, digits)]
     if np.isfinite(estimates.projected_gradient_norm):
-        header.append(("Projected" if reduced else "Gradient", "Gradient Norm" if reduced else "Norm"))
+        header.append(
+            (
+                "Projected" if reduced else "Gradient",
+                "Gradient Norm" if reduced else "Norm",
+            )
+        )
         values.append(format_number(estimates.projected_gradient_norm, digits))
     eigenvalues = estimates.reduced_hessian_eigenvalues
     if eigenvalues.size and np.isfinite(eigenvalues).all():
         name = "Reduced Hessian" if reduced else "Hessian"
         header += [(name, "Min Eigenvalue"), (name, "Max Eigenvalue")]
-        values += [format_number(v, digits) for v in (eigenvalues.min(), eigenvalues.max())]
+        values += [
+            format_number(v, digits) for v in (eigenvalues.min(), eigenvalues.max())
+        ]
     header.append(("Weighting Matrix", "Condition Number"))
     values.append(format_number(_condition(estimates.W), digits))
     if estimates.parameter_covariances.size > 1:
         header.append(("Covariance Matrix", "Condition Number"))
-        values.append(format_number(_condition(estimates.parameter_covariances), digits))
+        values.append(
+            format_number(_condition(estimates.parameter_covariances), digits)
+        )
     return text_table("Problem Results Summary", header, [values])
 
 
@@ -114,7 +123,9 @@ def estimates_tables(estimates: GmmEstimates, digits: int = 7) -> list[str]:
                 values += [label, *_cells(estimates.pi[k], digits)]
                 errors += ["", *_errors(estimates.pi_se[k], digits)]
             rows += [values, errors]
-        tables.append(text_table(f"Nonlinear Coefficient Estimates {suffix}", header, rows))
+        tables.append(
+            text_table(f"Nonlinear Coefficient Estimates {suffix}", header, rows)
+        )
         if (np.tril(estimates.sigma, -1) != 0).any():
             tables.append(_squared_table(estimates, suffix, digits))
     rows = [

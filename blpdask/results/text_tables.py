@@ -7,7 +7,9 @@ from collections.abc import Sequence
 Header = str | tuple[str, str]
 
 
-def text_table(title: str, header: Sequence[Header], rows: Sequence[Sequence[str]]) -> str:
+def text_table(
+    title: str, header: Sequence[Header], rows: Sequence[Sequence[str]]
+) -> str:
     """Lay out a table of centred cells.
 
     Parameters

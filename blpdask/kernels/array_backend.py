@@ -1,0 +1,85 @@
+"""The array backends: one source for NumPy and, on a GPU, CuPy.
+
+Batches of a block stay on the device between calls, as long as the block itself lives.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from types import ModuleType
+from weakref import WeakKeyDictionary
+
+from ..errors import BlpdaskError
+from ..records import (
+    Floats,
+    Inversion,
+    InversionControls,
+    InversionStart,
+    MarketBlock,
+    Tastes,
+)
+from .array_batches import PreparedBlock
+from .array_logit import invert, prepare, shares
+
+
+class ArrayBackend:
+    """Array kernels bound to a namespace of arrays."""
+
+    def __init__(self, xp: ModuleType) -> None:
+        """Compute with the arrays of ``xp``."""
+        self._xp = xp
+        self._prepared: WeakKeyDictionary[MarketBlock, PreparedBlock] = (
+            WeakKeyDictionary()
+        )
+
+    def invert(
+        self,
+        block: MarketBlock,
+        tastes: Tastes,
+        start: InversionStart,
+        controls: InversionControls,
+    ) -> Inversion:
+        """Solve s(δ, θ) = S for δ in every market and differentiate the solution."""
+        return invert(self._prepare(block), tastes, start, controls, xp=self._xp)
+
+    def shares(self, block: MarketBlock, tastes: Tastes, delta: Floats) -> Floats:
+        """Compute s(δ, θ), ``(N,)``, at given mean utilities."""
+        return shares(self._prepare(block), tastes, delta, xp=self._xp)
+
+    def _prepare(self, block: MarketBlock) -> PreparedBlock:
+        """Find the block's batches on the device, or put them there."""
+        prepared = self._prepared.get(block)
+        if prepared is None:
+            prepared = prepare(block, self._xp)
+            self._prepared[block] = prepared
+        return prepared
+
+
+@functools.cache
+def array_backend(name: str) -> ArrayBackend:
+    """Give the backend ``"numpy"`` or ``"cupy"``.
+
+    Raises
+    ------
+    BlpdaskError
+        Where CuPy or a GPU is missing.
+    """
+    if name == "numpy":
+        return ArrayBackend(importlib.import_module("numpy"))
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as error:
+        raise BlpdaskError(
+            "found: no package cupy\n"
+            "  expected: CuPy for backend='cupy'\n"
+            "  what to do: pip install 'blpdask[cupy12]' or 'blpdask[cupy13]', by your "
+            "CUDA version, or use backend='numba'"
+        ) from error
+    if not cupy.is_available():
+        raise BlpdaskError(
+            "found: CuPy, but no GPU that it can use\n"
+            "  expected: an NVIDIA GPU with its driver\n"
+            "  what to do: run on a machine with one, or use backend='numba'"
+        )
+    return ArrayBackend(cupy)
