@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
@@ -48,13 +49,19 @@ class ThreadsPlacement(LocalPlacement):
             return map_serially(function, n)
         answers: list[Answer | None] = [None] * n
         counter = itertools.count()
+        stop = threading.Event()
 
         def work() -> None:
-            while (index := next(counter)) < n:
+            while not stop.is_set() and (index := next(counter)) < n:
                 answers[index] = function(index)
 
-        for future in [self._pool.submit(work) for _ in range(self._threads)]:
-            future.result()
+        futures = [self._pool.submit(work) for _ in range(self._threads)]
+        try:
+            for future in futures:
+                future.result()
+        finally:
+            # After a failure or Ctrl-C, threads finish their block and take no other.
+            stop.set()
         return cast("list[Answer]", answers)
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from ..driver.cores import single_threaded_libraries
 from ..driver.engine import Engine, Placement
 from ..errors import NumericalError, NumericalWarning
 from ..model.inversion import InversionMemory
-from ..model.parameters import Parameters, expand
+from ..model.parameters import Parameters
 from ..moments.objective import LinearGmm, prepare_linear_gmm
 from ..moments.weighting import invert_covariances
 from ..partitions.cut import cut_blocks
@@ -27,17 +27,15 @@ from ..problem.fields import some
 from ..progress import Listener, StepEvent, silent
 from ..records import Floats, Integers
 from ..results.estimates import GmmEstimates
-from ..status import InversionStatus
+from .conclusion import StepRecord, conclude_step
 from .finite_differences import central_differences
 from .gmm_objective import (
     INITIAL,
     Evaluated,
     GmmObjective,
-    describe_failures,
     failures,
 )
 from .gmm_options import GmmOptions
-from .inference import infer, structural_errors
 from .optimizers.protocol import Objective, Outcome
 
 #: An optimiser with its options bound: objective, start (P,), bounds (P, 2) -> Outcome.
@@ -129,6 +127,7 @@ class _Run:
         self.options = options
         self.listener = listener
         self.anchor: str | None = None
+        self.origin: str | None = None
         self.edges: list[int] = []
         self.minima: tuple[Minimum, ...] = ()
 
@@ -143,7 +142,7 @@ class _Run:
                 for part in parts
             ],
         )
-        self.anchor = INITIAL
+        self.anchor = self.origin = INITIAL
 
     def all_steps(self, W: Floats | None, starts: Sequence[Floats]) -> GmmRun:
         """Run the initial update where wanted, then the steps."""
@@ -179,12 +178,27 @@ class _Run:
         final = objective.evaluate(outcome.theta, from_scratch=True)
         if final.failed:
             final = self._try_again(objective, outcome.theta, final)
-        estimates = self._conclude(
-            step, linear, objective, final, outcome, (began, seconds)
+        counted = tuple(objective.history)
+        estimates = conclude_step(
+            self.problem,
+            self.parameters,
+            self.options,
+            linear,
+            final,
+            StepRecord(
+                step=step,
+                outcome=outcome,
+                memories=objective.memories(final.name),
+                hessian=self._hessian(objective, final, step),
+                history=counted,
+                optimization_time=seconds,
+                began=began,
+            ),
+            self._name_markets,
         )
         objective.release(keep=final.name)
-        if self.anchor is not None:
-            self.placement.forget(self.anchor)
+        if self.anchor not in {None, self.origin}:
+            self.placement.forget(str(self.anchor))
         self.anchor = final.name
         return estimates
 
@@ -195,6 +209,7 @@ class _Run:
             linear=linear,
             options=self.options,
             anchor=self.anchor,
+            origin=self.origin,
             step=step,
             start=start,
             listener=self.listener,
@@ -239,10 +254,10 @@ class _Run:
     def _name_markets(self, places: Integers) -> str:
         return some(self.problem.products.unique_market_ids[places])
 
-    def _hessian(self, objective: GmmObjective, final: Evaluated) -> Floats:
+    def _hessian(self, objective: GmmObjective, final: Evaluated, step: int) -> Floats:
         """Differentiate the gradient centrally, every inversion from the final one."""
         P = self.parameters.size
-        if self.options.check_optimality != "both" or P == 0:
+        if self.options.check_optimality != "both" or P == 0 or step == 0:
             return np.full((P, P), np.nan)
 
         def gradient(theta: Floats) -> Floats:
@@ -251,111 +266,6 @@ class _Run:
 
         hessian = central_differences(gradient, final.theta, self.options.epsilon)
         return (hessian + hessian.T) / 2
-
-    def _conclude(
-        self,
-        step: int,
-        linear: LinearGmm,
-        objective: GmmObjective,
-        final: Evaluated,
-        outcome: Outcome,
-        clock: tuple[float, float],
-    ) -> GmmEstimates:
-        """Compute errors, weights, standard errors and conditions of a minimum."""
-        parameters, options, point = self.parameters, self.options, final.point
-        notes = []
-        if not outcome.converged:
-            notes.append(f"the optimiser did not converge: {outcome.message}")
-        if (final.sums.status != InversionStatus.CONVERGED).any():
-            notes.append(describe_failures(final.sums, self._name_markets))
-            _warn(f"at the estimate, {notes[-1]}")
-        counted = list(objective.history)
-        memories = objective.memories(final.name)
-        errors = structural_errors(self.problem, parameters, point.beta, memories)
-        hessian = (
-            self._hessian(objective, final)
-            if step > 0
-            else np.full((parameters.size, parameters.size), np.nan)
-        )
-        inference = infer(
-            self.problem,
-            parameters,
-            linear,
-            final.theta,
-            point,
-            errors.xi,
-            options,
-            step,
-        )
-        matrices = expand(parameters, final.theta)
-        bounds = parameters.bounds
-        projected = project_gradient(point.gradient, final.theta, bounds)
-        reduced = reduce_hessian(hessian, final.theta, bounds)
-        began, seconds = clock
-        concentrated = parameters.concentrated
-        return GmmEstimates(
-            step=step,
-            objective=point.objective,
-            scaled_objective=options.scale_objective,
-            theta=final.theta,
-            parameters=np.r_[final.theta, point.beta[concentrated, 0]][:, None],
-            parameter_covariances=inference.covariances,
-            parameter_sensitivity=inference.sensitivity,
-            sigma=matrices.sigma,
-            sigma_squared=matrices.sigma @ matrices.sigma.T,
-            pi=matrices.pi,
-            beta=point.beta,
-            sigma_se=inference.errors.sigma,
-            sigma_squared_se=inference.sigma_squared_errors,
-            pi_se=inference.errors.pi,
-            beta_se=inference.errors.beta,
-            sigma_bounds=(parameters.lower.sigma, parameters.upper.sigma),
-            pi_bounds=(parameters.lower.pi, parameters.upper.pi),
-            beta_bounds=(parameters.lower.beta, parameters.upper.beta),
-            sigma_labels=parameters.sigma_labels,
-            pi_labels=parameters.pi_labels,
-            beta_labels=parameters.beta_labels,
-            theta_labels=parameters.labels,
-            rc_types=parameters.types,
-            theta_bounds=bounds,
-            delta=errors.delta,
-            xi=errors.xi,
-            xi_fe=errors.xi_fe,
-            xi_by_theta_jacobian=errors.xi_by_theta,
-            clipped_shares=np.zeros((self.problem.n_products, 1), np.bool_),
-            moments=point.moments[:, None],
-            moments_jacobian=inference.moments_jacobian,
-            moments_covariances=inference.moments_covariances,
-            W=linear.W,
-            updated_W=inference.updated_W,
-            gradient=point.gradient[:, None],
-            projected_gradient=projected[:, None],
-            projected_gradient_norm=float(np.abs(projected).max(initial=0.0))
-            if projected.size
-            else float("nan"),
-            hessian=hessian,
-            reduced_hessian=reduced,
-            reduced_hessian_eigenvalues=_eigenvalues(reduced),
-            converged=outcome.converged,
-            optimizer_message=outcome.message,
-            optimization_iterations=outcome.iterations,
-            objective_evaluations=outcome.evaluations + 1,
-            optimization_time=seconds,
-            total_time=time.perf_counter() - began,
-            fp_converged=np.column_stack([~_failed(sums) for sums in counted]).astype(
-                np.int64
-            ),
-            fp_iterations=np.column_stack([sums.iterations for sums in counted]),
-            contraction_evaluations=np.column_stack([s.evaluations for s in counted]),
-            se_type=options.se_type,
-            W_type=options.W_type,
-            n_clusters=0
-            if self.problem.products.clusters is None
-            else int(self.problem.products.clusters.max()) + 1,
-            n_products=self.problem.n_products,
-            n_markets=self.problem.n_markets,
-            warnings=tuple(notes),
-        )
 
 
 def two_stage_weights(problem: DemandProblem) -> Floats:
@@ -371,36 +281,6 @@ def two_stage_weights(problem: DemandProblem) -> Floats:
     if not np.isfinite(W).all():
         raise NumericalError("the 2SLS weighting matrix cannot be computed")
     return W
-
-
-def project_gradient(gradient: Floats, theta: Floats, bounds: Floats) -> Floats:
-    """Cut what points out of the bounds from the gradient, ``(P,)``."""
-    projected = gradient.copy()
-    at_lower = theta <= bounds[:, 0]
-    at_upper = theta >= bounds[:, 1]
-    projected[at_lower] = np.minimum(projected[at_lower], 0.0)
-    projected[at_upper] = np.maximum(projected[at_upper], 0.0)
-    return projected
-
-
-def reduce_hessian(hessian: Floats, theta: Floats, bounds: Floats) -> Floats:
-    """Set rows and columns of parameters at their bounds to zero, ``(P, P)``."""
-    reduced = hessian.copy()
-    at_bound = (theta <= bounds[:, 0]) | (theta >= bounds[:, 1])
-    reduced[at_bound, :] = 0.0
-    reduced[:, at_bound] = 0.0
-    return reduced
-
-
-def _eigenvalues(matrix: Floats) -> Floats:
-    if matrix.size == 0 or not np.isfinite(matrix).all():
-        return np.full(matrix.shape[0], np.nan)
-    return np.asarray(np.linalg.eigvalsh(matrix), dtype=np.float64)
-
-
-def _failed(sums: object) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    status = sums.status  # type: ignore[attr-defined]
-    return np.isin(status, (InversionStatus.MAX_EVALUATIONS, InversionStatus.NONFINITE))
 
 
 def _conclusion(step: int, options: GmmOptions) -> str:

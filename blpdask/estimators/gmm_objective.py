@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..driver.engine import Placement
 from ..errors import NumericalError
@@ -23,7 +24,7 @@ from ..progress import EvaluationEvent, Listener
 from ..records import Floats, Integers
 from ..status import InversionStatus
 from .gmm_options import GmmOptions
-from .optimizers.protocol import Evaluation
+from .optimizers.protocol import Evaluation, projected_gradient
 
 INITIAL = "initial"
 #: Evaluations whose memories are kept while the optimiser has not accepted a newer one.
@@ -52,17 +53,23 @@ class GmmObjective:
         linear: LinearGmm,
         options: GmmOptions,
         anchor: str | None,
+        origin: str | None,
         step: int,
         listener: Listener,
         name_markets: Callable[[Integers], str],
         start: int = 0,
     ) -> None:
-        """Evaluate on a placement, from the memories named ``anchor`` at first."""
+        """Evaluate on a placement, from the memories named ``anchor`` at first.
+
+        ``origin`` names the memories that evaluations from scratch start from: those of
+        the user's δ, or none, which is the plain logit's.
+        """
         self._placement = placement
         self._parameters = parameters
         self._linear = linear
         self._options = options
         self._step_anchor = anchor
+        self._origin = origin
         self._anchor = anchor
         self._step = step
         self._start = start
@@ -116,12 +123,12 @@ class GmmObjective:
         anchor
             Name of memories to start from instead of the current anchor's.
         from_scratch
-            Start from the step's initial δ, not from the current anchor.
+            Start from the origin and not from any earlier evaluation.
         keep
             Whether the blocks remember this evaluation.
         """
         theta = np.asarray(theta, dtype=np.float64)
-        base = self._step_anchor if from_scratch else anchor or self._anchor
+        base = self._origin if from_scratch else anchor or self._anchor
         if self._options.delta_behavior == "logit":
             base = None
         name = f"step {self._step} start {self._start} no. {len(self.history) + 1}"
@@ -221,7 +228,7 @@ class GmmObjective:
         """Make a kept evaluation the anchor and drop the one before."""
         previous = self._anchor
         self._anchor = name
-        if previous not in {None, name, self._step_anchor}:
+        if previous not in {None, name, self._step_anchor, self._origin}:
             self._drop(str(previous))
 
     def _drop(self, name: str) -> None:
@@ -231,7 +238,7 @@ class GmmObjective:
     def release(self, *, keep: str | None = None) -> None:
         """Drop all memories of this step, except one evaluation's."""
         for name in {*self._names.values(), self._anchor}:
-            if name not in {None, keep, self._step_anchor}:
+            if name not in {None, keep, self._step_anchor, self._origin}:
                 self._drop(str(name))
 
     def memories(self, name: str) -> list[InversionMemory]:
@@ -244,7 +251,9 @@ class GmmObjective:
         self._best = min(self._best, point.objective)
         norm = np.nan
         if derivatives and point.gradient.size:
-            norm = float(np.abs(point.gradient).max())
+            bounds = self._parameters.bounds
+            projected = projected_gradient(evaluated.theta, point.gradient, bounds)
+            norm = float(np.abs(projected).max())
         self._listener(
             EvaluationEvent(
                 step=self._step,
@@ -262,10 +271,15 @@ class GmmObjective:
         )
 
 
-def failures(sums: DemandSums) -> Integers:
-    """Places of the markets whose δ did not reach the tolerance."""
+def has_failed(sums: DemandSums) -> NDArray[np.bool_]:
+    """Flag the markets whose δ did not reach the tolerance, ``(T,)``."""
     usable = (InversionStatus.CONVERGED, InversionStatus.INDEFINITE_JACOBIAN)
-    return np.flatnonzero(~np.isin(sums.status, usable))
+    return np.asarray(~np.isin(sums.status, usable))
+
+
+def failures(sums: DemandSums) -> Integers:
+    """List the places of the markets whose δ did not reach the tolerance."""
+    return np.flatnonzero(has_failed(sums))
 
 
 def describe_failures(sums: DemandSums, name_markets: Callable[[Integers], str]) -> str:

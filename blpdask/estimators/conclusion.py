@@ -1,0 +1,213 @@
+"""The record of a GMM step: what follows from its minimum, under PyBLP's names."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import NumericalWarning
+from ..model.inversion import InversionMemory
+from ..model.parameters import Parameters, expand
+from ..moments.demand import DemandSums
+from ..moments.objective import LinearGmm
+from ..problem.demand_problem import DemandProblem
+from ..records import Floats, Integers
+from ..results.estimates import GmmEstimates
+from ..status import InversionStatus
+from .gmm_objective import Evaluated, describe_failures, has_failed
+from .gmm_options import GmmOptions
+from .inference import Inference, StructuralErrors, infer, structural_errors
+from .optimizers.protocol import Outcome, projected_gradient
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """What happened in a step.
+
+    Attributes
+    ----------
+    step
+        Its number, 0 for an initial update.
+    outcome
+        How the optimisation ended.
+    memories
+        What the blocks remember of the final evaluation, in block order.
+    hessian
+        ``(P, P)``, NaN where not computed.
+    history
+        Sums of every evaluation, in order.
+    optimization_time, began
+        Seconds in the optimiser, and the clock when the step began.
+    """
+
+    step: int
+    outcome: Outcome
+    memories: list[InversionMemory]
+    hessian: Floats
+    history: tuple[DemandSums, ...]
+    optimization_time: float
+    began: float
+
+
+def conclude_step(
+    problem: DemandProblem,
+    parameters: Parameters,
+    options: GmmOptions,
+    linear: LinearGmm,
+    final: Evaluated,
+    record: StepRecord,
+    name_markets: Callable[[Integers], str],
+) -> GmmEstimates:
+    """Compute ξ, weights, standard errors and conditions of a minimum."""
+    notes = tuple(_notes(final, record.outcome, name_markets))
+    errors = structural_errors(problem, parameters, final.point.beta, record.memories)
+    inference = infer(
+        problem,
+        parameters,
+        linear,
+        final.theta,
+        final.point,
+        errors.xi,
+        options,
+        record.step,
+    )
+    fields: dict[str, Any] = {
+        **_estimates(parameters, final),
+        **_labels(parameters),
+        **_structural(errors, final),
+        **_inferred(inference, linear),
+        **_optimality(parameters, final, record),
+        **_counts(record),
+    }
+    clusters = problem.products.clusters
+    return GmmEstimates(
+        step=record.step,
+        scaled_objective=options.scale_objective,
+        se_type=options.se_type,
+        W_type=options.W_type,
+        n_clusters=0 if clusters is None else int(clusters.max()) + 1,
+        n_products=problem.n_products,
+        n_markets=problem.n_markets,
+        warnings=notes,
+        total_time=time.perf_counter() - record.began,
+        **fields,
+    )
+
+
+def reduce_hessian(hessian: Floats, theta: Floats, bounds: Floats) -> Floats:
+    """Set rows and columns of parameters at their bounds to zero, ``(P, P)``."""
+    reduced = hessian.copy()
+    at_bound = (theta <= bounds[:, 0]) | (theta >= bounds[:, 1])
+    reduced[at_bound, :] = 0.0
+    reduced[:, at_bound] = 0.0
+    return reduced
+
+
+def _notes(
+    final: Evaluated, outcome: Outcome, name_markets: Callable[[Integers], str]
+) -> list[str]:
+    """Say what a reader of the numbers should know, and warn of failed inversions."""
+    notes = []
+    if not outcome.converged:
+        notes.append(f"the optimiser did not converge: {outcome.message}")
+    if (final.sums.status != InversionStatus.CONVERGED).any():
+        notes.append(f"at the estimate, {describe_failures(final.sums, name_markets)}")
+        warnings.warn(notes[-1], NumericalWarning, stacklevel=4)
+    return notes
+
+
+def _estimates(parameters: Parameters, final: Evaluated) -> dict[str, Any]:
+    matrices = expand(parameters, final.theta)
+    beta = final.point.beta
+    return {
+        "objective": final.point.objective,
+        "theta": final.theta,
+        "parameters": np.r_[final.theta, beta[parameters.concentrated, 0]][:, None],
+        "sigma": matrices.sigma,
+        "sigma_squared": matrices.sigma @ matrices.sigma.T,
+        "pi": matrices.pi,
+        "beta": beta,
+    }
+
+
+def _labels(parameters: Parameters) -> dict[str, Any]:
+    lower, upper = parameters.lower, parameters.upper
+    return {
+        "sigma_bounds": (lower.sigma, upper.sigma),
+        "pi_bounds": (lower.pi, upper.pi),
+        "beta_bounds": (lower.beta, upper.beta),
+        "sigma_labels": parameters.sigma_labels,
+        "pi_labels": parameters.pi_labels,
+        "beta_labels": parameters.beta_labels,
+        "theta_labels": parameters.labels,
+        "rc_types": parameters.types,
+        "theta_bounds": parameters.bounds,
+    }
+
+
+def _structural(errors: StructuralErrors, final: Evaluated) -> dict[str, Any]:
+    return {
+        "delta": errors.delta,
+        "xi": errors.xi,
+        "xi_fe": errors.xi_fe,
+        "xi_by_theta_jacobian": errors.xi_by_theta,
+        "clipped_shares": np.zeros(errors.delta.shape, np.bool_),
+        "moments": final.point.moments[:, None],
+    }
+
+
+def _inferred(inference: Inference, linear: LinearGmm) -> dict[str, Any]:
+    return {
+        "moments_jacobian": inference.moments_jacobian,
+        "moments_covariances": inference.moments_covariances,
+        "W": linear.W,
+        "updated_W": inference.updated_W,
+        "parameter_covariances": inference.covariances,
+        "parameter_sensitivity": inference.sensitivity,
+        "sigma_se": inference.errors.sigma,
+        "pi_se": inference.errors.pi,
+        "beta_se": inference.errors.beta,
+        "sigma_squared_se": inference.sigma_squared_errors,
+    }
+
+
+def _optimality(
+    parameters: Parameters, final: Evaluated, record: StepRecord
+) -> dict[str, Any]:
+    gradient, bounds = final.point.gradient, parameters.bounds
+    projected = projected_gradient(final.theta, gradient, bounds)
+    reduced = reduce_hessian(record.hessian, final.theta, bounds)
+    known = reduced.size > 0 and np.isfinite(reduced).all()
+    unknown = np.full(reduced.shape[0], np.nan)
+    return {
+        "gradient": gradient[:, None],
+        "projected_gradient": projected[:, None],
+        "projected_gradient_norm": float(np.abs(projected).max())
+        if projected.size
+        else float("nan"),
+        "hessian": record.hessian,
+        "reduced_hessian": reduced,
+        "reduced_hessian_eigenvalues": np.linalg.eigvalsh(reduced)
+        if known
+        else unknown,
+    }
+
+
+def _counts(record: StepRecord) -> dict[str, Any]:
+    history, outcome = record.history, record.outcome
+    converged = np.column_stack([~has_failed(sums) for sums in history])
+    return {
+        "converged": outcome.converged,
+        "optimizer_message": outcome.message,
+        "optimization_iterations": outcome.iterations,
+        "objective_evaluations": outcome.evaluations + 1,
+        "optimization_time": record.optimization_time,
+        "fp_converged": converged.astype(np.int64),
+        "fp_iterations": np.column_stack([sums.iterations for sums in history]),
+        "contraction_evaluations": np.column_stack([s.evaluations for s in history]),
+    }
