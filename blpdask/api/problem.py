@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -17,12 +18,13 @@ from ..estimators.gmm_options import GmmOptions
 from ..estimators.optimizers.choose import OptimizerChoice
 from ..model.parameters import TYPE_CODES, Parameters, lay_out
 from ..moments.weighting import COVARIANCE_TYPES
-from ..problem.agents import read_agents
+from ..problem.agents import Agents, read_agents
 from ..problem.demand_problem import DemandProblem, prepare_demand
 from ..problem.fields import field_names
-from ..problem.products import read_products, warn_of_collinearity
+from ..problem.products import Products, read_products, warn_of_collinearity
 from ..progress import Listener, StepEvent
 from ..records import Floats
+from ..results.estimates import GmmEstimates
 from .formulation import Formulation
 from .integration import Integration
 from .iteration import Iteration
@@ -116,20 +118,50 @@ class Problem:
             absorption=linear.controls,
         )
         warn_of_collinearity(products, options.collinear_atol, options.collinear_rtol)
-        agents = read_agents(
+        self.product_formulations = (linear, random, None)
+        self.agent_formulation = agent_formulation
+        self._agent_data = agent_data
+        self._integration = integration
+        agents = self._read_agents(products, agent_data, integration)
+        types = _check_types(rc_types, products.X2.shape[1])
+        self._demand = prepare_demand(products, agents, types)
+        if options.verbose:
+            options.verbose_output(f"{self}\n")
+
+    def _read_agents(
+        self, products: Products, agent_data: Any, integration: Integration | None
+    ) -> Agents:
+        """Read agents by this problem's formulation of demographics."""
+        formulation = self.agent_formulation
+        return read_agents(
             agent_data,
-            agent_formulation.parsed if agent_formulation is not None else None,
+            formulation.parsed if formulation is not None else None,
             integration.rule if integration is not None else None,
             unique_market_ids=products.unique_market_ids,
             K2=products.X2.shape[1],
             weights_tol=options.weights_tol,
         )
-        types = _check_types(rc_types, products.X2.shape[1])
-        self.product_formulations = (linear, random, None)
-        self.agent_formulation = agent_formulation
-        self._demand = prepare_demand(products, agents, types)
-        if options.verbose:
-            options.verbose_output(f"{self}\n")
+
+    def with_agents(
+        self, agent_data: Any = None, integration: Integration | None = None
+    ) -> Problem:
+        """Give the same problem other agents.
+
+        Parameters
+        ----------
+        agent_data
+            Table as in :class:`Problem`; this problem's where None.
+        integration
+            Rule that builds nodes and weights instead of the data.
+        """
+        other = copy.copy(self)
+        other.__dict__.pop("agents", None)
+        other._agent_data = self._agent_data if agent_data is None else agent_data
+        other._integration = integration
+        demand = self._demand
+        agents = other._read_agents(demand.products, other._agent_data, integration)
+        other._demand = prepare_demand(demand.products, agents, demand.types)
+        return other
 
     @property
     def demand(self) -> DemandProblem:
@@ -425,6 +457,24 @@ micro_sample_covariances, resample_agent_data
         if progress is None and options.verbose:
             listener(StepEvent(results.step, f"Done{os.linesep}{os.linesep}{results}"))
         return results
+
+    def parameters_at(self, estimates: GmmEstimates) -> Parameters:
+        """Lay the parameters out at estimates, every entry of Σ and Π free."""
+        return lay_out(
+            sigma=estimates.sigma,
+            pi=estimates.pi,
+            beta=estimates.beta,
+            sigma_bounds=None,
+            pi_bounds=None,
+            beta_bounds=None,
+            types=self._demand.types,
+            n_node_columns=self._demand.agents.nodes.shape[1],
+            sigma_labels=estimates.sigma_labels,
+            pi_labels=estimates.pi_labels,
+            beta_labels=estimates.beta_labels,
+            bounded=False,
+            default_bounds=False,
+        )
 
     def _lay_out(
         self,

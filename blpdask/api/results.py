@@ -31,6 +31,7 @@ from ..results.tables import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .integration import Integration
     from .problem import Problem
 
 _LISTS = ("sigma_labels", "pi_labels", "beta_labels", "theta_labels")
@@ -353,6 +354,46 @@ class ProblemResults:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore what was pickled."""
         self.__dict__.update(state)
+
+    def compute_integration_error(
+        self,
+        integrations: Sequence[Integration] | Integration,
+        agent_data: Any = None,
+        *,
+        engine: Any = None,
+        backend: str = "numba",
+    ) -> pd.DataFrame:
+        """Compare shares and objective at these estimates under other rules.
+
+        Parameters
+        ----------
+        integrations
+            Rules to compare with: fresh seeds of the rule that was used show its noise,
+            finer rules its error.
+        agent_data
+            Demographics for them, the problem's own where None.
+        engine, backend
+            As in :meth:`Problem.solve`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a rule: ``rule``, ``agents`` a market, ``largest_share_error`` and
+            ``share_error`` (root mean square), relative, ``objective`` at the same
+            parameters, and ``change`` against these results' objective.
+
+        Raises
+        ------
+        BlpdaskError
+            Where the results have lost their problem.
+        """
+        import pandas as pd
+
+        from .integration_error import compare_rules
+
+        return pd.DataFrame(
+            compare_rules(self, integrations, agent_data, engine, backend)
+        )
 
     def plot_estimates(self, ax: Any = None) -> Any:
         """Plot estimates of Σ, Π and β with 95 % intervals."""

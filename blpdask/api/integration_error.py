@@ -1,0 +1,88 @@
+"""Put estimates under other integration rules and say what changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..analysis.integration_error import share_errors
+from ..driver.choose import choose_engine
+from ..errors import BlpdaskError
+from ..model.parameters import tastes_at
+from ..progress import silent
+from .integration import Integration
+from .optimization import Optimization
+
+if TYPE_CHECKING:
+    from .results import ProblemResults
+
+
+def compare_rules(
+    results: ProblemResults,
+    integrations: Sequence[Integration] | Integration,
+    agent_data: Any,
+    engine: Any,
+    backend: str,
+) -> list[dict[str, Any]]:
+    """Evaluate shares and objective at estimates under each rule, one row each."""
+    problem = results.problem
+    if problem is None or problem.K2 == 0:
+        raise BlpdaskError(
+            "found: results without a problem with random coefficients\n"
+            "  expected: results of Problem.solve, not read from disk\n"
+            "  what to do: solve again, starting from the saved estimates with "
+            "Optimization('return')"
+        )
+    if isinstance(integrations, Integration):
+        integrations = [integrations]
+    estimates = results.estimates
+    free = set(estimates.theta_labels)
+    beta = [
+        value if name in free or low == high else np.nan
+        for name, value, low, high in zip(
+            estimates.beta_labels,
+            estimates.beta[:, 0],
+            estimates.beta_bounds[0][:, 0],
+            estimates.beta_bounds[1][:, 0],
+            strict=True,
+        )
+    ]
+    rows = []
+    for integration in integrations:
+        other = problem.with_agents(agent_data, integration)
+        again = other.solve(
+            sigma=estimates.sigma,
+            pi=estimates.pi if estimates.pi.size else None,
+            beta=beta,
+            delta=estimates.delta,
+            method="1s",
+            W=estimates.W,
+            optimization=Optimization("return"),
+            check_optimality="gradient",
+            scale_objective=estimates.scaled_objective,
+            engine=engine,
+            backend=backend,
+            progress=silent,
+        )
+        parameters = other.parameters_at(again.estimates)
+        errors = share_errors(
+            other.demand,
+            tastes_at(parameters, parameters.theta),
+            estimates.delta[:, 0],
+            choose_engine(engine),
+            backend,
+        )
+        objective = again.estimates.objective
+        rows.append(
+            {
+                "rule": str(integration),
+                "agents": other.I / other.T,
+                "largest_share_error": errors.largest,
+                "share_error": errors.root_mean_square,
+                "objective": objective,
+                "change": objective - estimates.objective,
+            }
+        )
+    return rows
