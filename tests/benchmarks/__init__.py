@@ -1,0 +1,1 @@
+"""Benchmarks against PyBLP, side by side: ``python -m tests.benchmarks``."""

@@ -1,0 +1,40 @@
+"""The cases by name, in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..measure import Settings
+from ..table import Row
+from . import (
+    evaluation,
+    memory,
+    nevo_solve,
+    overhead,
+    solve_large,
+    start_up,
+    threads,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A name to ask for, what it measures in a line, and what measures it."""
+
+    name: str
+    summary: str
+    run: Callable[[str, Settings], list[Row]]
+
+
+CASES = (
+    Case("nevo-solve", "Nevo's problem, estimated in one step", nevo_solve.run),
+    Case("evaluation-nevo", "q and gradient: T=94 J=24 I=20 K2=4", evaluation.run_nevo),
+    Case("evaluation-many", "q and gradient: many small markets", evaluation.run_many),
+    Case("evaluation-large", "q and gradient: large markets", evaluation.run_large),
+    Case("solve-large", "large markets, estimated; minutes", solve_large.run),
+    Case("threads", "two threads against two processes", threads.run),
+    Case("overhead", "what an engine costs at 128 blocks", overhead.run),
+    Case("memory", "peak memory of one evaluation", memory.run),
+    Case("start-up", "imports, help, first solve", start_up.run),
+)
