@@ -5,6 +5,7 @@ The default, ``Iteration("newton")``, is not PyBLP's: see the README's table.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -142,6 +143,7 @@ class RootFinder:
         self, contraction: Callable[[Floats], Floats], start: Floats
     ) -> tuple[Floats, bool, int, int]:
         """Solve one market; return δ, convergence, iterations, evaluations."""
+        import scipy.linalg
         import scipy.optimize
 
         options = dict(self.options)
@@ -162,10 +164,19 @@ class RootFinder:
             counts["iterations"] += 1
 
         callback = None if self.method in {"hybr", "lm"} else step
-        with np.errstate(all="ignore"):
-            found = scipy.optimize.root(
-                residual, start, method=self.method, callback=callback, options=options
-            )
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", scipy.linalg.LinAlgWarning)
+            try:
+                found = scipy.optimize.root(
+                    residual,
+                    start,
+                    method=self.method,
+                    callback=callback,
+                    options=options,
+                )
+            except (ValueError, np.linalg.LinAlgError):
+                # Some of SciPy's routines raise where they lose their way.
+                return start, False, counts["iterations"], counts["evaluations"]
         iterations = counts["iterations"] if callback else counts["evaluations"]
         converged = bool(found.success) and not counts["bad"]
         return np.asarray(found.x), converged, iterations, counts["evaluations"]

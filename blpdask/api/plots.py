@@ -101,7 +101,7 @@ def plot_search(events: Iterable[Event], ax: Axes | None = None) -> Axes:
     ax.set_yscale("log")
     ax.set_xlabel("evaluation")
     ax.set_ylabel("objective above the minimum")
-    if 1 < len(searches) <= 10:
+    if 1 < len(searches) <= 6:
         ax.legend()
     return ax
 

@@ -273,8 +273,8 @@ class GmmObjective:
 
 def has_failed(sums: DemandSums) -> NDArray[np.bool_]:
     """Flag the markets whose δ did not reach the tolerance, ``(T,)``."""
-    usable = (InversionStatus.CONVERGED, InversionStatus.INDEFINITE_JACOBIAN)
-    return np.asarray(~np.isin(sums.status, usable))
+    unfinished = sums.status == InversionStatus.MAX_EVALUATIONS
+    return np.asarray(unfinished | (sums.status == InversionStatus.NONFINITE))
 
 
 def failures(sums: DemandSums) -> Integers:

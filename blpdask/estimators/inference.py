@@ -80,7 +80,7 @@ def structural_errors(
         delta=delta[:, None],
         xi=xi[:, None],
         xi_fe=fe[:, None],
-        xi_by_theta=np.hstack([slopes, -products.X1_absorbed[:, linear]]),
+        xi_by_theta=np.hstack([slopes, -products.X1[:, linear]]),
     )
 
 

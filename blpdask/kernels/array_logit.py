@@ -42,9 +42,11 @@ from .array_shares import DeviceTastes, ShareMap, move_tastes
 __all__ = ["PreparedBlock", "invert", "prepare", "shares"]
 
 #: Error of δ at which A is formed: derivatives inherit it, the polished δ does not.
-FORMING_ERROR = 1e-12
+FORMING_ERROR = 1e-13
 #: Times that A is formed at most because the polish still moved δ.
 FORMINGS = 5
+#: A last Newton step this short leaves derivatives right to about as much.
+FORMED = 1e-11
 #: Longest polish that is believed.
 LONGEST_POLISH = 1e-3
 
@@ -226,7 +228,9 @@ def _differentiate(
         believed = formed.finite & (length < LONGEST_POLISH)
         polish = xp.where(believed[:, None], formed.polish, 0.0)
         state.delta[index] = state.delta[index] + polish
-        again = converged & believed & (length > 10.0 * _tolerance(controls))
+        again = (
+            converged & believed & (length > max(10.0 * _tolerance(controls), FORMED))
+        )
         again = np.flatnonzero(to_host(again, xp))
         if again.size == 0:
             return

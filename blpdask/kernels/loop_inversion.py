@@ -19,9 +19,9 @@ from __future__ import annotations
 
 import math
 
-import numba as nb
 import numpy as np
 
+from .loop_compiler import exact, inlined
 from .loop_market import (
     LoopMarket,
     curvature,
@@ -29,7 +29,15 @@ from .loop_market import (
     move_reference,
     share_map,
 )
-from .loop_numeric import cholesky, solve_cholesky, sup_norm
+from .loop_numeric import (
+    add_multiple,
+    cholesky,
+    dot,
+    multiply,
+    solve_cholesky,
+    sup_norm,
+    total,
+)
 
 CONVERGED = 0
 MAX_EVALUATIONS = 1
@@ -44,10 +52,10 @@ MEMORY = 16
 #: Residual of log shares below which a step that no longer shrinks is rounding error.
 ROUNDING_FLOOR = 1e-12
 #: Error of δ at which A is formed a last time: derivatives inherit it, δ does not.
-FORMING_ERROR = 1e-12
+FORMING_ERROR = 1e-13
 
 
-@nb.njit(nogil=True)
+@exact
 def follow(market, delta):
     """Move the reference to δ where δ has gone far from it."""
     far = 0.0
@@ -58,7 +66,7 @@ def follow(market, delta):
         move_reference(market, delta)
 
 
-@nb.njit(nogil=True)
+@exact
 def log_residual(market, shares, r):
     """Fill r = log S - log s and return its sup norm (NaN where not finite)."""
     for j in range(r.size):
@@ -66,7 +74,7 @@ def log_residual(market, shares, r):
     return sup_norm(r)
 
 
-@nb.njit(nogil=True)
+@exact
 def residual(market, delta, D, shares, r):
     """Compute s(δ) and s_0, fill r = log S - log s; return r's sup norm and s_0."""
     follow(market, delta)
@@ -77,7 +85,7 @@ def residual(market, delta, D, shares, r):
     return log_residual(market, shares, r), outside
 
 
-@nb.njit(nogil=True)
+@exact
 def log_odds_step(market, shares, outside, r):
     """Overwrite r = log S - log s by the right-hand side diag(s)(r - ρ)."""
     mean = 0.0
@@ -89,7 +97,7 @@ def log_odds_step(market, shares, outside, r):
         r[j] = shares[j] * (r[j] - mean)
 
 
-@nb.njit(nogil=True)
+@exact
 def contract(market, delta, atol, max_evaluations):
     """Iterate δ ← δ + log S - log s(δ); return status, iterations, evaluations."""
     n = delta.size
@@ -98,13 +106,13 @@ def contract(market, delta, atol, max_evaluations):
         size, _ = residual(market, delta, D, shares, r)
         if not math.isfinite(size):
             return NONFINITE, evaluation - 1, evaluation
-        delta += r
+        add_multiple(delta, 1.0, r)
         if size < atol and evaluation < max_evaluations:
             return CONVERGED, evaluation, evaluation
     return MAX_EVALUATIONS, max_evaluations, max_evaluations
 
 
-@nb.njit(nogil=True)
+@exact
 def squarem_length(r, v, scheme):
     """Compute SQUAREM's step α from r = g(x) - x and v = g(g(x)) - 2 g(x) + x."""
     rr, rv, vv = 0.0, 0.0, 0.0
@@ -119,7 +127,7 @@ def squarem_length(r, v, scheme):
     return -math.sqrt(rr / vv) if vv > 0 else -math.inf
 
 
-@nb.njit(nogil=True)
+@exact
 def squarem(market, delta, atol, max_evaluations, scheme, low, high, factor):
     """Accelerate the contraction by SQUAREM; return status, iterations, evaluations."""
     n = delta.size
@@ -130,7 +138,8 @@ def squarem(market, delta, atol, max_evaluations, scheme, low, high, factor):
         for stage in range(3):
             g = r if stage == 0 else second
             if stage == 2:
-                v[:] = second - r
+                for j in range(n):
+                    v[j] = second[j] - r[j]
                 alpha = -squarem_length(r, v, scheme)
                 alpha = max(low, min(high, alpha))
                 if alpha == high:
@@ -138,11 +147,12 @@ def squarem(market, delta, atol, max_evaluations, scheme, low, high, factor):
                 if alpha == low and low < 0:
                     low *= factor
                 # δ holds x + r + second; move it to x + 2 α r + α² v
-                delta += (2 * alpha - 2) * r + (alpha * alpha - 1) * v
+                add_multiple(delta, 2 * alpha - 2, r)
+                add_multiple(delta, alpha * alpha - 1, v)
             size, _ = residual(market, delta, D, shares, g)
             if not math.isfinite(size):
                 return NONFINITE, iterations, evaluations + 1
-            delta += g
+            add_multiple(delta, 1.0, g)
             evaluations += 1
             if stage == 2:
                 iterations += 1
@@ -152,11 +162,11 @@ def squarem(market, delta, atol, max_evaluations, scheme, low, high, factor):
                 return CONVERGED, iterations, evaluations
 
 
-@nb.njit(nogil=True)
+@inlined
 def subsample(market, stride, delta):
     """Take every stride-th agent, weights rescaled to the same total."""
     weights = market.weights[::stride].copy()
-    weights *= market.weights.sum() / weights.sum()
+    multiply(weights, total(market.weights) / total(weights))
     n = weights.size
     coarse = LoopMarket(
         market.characteristics.copy(),
@@ -172,7 +182,7 @@ def subsample(market, stride, delta):
     return coarse
 
 
-@nb.njit(nogil=True)
+@exact
 def newton_steps(market, delta, lower, max_steps, stop):
     """Take Newton steps until one is shorter than ``stop``; leave A's factor in lower.
 
@@ -195,25 +205,25 @@ def newton_steps(market, delta, lower, max_steps, stop):
         if not math.isfinite(size):
             return -step
         if size > LONGEST_STEP:
-            x *= LONGEST_STEP / size
-        delta += x
+            multiply(x, LONGEST_STEP / size)
+        add_multiple(delta, 1.0, x)
         if size < stop:
             return step
     return max_steps
 
 
-@nb.njit(nogil=True)
+@exact
 def broyden_step(x, steps, squares, n):
     """Turn the chord step x into Broyden's, given the n steps taken since factoring."""
     for k in range(n - 1):
-        x += steps[k + 1] * (np.dot(steps[k], x) / squares[k])
+        add_multiple(x, dot(steps[k], x) / squares[k], steps[k + 1])
     if n > 0:
-        denominator = 1.0 - np.dot(steps[n - 1], x) / squares[n - 1]
+        denominator = 1.0 - dot(steps[n - 1], x) / squares[n - 1]
         if denominator > 0.1:
-            x /= denominator
+            multiply(x, 1.0 / denominator)
 
 
-@nb.njit(nogil=True)
+@inlined
 def chord(market, delta, lower, atol, max_evaluations):
     """Take corrected chord steps with the factor in ``lower``, renewed on a stall.
 
@@ -237,15 +247,15 @@ def chord(market, delta, lower, atol, max_evaluations):
         if not length < 100.0:
             return NONFINITE, evaluations, evaluations
         if length > LONGEST_STEP:
-            x *= LONGEST_STEP / length
-        delta += x
+            multiply(x, LONGEST_STEP / length)
+        add_multiple(delta, 1.0, x)
         ratio = length / last if last < math.inf else 1.0
         if length * min(ratio, 1.0) <= atol:
             return CONVERGED, evaluations, evaluations
         if size < ROUNDING_FLOOR and ratio > 0.5:
             return CONVERGED, evaluations, evaluations
         steps[kept] = x
-        squares[kept] = np.dot(x, x)
+        squares[kept] = dot(x, x)
         kept += 1
         last = length
         if kept == MEMORY or (kept > 2 and ratio > 0.7):
@@ -258,7 +268,7 @@ def chord(market, delta, lower, atol, max_evaluations):
     return MAX_EVALUATIONS, evaluations, evaluations
 
 
-@nb.njit(nogil=True)
+@inlined
 def recycled_newton(market, delta, lower, has_factor, atol, max_evaluations):
     """Solve s(δ) = S by recycled Newton; return status, iterations, evaluations."""
     start = delta.copy()

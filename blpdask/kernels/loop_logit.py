@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numba as nb
 import numpy as np
 
 from ..records import (
@@ -26,6 +25,7 @@ from ..records import (
     MarketBlock,
     Tastes,
 )
+from .loop_compiler import exact, inlined, loop
 from .loop_inversion import (
     CONVERGED,
     FORMING_ERROR,
@@ -45,11 +45,20 @@ from .loop_market import (
     scratch_rows,
     share_map,
 )
-from .loop_numeric import cholesky, solve_cholesky, solve_general, sup_norm
+from .loop_numeric import (
+    add_multiple,
+    cholesky,
+    solve_cholesky_rows,
+    solve_general,
+    sup_norm,
+    total,
+)
 
 INDEFINITE_JACOBIAN = 3
 METHODS = {"newton": 0, "simple": 1, "squarem": 2, "return": 3}
 #: Times that A is formed anew at most because the solution moved under it.
+#: A last Newton step this short leaves derivatives right to about as much.
+FORMED = 1e-11
 FORMINGS = 5
 
 
@@ -149,7 +158,7 @@ def _fingerprint() -> str:
     return digest.hexdigest()
 
 
-@nb.njit(nogil=True)
+@exact
 def prepare_market(
     t,
     product_offsets,
@@ -170,7 +179,9 @@ def prepare_market(
     coefficients = np.empty((d - c, X2.shape[0] + 1))
     random_coefficients(draws[c:d], loadings, types, coefficients)
     held = min(rows, d - c)
-    outside = weights[c:d].sum() - np.exp(log_shares[a:b]).sum()
+    outside = total(weights[c:d])
+    for j in range(a, b):
+        outside -= math.exp(log_shares[j])
     return LoopMarket(
         characteristics,
         coefficients,
@@ -183,7 +194,7 @@ def prepare_market(
     )
 
 
-@nb.njit(nogil=True)
+@inlined
 def solve_market(
     market,
     method,
@@ -207,7 +218,7 @@ def solve_market(
     return CONVERGED, 0, 0
 
 
-@nb.njit(nogil=True)
+@inlined
 def differentiate_market(
     market, types, rows, columns, delta, lower, delta_by_theta, polish
 ):
@@ -215,43 +226,36 @@ def differentiate_market(
 
     Returns a status and the length of that step.
     """
-    n = delta.size
-    shares, x = np.empty(n), np.empty(n)
-    A, tangents = np.empty((n, n)), np.empty((rows.size, n))
+    n, n_parameters = delta.size, rows.size
+    shares, A = np.empty(n), np.empty((n, n))
+    right = np.empty((n_parameters + 1, n))
+    tangents, x = right[:n_parameters], right[n_parameters]
     outside = curvature(market, delta, types, rows, columns, shares, A, tangents)
     size = log_residual(market, shares, x)
     log_odds_step(market, shares, outside, x)
     status = CONVERGED
-    if not math.isfinite(size) or not math.isfinite(tangents.sum()):
+    if not math.isfinite(size) or not math.isfinite(sup_norm(tangents.ravel())):
         status = NONFINITE
-    elif not cholesky(A, lower):
+    elif cholesky(A, lower):
+        solve_cholesky_rows(lower, right)
+    else:
+        lower[:] = math.nan
         status = INDEFINITE_JACOBIAN
         for j in range(n):
             for k in range(j):
                 A[k, j] = A[j, k]
-        right = np.empty((rows.size + 1, n))
-        right[: rows.size] = tangents
-        right[rows.size] = x
         if not solve_general(A, right):
             status = NONFINITE
-        tangents[:] = right[: rows.size]
-        x[:] = right[rows.size]
-    else:
-        for p in range(rows.size):
-            solve_cholesky(lower, tangents[p])
-        solve_cholesky(lower, x)
     if status == NONFINITE:
         delta_by_theta[:] = math.nan
         lower[:] = math.nan
         return status, math.nan
-    if status == INDEFINITE_JACOBIAN:
-        lower[:] = math.nan
-    for p in range(rows.size):
+    for p in range(n_parameters):
         for j in range(n):
             delta_by_theta[j, p] = -tangents[p, j]
     length = sup_norm(x)
     if polish and length < 1e-3:
-        delta += x
+        add_multiple(delta, 1.0, x)
     return status, length
 
 
@@ -259,7 +263,7 @@ def differentiate_market(
 def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
     """Compile the loop over markets that inverts and differentiates."""
 
-    @nb.njit(nogil=True, cache=True)
+    @loop(cache=True)
     def invert_block(
         product_offsets,
         agent_offsets,
@@ -348,7 +352,7 @@ def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
                 evaluations += 1
                 if not recycled or status != CONVERGED or formed != CONVERGED:
                     break
-                if length <= 10.0 * tolerance:
+                if length <= max(10.0 * tolerance, FORMED):
                     break
                 has_factor = True
             if status == CONVERGED:
@@ -368,7 +372,7 @@ def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
 def _compiled_shares(fingerprint: str) -> Callable[..., Any]:
     """Compile the loop over markets that computes shares."""
 
-    @nb.njit(nogil=True, cache=True)
+    @loop(cache=True)
     def shares_block(
         product_offsets,
         agent_offsets,

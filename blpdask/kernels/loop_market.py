@@ -18,12 +18,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 
 from ..records import Floats, Integers
 from .loop_blas import add_gram_lower
-from .loop_numeric import FINITE, REORDER, exponential
+from .loop_compiler import exact, finite, reorder
+from .loop_numeric import exponential
 
 #: Agents whose probabilities are held at a time while curvature is accumulated.
 CURVATURE_ROWS = 256
@@ -53,7 +53,7 @@ class LoopMarket(NamedTuple):
     o: Floats
 
 
-@nb.njit(fastmath=REORDER, nogil=True)
+@reorder
 def random_coefficients(draws, loadings, types, coefficients):
     """Fill g_k(Σ_l Γ_kl draws_il) into the first K2 columns, ones into the last."""
     n_random = loadings.shape[0]
@@ -70,7 +70,7 @@ def random_coefficients(draws, loadings, types, coefficients):
         coefficients[i, n_random] = 1.0
 
 
-@nb.njit(fastmath=FINITE, nogil=True)
+@finite
 def largest(values):
     """Find the largest element, at least zero; what it says of NaN is undefined."""
     found = 0.0
@@ -79,37 +79,41 @@ def largest(values):
     return found
 
 
-@nb.njit(fastmath=REORDER, nogil=True)
+@reorder
 def exponentiate(values):
     """Overwrite a vector by its exponentials."""
     for n in range(values.size):
         values[n] = exponential(values[n])
 
 
-@nb.njit(nogil=True)
+@exact
 def fill_exponentials(market, first, stop):
     """Fill E and o for agents first..stop-1 into the market's scratch."""
     rows = market.E[: stop - first]
     np.dot(market.coefficients[first:stop], market.characteristics, rows)
     flat = rows.reshape(rows.size)
-    market.o[: stop - first] = 1.0
+    for i in range(stop - first):
+        market.o[i] = 1.0
     if largest(flat) > LARGE_UTILITY:
         for i in range(stop - first):
             highest = largest(rows[i])
-            rows[i] -= highest
+            for j in range(rows.shape[1]):
+                rows[i, j] -= highest
             market.o[i] = math.exp(-highest)
     exponentiate(flat)
 
 
-@nb.njit(nogil=True)
+@exact
 def move_reference(market, delta):
     """Make ``delta`` the reference point and fill E where it is held whole."""
-    market.characteristics[-1] = delta
+    reference = market.characteristics[-1]
+    for j in range(delta.size):
+        reference[j] = delta[j]
     if market.E.shape[0] >= market.weights.size:
         fill_exponentials(market, 0, market.weights.size)
 
 
-@nb.njit(fastmath=REORDER, nogil=True)
+@reorder
 def add_shares(E, o, weights, D, sums):
     """Add Σ_i a_i E_ij to ``sums`` ``(J,)`` and return Σ_i a_i o_i."""
     outside = 0.0
@@ -124,24 +128,26 @@ def add_shares(E, o, weights, D, sums):
     return outside
 
 
-@nb.njit(nogil=True)
+@exact
 def share_map(market, D, shares):
     """Fill s_j = D_j Σ_i a_i E_ij into ``shares`` (J,) and return s_0 = Σ_i a_i o_i."""
     n_agents = market.weights.size
     held = market.E.shape[0]
     outside = 0.0
-    shares[:] = 0.0
+    for j in range(shares.size):
+        shares[j] = 0.0
     for first in range(0, n_agents, held):
         stop = min(first + held, n_agents)
         if held < n_agents:
             fill_exponentials(market, first, stop)
         E, w = market.E[: stop - first], market.weights[first:stop]
         outside += add_shares(E, market.o, w, D, shares)
-    shares *= D
+    for j in range(shares.size):
+        shares[j] *= D[j]
     return outside
 
 
-@nb.njit(fastmath=REORDER, nogil=True)
+@reorder
 def add_probabilities(E, o, weights, roots, D, P, shares):
     """Fill roots_i P_i·, add w_i P_i· to shares ``(J,)`` and return Σ_i w_i P_i0.
 
@@ -164,7 +170,7 @@ def add_probabilities(E, o, weights, roots, D, P, shares):
     return outside
 
 
-@nb.njit(fastmath=REORDER, nogil=True)
+@reorder
 def add_tangents(P, weights, roots, X, slopes, rows, tangents):
     """Add Σ_i w_i P_ij v_ip (x_jk - x̄_ik) to ∂s/∂θ ``(P, J)``.
 
@@ -188,7 +194,7 @@ def add_tangents(P, weights, roots, X, slopes, rows, tangents):
                 tangents[p, j] += v * P[i, j] * (X[k, j] - mean)
 
 
-@nb.njit(fastmath=REORDER, nogil=True)
+@reorder
 def taste_slopes(draws, coefficients, types, rows, columns, slopes):
     """Fill v_ip = g_k'(·) draws_il ``(n, P)``."""
     for i in range(slopes.shape[0]):
@@ -202,7 +208,7 @@ def taste_slopes(draws, coefficients, types, rows, columns, slopes):
             slopes[i, p] = v
 
 
-@nb.njit(fastmath=REORDER, nogil=True)
+@reorder
 def subtract_outer_products(P, weights, A):
     """Subtract Σ_i weights_i P_i P_i' from the lower triangle of A, in loops."""
     for i in range(P.shape[0]):
@@ -212,7 +218,19 @@ def subtract_outer_products(P, weights, A):
                 A[j, k] -= a * P[i, k]
 
 
-@nb.njit(nogil=True)
+@exact
+def fill_roots(weights, roots):
+    """Fill the roots of weights; False, with ones, where a weight is not positive."""
+    for i in range(weights.size):
+        if not weights[i] > 0.0:
+            for k in range(i):
+                roots[k] = 1.0
+            return False
+        roots[i] = math.sqrt(weights[i])
+    return True
+
+
+@exact
 def curvature(market, delta, types, rows, columns, shares, A, tangents):
     """Compute s, the lower triangle of A = diag(s) - P' diag(w) P, and ∂s/∂θ.
 
@@ -243,16 +261,21 @@ def curvature(market, delta, types, rows, columns, shares, A, tangents):
     n_products = delta.size
     n_agents = market.weights.size
     held = market.E.shape[0]
-    D = np.exp(delta - market.characteristics[-1])
+    D = np.empty(n_products)
+    for j in range(n_products):
+        D[j] = math.exp(delta[j] - market.characteristics[-1, j])
     chunk = min(CURVATURE_ROWS, n_agents)
     P = np.empty((chunk, n_products))
-    rooted = n_products >= BLAS_PRODUCTS and market.weights.min() > 0.0
-    roots = np.sqrt(market.weights) if rooted else np.ones(n_agents)
+    roots = np.ones(n_agents)
+    rooted = n_products >= BLAS_PRODUCTS and fill_roots(market.weights, roots)
     slopes = np.empty((chunk, rows.size))
     outside = 0.0
-    shares[:] = 0.0
-    tangents[:] = 0.0
-    A[:] = 0.0
+    for j in range(n_products):
+        shares[j] = 0.0
+        for k in range(n_products):
+            A[j, k] = 0.0
+        for p in range(rows.size):
+            tangents[p, j] = 0.0
     for first in range(0, n_agents, held):
         stop = min(first + held, n_agents)
         if held < n_agents:

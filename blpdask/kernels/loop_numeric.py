@@ -10,14 +10,10 @@ from __future__ import annotations
 
 import math
 
-import numba as nb
 import numpy as np
 
-#: Sums may be reordered and fused so that loops vectorise; NaN and infinity keep
-#: their meaning, because a kernel reports them.
-REORDER = {"contract", "reassoc", "nsz", "arcp"}
-#: The same where what a loop says of NaN does not matter.
-FINITE = {*REORDER, "nnan"}
+from .loop_blas import factor_in_place, solve_rows
+from .loop_compiler import exact, fused, reorder
 
 _LOG2_HIGH = 6.93147180369123816490e-01
 _LOG2_LOW = 1.90821492927058770002e-10
@@ -25,11 +21,13 @@ _INVERSE_LOG2 = 1.4426950408889634
 #: Adding and subtracting 1.5 * 2**52 rounds to the nearest integer, and leaves that
 #: integer in the low bits of the sum.
 _ROUND = 6755399441055744.0
+#: Size from which LAPACK's factorisation beats plain loops.
+LAPACK_SIZE = 16
 _LOWEST = -708.0
 _HIGHEST = 709.0
 
 
-@nb.njit(fastmath={"contract"}, nogil=True)
+@fused
 def exponential(x):
     """Compute e^x to one unit in the last place; below -708 it stays at e^-708."""
     x = min(max(x, _LOWEST), _HIGHEST)
@@ -54,34 +52,53 @@ def exponential(x):
     return np.int64(bits).view(np.float64)
 
 
-@nb.njit(fastmath=REORDER, nogil=True)
+@exact
 def cholesky(a, lower):
-    """Factor a = L L' row by row into ``lower``; False where a pivot is not positive.
+    """Factor a = L L' into ``lower``; False where a is not positive definite.
 
     Parameters
     ----------
     a, lower : (J, J)
-        Symmetric matrix, of which the lower triangle is read, and its factor.
+        Symmetric matrix, of which the lower triangle is read, and its factor, zero
+        above the diagonal.
     """
     n = a.shape[0]
     for i in range(n):
+        for j in range(n):
+            lower[i, j] = a[i, j] if j <= i else 0.0
+    if n >= LAPACK_SIZE:
+        return factor_in_place(lower)
+    return factor_in_loops(lower)
+
+
+@reorder
+def factor_in_loops(lower):
+    """Overwrite the lower triangle of a small matrix by its Cholesky factor."""
+    for i in range(lower.shape[0]):
         for j in range(i + 1):
-            dot = 0.0
+            rest = lower[i, j]
             for k in range(j):
-                dot += lower[i, k] * lower[j, k]
-            rest = a[i, j] - dot
+                rest -= lower[i, k] * lower[j, k]
             if i == j:
                 if not rest > 0.0:
                     return False
                 lower[i, i] = math.sqrt(rest)
             else:
                 lower[i, j] = rest / lower[j, j]
-        for j in range(i + 1, n):
-            lower[i, j] = 0.0
     return True
 
 
-@nb.njit(fastmath=REORDER, nogil=True)
+@exact
+def solve_cholesky_rows(lower, rows):
+    """Overwrite each row x of rows (M, J) by (L L')⁻¹ x."""
+    if lower.shape[0] >= LAPACK_SIZE:
+        solve_rows(lower, rows)
+    else:
+        for m in range(rows.shape[0]):
+            solve_cholesky(lower, rows[m])
+
+
+@reorder
 def solve_cholesky(lower, x):
     """Overwrite x by (L L')⁻¹ x.
 
@@ -105,7 +122,7 @@ def solve_cholesky(lower, x):
             x[k] -= xi * lower[i, k]
 
 
-@nb.njit(nogil=True)
+@exact
 def sup_norm(x):
     """Compute max_j |x_j|, which is NaN where any element is."""
     largest = 0.0
@@ -118,7 +135,7 @@ def sup_norm(x):
     return largest
 
 
-@nb.njit(nogil=True)
+@exact
 def solve_general(a, x):
     """Overwrite the rows of x by a⁻¹ x, by elimination with partial pivoting.
 
@@ -159,3 +176,35 @@ def solve_general(a, x):
                 dot -= a[i, k] * x[m, k]
             x[m, i] = dot / a[i, i]
     return True
+
+
+@reorder
+def add_multiple(y, a, x):
+    """Add a x to y, all of one length."""
+    for j in range(y.size):
+        y[j] += a * x[j]
+
+
+@reorder
+def multiply(y, a):
+    """Multiply y by the number a."""
+    for j in range(y.size):
+        y[j] *= a
+
+
+@reorder
+def dot(x, y):
+    """Compute x'y."""
+    found = 0.0
+    for j in range(x.size):
+        found += x[j] * y[j]
+    return found
+
+
+@reorder
+def total(x):
+    """Sum the elements of x."""
+    found = 0.0
+    for j in range(x.size):
+        found += x[j]
+    return found

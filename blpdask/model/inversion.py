@@ -29,6 +29,8 @@ from ..records import (
 )
 from ..status import InversionStatus
 
+#: Residual of log shares that a routine from outside may leave and be believed.
+LARGEST_RESIDUAL = 1e-3
 #: One market's contraction, its start, to a fixed point: PyBLP's custom iteration.
 Iterate = Callable[[Callable[[Floats], Floats], Floats], tuple[Floats, bool, int, int]]
 
@@ -116,12 +118,8 @@ def iterate_markets(
 
         solution, converged, iterations, evaluations = iterate(contraction, delta[rows])
         delta[rows] = solution
-        finite = bool(np.isfinite(solution).all())
-        status = InversionStatus.CONVERGED
-        if not finite:
-            status = InversionStatus.NONFINITE
-        elif not converged:
-            status = InversionStatus.MAX_EVALUATIONS
+        shares = backend.shares(market, tastes, solution)
+        status = _status_of(shares, market.log_shares, converged)
         outcome[:, t] = status, iterations, evaluations
     solved = InversionStart(delta, np.empty(0))
     kept = InversionControls(method="return", derivatives=controls.derivatives)
@@ -130,10 +128,24 @@ def iterate_markets(
         delta,
         differentiated.delta_by_theta,
         differentiated.factor,
-        np.maximum(outcome[0], differentiated.status),
+        np.where(outcome[0] != 0, outcome[0], differentiated.status),
         outcome[1],
         outcome[2],
     )
+
+
+def _status_of(shares: Floats, log_shares: Floats, converged: bool) -> InversionStatus:
+    """Say how a routine from outside ended; its own word is not enough.
+
+    Far away, x + log S - log s rounds to x, and looks like a fixed point.
+    """
+    with np.errstate(all="ignore"):
+        distance = float(np.abs(log_shares - np.log(shares)).max())
+    if not np.isfinite(distance):
+        return InversionStatus.NONFINITE
+    if not converged or distance > LARGEST_RESIDUAL:
+        return InversionStatus.MAX_EVALUATIONS
+    return InversionStatus.CONVERGED
 
 
 def one_market(block: MarketBlock, t: int) -> MarketBlock:

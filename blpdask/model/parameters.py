@@ -147,7 +147,9 @@ def tastes_at(parameters: Parameters, theta: Floats) -> Tastes:
         for entry in entries
     ]
     return Tastes(
-        loadings=np.hstack([matrices.sigma[:, node_columns], matrices.pi]),
+        loadings=np.ascontiguousarray(
+            np.hstack([matrices.sigma[:, node_columns], matrices.pi])
+        ),
         types=np.array([TYPE_CODES[name] for name in parameters.types], np.int64),
         rows=np.array([entry.row for entry in entries], np.int64),
         columns=np.array(columns, np.int64),

@@ -32,6 +32,7 @@ from .trust_region import QuadraticModel, box_step
 _LEAST_RATIO = 1e-4
 _POOR_RATIO, _GOOD_RATIO = 0.25, 0.75
 _CLEARLY_WORSE = 1.5
+_LEAST_REACH = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +148,7 @@ def _usable(point: Evaluation) -> bool:
 def _first_iterate(point: Evaluation, options: StructuredOptions) -> _Iterate:
     """Start with Gauss-Newton and a trust region around the start's scaled length."""
     residual, jacobian = _arrays(point)
-    scale = np.linalg.norm(jacobian, axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
+    scale = _scale(point.theta, jacobian, np.zeros(point.theta.size))
     length = float(np.linalg.norm(scale * point.theta))
     return _Iterate(
         theta=point.theta,
@@ -159,6 +159,20 @@ def _first_iterate(point: Evaluation, options: StructuredOptions) -> _Iterate:
         radius=options.initial_radius * (length or 1.0),
         augmented=False,
     )
+
+
+def _scale(theta: Floats, jacobian: Floats, before: Floats) -> Floats:
+    """Scale parameters by the largest norms that their columns of J have had.
+
+    A column can vanish where the objective is only flat at first order, as it is in a
+    standard deviation at zero. Its parameter is then scaled as if moving it by its own
+    size, or by one, mattered a little, so that the trust region bounds it too.
+    """
+    scale = np.maximum(before, np.linalg.norm(jacobian, axis=0))
+    size = np.maximum(1.0, np.abs(theta))
+    least = _LEAST_REACH * float((scale * size).max(initial=0.0))
+    scale = np.maximum(scale, least / size)
+    return np.where(scale > 0, scale, 1.0)
 
 
 def _arrays(point: Evaluation) -> tuple[Floats, Floats]:
@@ -275,13 +289,12 @@ def _learn(iterate: _Iterate, trial: _Trial, accepted: bool) -> _Iterate:
         change=turned - iterate.jacobian.T @ iterate.residual,
         scale=iterate.scale,
     )
-    columns = np.linalg.norm(trial.jacobian, axis=0)
     return _Iterate(
         theta=trial.theta,
         residual=trial.residual,
         jacobian=trial.jacobian,
         second=second,
-        scale=np.maximum(iterate.scale, columns),
+        scale=_scale(trial.theta, trial.jacobian, iterate.scale),
         radius=radius,
         augmented=augmented,
     )

@@ -1,0 +1,1 @@
+"""One answer whatever computes it: engines, threads, cuts and backends."""

@@ -1,0 +1,1 @@
+"""What must hold of estimates whatever the data."""
