@@ -88,12 +88,17 @@ class Faults:
         return len(self._faults)
 
     def add(self, found: str, expected: str, remedy: str) -> None:
-        """Add one fault."""
-        self._faults.append(Fault(found=found, expected=expected, remedy=remedy))
+        """Add one fault, once."""
+        self._add(Fault(found=found, expected=expected, remedy=remedy))
 
     def extend(self, error: InputError) -> None:
         """Add every fault of an error that was caught."""
-        self._faults.extend(error.faults)
+        for fault in error.faults:
+            self._add(fault)
+
+    def _add(self, fault: Fault) -> None:
+        if fault not in self._faults:
+            self._faults.append(fault)
 
     def check(self) -> None:
         """Raise :class:`InputError` if any fault was found."""

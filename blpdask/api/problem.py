@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from .. import options
 from ..driver.choose import choose_engine
+from ..driver.engine import Engine
 from ..errors import Faults, InputError
 from ..estimators.gmm import estimate_gmm
 from ..estimators.gmm_options import GmmOptions
@@ -20,9 +20,9 @@ from ..model.parameters import TYPE_CODES, Parameters, lay_out
 from ..moments.weighting import COVARIANCE_TYPES
 from ..problem.agents import Agents, read_agents
 from ..problem.demand_problem import DemandProblem, prepare_demand
-from ..problem.fields import field_names
+from ..problem.fields import check_table, field_names
 from ..problem.products import Products, read_products, warn_of_collinearity
-from ..progress import Listener, StepEvent
+from ..progress import Listener
 from ..records import Floats
 from ..results.estimates import GmmEstimates
 from .formulation import Formulation
@@ -108,7 +108,7 @@ class Problem:
         linear, random = _check_formulations(
             product_formulations, agent_formulation, integration
         )
-        _check_scope(product_formulations, product_data, agent_data, epsilon_scale)
+        _check_scope(product_data, agent_data, epsilon_scale)
         del costs_type
         products = read_products(
             product_data,
@@ -256,7 +256,7 @@ class Problem:
 
     @cached_property
     def agents(self) -> np.recarray[Any, Any]:
-        """Agent data as a record array, in PyBLP's form, sorted by market."""
+        """Agent data as a record array, in PyBLP's form."""
         return agents_table(self._demand)
 
     def __str__(self) -> str:
@@ -415,20 +415,25 @@ micro_sample_covariances, resample_agent_data
         self._check_clusters(W_type, se_type, faults)
         weights = self._check_weights(W, faults)
         start_delta = self._check_delta(delta, faults)
-        if not isinstance(error_punishment, int | float) or error_punishment < 0:
+        _check_numbers(error_punishment, threads, blocks, seed, faults)
+        if progress is not None and not callable(progress):
             faults.add(
-                f"error_punishment={error_punishment!r}", "a number >= 0", "correct it"
+                f"progress of type {type(progress).__name__}",
+                "a function that takes an event, or None",
+                "pass a function, such as print",
             )
         parameters = self._lay_out(
             sigma, pi, beta, (sigma_bounds, pi_bounds, beta_bounds), optimizer, faults
         )
+        chosen = _check_engine(engine, threads, faults)
         faults.check()
-        assert parameters is not None
+        assert parameters is not None and chosen is not None
+        further = starting_points(starts, parameters, seed)
         listener = choose_listener(progress)
         run = estimate_gmm(
             self._demand,
             parameters,
-            engine=choose_engine(engine, threads),
+            engine=chosen,
             optimizer=optimizer,
             options=GmmOptions(
                 n_steps=int(method[0]),
@@ -449,13 +454,13 @@ micro_sample_covariances, resample_agent_data
             ),
             W=weights,
             delta=start_delta,
-            starts=starting_points(starts, parameters, seed),
+            starts=further,
             listener=listener,
             n_blocks=blocks,
         )
         results = ProblemResults(run.steps, minima=run.minima, problem=self)
         if progress is None and options.verbose:
-            listener(StepEvent(results.step, f"Done{os.linesep}{os.linesep}{results}"))
+            options.verbose_output(f"\n{results}")
         return results
 
     def parameters_at(self, estimates: GmmEstimates) -> Parameters:
@@ -529,8 +534,11 @@ micro_sample_covariances, resample_agent_data
         """Check a weighting matrix: shape, numbers, positive semi-definite."""
         if W is None:
             return None
-        matrix = np.atleast_2d(np.asarray(W, dtype=np.float64))
         expected = f"a symmetric positive semi-definite {self.MD} by {self.MD} matrix"
+        matrix = _as_array(W, "W", expected, faults)
+        if matrix is None:
+            return None
+        matrix = np.atleast_2d(matrix)
         if matrix.shape != (self.MD, self.MD):
             faults.add(f"W of shape {matrix.shape}", expected, "pass W of that shape")
             return None
@@ -553,7 +561,11 @@ micro_sample_covariances, resample_agent_data
     def _check_delta(self, delta: Any, faults: Faults) -> Floats | None:
         if delta is None:
             return None
-        values = np.asarray(delta, dtype=np.float64).ravel()
+        expected = f"{self.N} finite mean utilities"
+        values = _as_array(delta, "delta", expected, faults)
+        if values is None:
+            return None
+        values = values.ravel()
         bad = int((~np.isfinite(values)).sum())
         if values.size != self.N or bad:
             faults.add(
@@ -612,11 +624,13 @@ def _check_formulations(
     return linear, random
 
 
-def _check_scope(
-    product_formulations: Any, product_data: Any, agent_data: Any, epsilon_scale: float
-) -> None:
+def _check_scope(product_data: Any, agent_data: Any, epsilon_scale: float) -> None:
     """Refuse what would silently change the model if it were ignored."""
-    del product_formulations
+    for subject, data in (("product_data", product_data), ("agent_data", agent_data)):
+        table_faults = Faults(subject)
+        if subject == "product_data" or data is not None:
+            check_table(data, table_faults)
+        table_faults.check()
     faults = Faults("Problem")
     names = set(field_names(product_data))
     agent_names = set(field_names(agent_data)) if agent_data is not None else set()
@@ -663,6 +677,17 @@ def _check_optimization(given: Any, faults: Faults) -> OptimizerChoice:
     return given.choice
 
 
+def _check_engine(engine: Any, threads: Any, faults: Faults) -> Engine | None:
+    """Choose the engine where the arguments allow it."""
+    if threads is not None and not isinstance(threads, int):
+        return None
+    try:
+        return choose_engine(engine, threads)
+    except InputError as error:
+        faults.extend(error)
+        return None
+
+
 def _check_iteration(given: Any, faults: Faults) -> Iteration:
     if given is None:
         return Iteration("newton")
@@ -674,6 +699,35 @@ def _check_iteration(given: Any, faults: Faults) -> Iteration:
         )
         return Iteration("newton")
     return given
+
+
+def _as_array(given: Any, name: str, expected: str, faults: Faults) -> Floats | None:
+    """Read numbers; a fault where they are none."""
+    try:
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        faults.add(f"{name} that is not numeric", expected, f"pass numbers as {name}")
+        return None
+
+
+def _check_numbers(
+    error_punishment: Any, threads: Any, blocks: Any, seed: Any, faults: Faults
+) -> None:
+    """Check arguments that are single numbers."""
+    number = isinstance(error_punishment, int | float)
+    if not number or not 0 <= error_punishment < np.inf:
+        faults.add(
+            f"error_punishment={error_punishment!r}", "a number >= 0", "correct it"
+        )
+    for name, value, least in (("threads", threads, 1), ("blocks", blocks, 1)):
+        if value is not None and not (isinstance(value, int) and value >= least):
+            faults.add(
+                f"{name}={value!r}",
+                "a whole number, at least 1, or None",
+                f"correct {name} or leave it out",
+            )
+    if not (isinstance(seed, int | np.integer) and seed >= 0):
+        faults.add(f"seed={seed!r}", "a whole number, not negative", "correct seed")
 
 
 def _check_choices(named: Mapping[str, Any], faults: Faults) -> None:

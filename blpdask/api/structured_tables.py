@@ -38,22 +38,21 @@ def products_table(demand: DemandProblem) -> np.recarray[Any, Any]:
         "ZD": products.ZD,
         "X1": products.X1_absorbed,
         "X2": products.X2,
+        **{n: v.astype(np.float64) for n, v in products.variables.items()},
     }
-    prices = products.ids.get("prices")
-    if prices is not None:
-        columns["prices"] = np.asarray(prices, dtype=np.float64)
     return structure(columns)
 
 
 def agents_table(demand: DemandProblem) -> np.recarray[Any, Any]:
-    """Give agents as PyBLP does, sorted by market."""
+    """Give agents as PyBLP does, in the user's order."""
     agents = demand.agents
+    place = np.argsort(agents.order)
     return structure(
         {
-            "market_ids": demand.products.unique_market_ids[agents.market_codes],
-            "weights": agents.weights,
-            "nodes": agents.nodes,
-            "demographics": agents.demographics,
+            "market_ids": demand.products.unique_market_ids[agents.market_codes[place]],
+            "weights": agents.weights[place],
+            "nodes": agents.nodes[place],
+            "demographics": agents.demographics[place],
         }
     )
 

@@ -205,7 +205,7 @@ def _counts(record: StepRecord) -> dict[str, Any]:
         "converged": outcome.converged,
         "optimizer_message": outcome.message,
         "optimization_iterations": outcome.iterations,
-        "objective_evaluations": outcome.evaluations + 1,
+        "objective_evaluations": len(history),
         "optimization_time": record.optimization_time,
         "fp_converged": converged.astype(np.int64),
         "fp_iterations": np.column_stack([sums.iterations for sums in history]),

@@ -293,6 +293,12 @@ def _linear(faults: Faults, beta: object, K1: int) -> Floats:
             "pass beta of that length or leave it out",
         )
         return missing
+    if np.isinf(array).any():
+        faults.add(
+            "infinite values in beta",
+            "finite values, None or NaN where concentrated out",
+            "replace them",
+        )
     return array.reshape(K1, 1).copy()
 
 
@@ -302,9 +308,10 @@ def _bounds(
     """Read a pair of bounds and fix what is zero at the start."""
     low, high = np.full_like(start, -np.inf), np.full_like(start, np.inf)
     if given is not None and start.size:
-        if len(given) != 2:
+        if not isinstance(given, tuple | list) or len(given) != 2:
+            found = "other than two" if isinstance(given, tuple | list) else "no"
             faults.add(
-                f"{name}_bounds with {len(given)} elements",
+                f"{name}_bounds with {found} elements",
                 "a pair (lower, upper)",
                 f"pass {name}_bounds=(lower, upper)",
             )

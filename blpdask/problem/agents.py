@@ -15,7 +15,15 @@ import numpy as np
 
 from ..errors import DataWarning, Faults, InputError
 from ..records import Floats, Integers
-from .fields import as_finite, factorize, read_matrix, read_numbers, read_vector, some
+from .fields import (
+    as_finite,
+    check_table,
+    factorize,
+    read_matrix,
+    read_numbers,
+    read_vector,
+    some,
+)
 from .formulas import Column, ParsedFormula
 
 
@@ -45,6 +53,8 @@ class Agents:
         Columns of the demographics.
     market_codes
         ``(A,)`` market of each row.
+    order
+        ``(A,)`` row of the data that each sorted row was.
     """
 
     offsets: Integers
@@ -53,6 +63,7 @@ class Agents:
     weights: Floats
     columns: tuple[Column, ...]
     market_codes: Integers
+    order: Integers
 
 
 def read_agents(
@@ -93,17 +104,22 @@ def read_agents(
     if K2 == 0:
         none = np.arange(T + 1, dtype=np.int64) * 0
         empty = np.empty((0, 0))
-        return Agents(none, empty, empty, np.empty(0), (), none[:0])
+        return Agents(none, empty, empty, np.empty(0), (), none[:0], none[:0])
     if data is None:
         assert rule is not None
         built = rule.build_markets(K2, T)
         codes = np.asarray(built.market_index, dtype=np.int64)
         empty = np.empty((codes.size, 0))
         return _sorted_agents(codes, built.nodes, empty, built.weights, (), T)
+    if not check_table(data, faults):
+        faults.check()
     codes = _market_codes(data, unique_market_ids, faults)
     demographics, columns = _demographics(data, formula, faults)
+    _check_length("demographics", demographics, codes, faults)
     if rule is None:
         nodes, weights = _given_nodes(data, K2, faults)
+        _check_length("nodes", nodes, codes, faults)
+        _check_length("weights", weights, codes, faults)
         faults.check()
         assert nodes is not None and weights is not None
         agents = _sorted_agents(codes, nodes, demographics, weights, columns, T)
@@ -191,12 +207,24 @@ def _demographics(
     return design.values, tuple(design.columns)
 
 
+def _check_length(
+    name: str, values: Floats | None, codes: Integers, faults: Faults
+) -> None:
+    """Check that agents have a value a row, unless another fault explains it."""
+    if values is not None and values.size and codes.size and len(values) != codes.size:
+        faults.add(
+            f"{len(values)} rows of {name} but {codes.size} of market_ids",
+            "columns of one length",
+            "pass one table with a row an agent and market",
+        )
+
+
 def _given_nodes(
     data: Any, K2: int, faults: Faults
 ) -> tuple[Floats | None, Floats | None]:
     """Read nodes (at most K2 columns are used) and weights from the data."""
     weights = read_numbers(data, "weights", faults, required=True)
-    raw = read_matrix(data, "nodes")
+    raw = read_matrix(data, "nodes", faults)
     if raw is None:
         n = 0 if weights is None else weights.size
         return np.empty((n, 0)), weights
@@ -254,6 +282,7 @@ def _sorted_agents(
         weights=np.asarray(weights, dtype=np.float64).ravel()[order],
         columns=columns,
         market_codes=codes[order],
+        order=order,
     )
 
 

@@ -7,6 +7,7 @@ field ``name`` is a two-dimensional field of that name or columns name0, name1, 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,19 @@ def field_names(data: Any) -> tuple[str, ...]:
     if hasattr(data, "columns"):
         return tuple(str(name) for name in data.columns)
     return tuple(data)
+
+
+def check_table(data: Any, faults: Faults) -> bool:
+    """Tell whether something is a table; a fault where not."""
+    dtype_names = getattr(getattr(data, "dtype", None), "names", None)
+    if dtype_names or hasattr(data, "columns") or isinstance(data, Mapping):
+        return True
+    faults.add(
+        f"{faults.subject} of type {type(data).__name__}",
+        "a DataFrame, a mapping of arrays or a structured array",
+        "read the data first, for example with pandas.read_csv",
+    )
+    return False
 
 
 def read_field(data: Any, name: str) -> np.ndarray[Any, Any] | None:
@@ -60,11 +74,11 @@ def read_vector(
     return values
 
 
-def read_matrix(data: Any, name: str) -> np.ndarray[Any, Any] | None:
+def read_matrix(data: Any, name: str, faults: Faults) -> np.ndarray[Any, Any] | None:
     """Read a matrix field, ``(N, M)``, or None where the table has none."""
     whole = read_field(data, name)
     if whole is not None:
-        return whole.reshape(len(whole), -1)
+        return whole.reshape(len(whole), -1) if whole.size else whole.reshape(0, 1)
     names = set(field_names(data))
     if f"{name}0" not in names:
         if f"{name}1" in names:
@@ -78,8 +92,17 @@ def read_matrix(data: Any, name: str) -> np.ndarray[Any, Any] | None:
     count = 1
     while f"{name}{count}" in names:
         count += 1
-    columns = [read_field(data, f"{name}{c}") for c in range(count)]
-    return np.column_stack([column for column in columns if column is not None])
+    found = [read_field(data, f"{name}{c}") for c in range(count)]
+    columns = [column for column in found if column is not None]
+    lengths = {len(column) for column in columns}
+    if len(lengths) > 1:
+        faults.add(
+            f"columns {name}0 to {name}{count - 1} of {some(sorted(lengths))} rows",
+            "columns of one length",
+            f"give every column of {name} a value a row",
+        )
+        return None
+    return np.column_stack(columns)
 
 
 def read_numbers(

@@ -329,11 +329,14 @@ def _multiply(
 def _check_finite(matrix: Floats, columns: list[Column]) -> None:
     """Refuse columns with values that are not finite."""
     faults = Faults("design matrix")
-    counts = np.count_nonzero(~np.isfinite(matrix), axis=0)
-    for column, count in zip(columns, counts, strict=True):
-        if count:
+    bad = ~np.isfinite(matrix)
+    for column, flags in zip(columns, bad.T, strict=True):
+        if flags.any():
+            rows = np.flatnonzero(flags)
+            listed = ", ".join(map(str, rows[:8])) + ", …" * (rows.size > 8)
             faults.add(
-                f"{count} of {matrix.shape[0]} rows of '{column.label}' not finite",
+                f"{rows.size} of {flags.size} rows of '{column.label}' not finite "
+                f"(rows {listed})",
                 "finite numbers",
                 "look for missing values, log of numbers ≤ 0 and division by zero",
             )

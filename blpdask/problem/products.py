@@ -8,7 +8,7 @@ M X1 and M Z (Frisch and Waugh 1933), once for every θ to come.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from .absorption_options import AbsorptionControls
 from .fields import (
     as_finite,
     factorize,
+    read_field,
     read_matrix,
     read_numbers,
     read_vector,
@@ -59,7 +60,9 @@ class Products:
     clusters
         ``(N,)`` codes of clusters, or None.
     ids
-        Other fields of the data by name: firm_ids, product_ids, ….
+        Identifiers and prices by name: firm_ids, product_ids, ….
+    variables
+        ``(N,)`` numeric variables that formulas name, by name.
     """
 
     market_codes: Integers
@@ -77,6 +80,7 @@ class Products:
     absorption: AbsorptionControls
     clusters: Integers | None
     ids: dict[str, np.ndarray[Any, Any]]
+    variables: dict[str, np.ndarray[Any, Any]]
 
     @property
     def n_products(self) -> int:
@@ -114,6 +118,9 @@ def read_products(
     """
     faults = Faults("product_data")
     market_ids = read_vector(data, "market_ids", faults, required=True)
+    if market_ids is not None and market_ids.size == 0:
+        faults.add("no rows", "at least one product", "pass product data")
+        faults.check()
     shares = read_numbers(data, "shares", faults, required=True)
     X1 = _design(data, linear, "X1", faults)
     X2 = _design(data, random, "X2", faults) if random is not None else None
@@ -124,7 +131,16 @@ def read_products(
     if market_ids is not None:
         codes, unique = factorize(market_ids)
         _check_markets(codes, unique, shares, ids.get("product_ids"), faults)
-        _check_lengths(codes.size, shares, X1, X2, excluded, faults)
+        matrices = {
+            "shares": shares,
+            "X1": None if X1 is None else X1.values,
+            "X2": None if X2 is None else X2.values,
+            "demand_instruments": excluded,
+            "clustering_ids": clusters,
+            **ids,
+        }
+        absorbed = {name: read_field(data, name) for name in _absorbed_names(linear)}
+        _check_lengths(codes.size, matrices | absorbed, faults)
     effects = _effects(data, linear, faults)
     faults.check()
     assert X1 is not None and shares is not None
@@ -158,6 +174,7 @@ def read_products(
         absorption=absorption,
         clusters=clusters,
         ids=ids,
+        variables=_variables(data, X1, X2),
     )
 
 
@@ -192,7 +209,7 @@ def _check_prices(
 
 
 def _excluded_instruments(data: Any, faults: Faults) -> Floats | None:
-    values = read_matrix(data, "demand_instruments")
+    values = read_matrix(data, "demand_instruments", faults)
     if values is None:
         return None
     return as_finite(values, "demand_instruments", faults)
@@ -220,12 +237,9 @@ def _identifiers(data: Any, faults: Faults) -> dict[str, np.ndarray[Any, Any]]:
         if values is not None:
             found[name] = values
     for name in ("product_ids", "prices"):
-        values = read_matrix(data, name)
+        values = read_matrix(data, name, faults)
         if values is not None:
             found[name] = values
-    prices = found.get("prices")
-    if prices is not None:
-        as_finite(prices, "prices", faults)
     return found
 
 
@@ -237,9 +251,6 @@ def _check_markets(
     faults: Faults,
 ) -> None:
     """Check what must hold within markets."""
-    if codes.size == 0:
-        faults.add("no rows", "at least one product", "pass product data")
-        return
     if (codes < 0).any():
         faults.add(
             f"{(codes < 0).sum()} rows without a market (NaN in market_ids)",
@@ -294,31 +305,38 @@ def _check_duplicates(
         )
 
 
+def _variables(
+    data: Any, X1: DesignMatrix, X2: DesignMatrix | None
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Read the numeric variables that the columns of X1 and X2 depend on."""
+    columns = [*X1.columns, *(X2.columns if X2 is not None else ())]
+    names = sorted({name for column in columns for name in column.names})
+    found = {name: read_field(data, name) for name in names}
+    return {n: v for n, v in found.items() if v is not None and v.dtype.kind in "bif"}
+
+
 def _check_lengths(
-    n: int,
-    shares: Floats | None,
-    X1: DesignMatrix | None,
-    X2: DesignMatrix | None,
-    excluded: Floats | None,
-    faults: Faults,
+    n: int, columns: Mapping[str, np.ndarray[Any, Any] | None], faults: Faults
 ) -> None:
-    sizes = {
-        "shares": None if shares is None else shares.shape[0],
-        "X1": None if X1 is None else X1.values.shape[0],
-        "X2": None if X2 is None else X2.values.shape[0],
-        "demand_instruments": None if excluded is None else excluded.shape[0],
-    }
-    for name, size in sizes.items():
-        if size is not None and size != n:
+    """Check that every column has a value a row."""
+    for name, values in columns.items():
+        if values is not None and len(values) != n:
             faults.add(
-                f"{size} rows of {name} but {n} of market_ids",
+                f"{len(values)} rows of {name} but {n} of market_ids",
                 "columns of one length",
                 "pass one table with a row a product and market",
             )
 
 
+def _absorbed_names(linear: ParsedFormula) -> list[str]:
+    """List the variables that absorbed effects name."""
+    return sorted({name for term in linear.absorbed_terms for name in term})
+
+
 def _effects(data: Any, linear: ParsedFormula, faults: Faults) -> tuple[Integers, ...]:
     """Give each absorbed effect its codes, moving faults to the common list."""
+    if len(faults):
+        return ()
     try:
         return linear.groups(data)
     except InputError as error:

@@ -40,11 +40,11 @@ def distance_test(restricted: GmmEstimates, unrestricted: GmmEstimates) -> TestR
 
 
 def lm_test(estimates: GmmEstimates) -> TestResult:
-    """Test by the score N ḡ'W G (G'WG)⁻¹ G'W ḡ at (restricted) estimates."""
+    """Test by the score N ḡ'W G V G'W ḡ at (restricted) estimates."""
     G, W, g = estimates.moments_jacobian, estimates.W, estimates.moments
     score = G.T @ W @ g
-    inverse = np.linalg.pinv(G.T @ W @ G, hermitian=True)
-    statistic = estimates.n_products * float((score.T @ inverse @ score).item())
+    quadratic = score.T @ estimates.parameter_covariances @ score
+    statistic = estimates.n_products * float(quadratic.item())
     return _chi_squared(statistic, estimates.parameters.size)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyblp
+
+import blpdask
 
 SIGMA = np.diag([0.3302, 2.4526, 0.0163, 0.2441])
 PI = np.array(
@@ -23,8 +24,8 @@ PI = np.array(
 @cache
 def tables(n_markets: int = 94) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read products and agents of the first markets; clusters are products."""
-    products = pd.read_csv(pyblp.data.NEVO_PRODUCTS_LOCATION)
-    agents = pd.read_csv(pyblp.data.NEVO_AGENTS_LOCATION)
+    products = pd.read_csv(blpdask.data.NEVO_PRODUCTS_LOCATION)
+    agents = pd.read_csv(blpdask.data.NEVO_AGENTS_LOCATION)
     kept = sorted(products["market_ids"].unique())[:n_markets]
     products["clustering_ids"] = products["product_ids"]
     found = [table[table["market_ids"].isin(kept)] for table in (products, agents)]

@@ -214,8 +214,8 @@ def test_shares_without_an_outside_good() -> None:
     ("name", "named"),
     [
         ("shares", "'shares' in 1 rows (3)"),
-        ("prices", "'prices' in 1 rows (3)"),
-        ("x", "1 of 24 rows of 'x'"),
+        ("prices", "1 of 24 rows of 'prices' not finite (rows 3)"),
+        ("x", "1 of 24 rows of 'x' not finite (rows 3)"),
         ("demand_instruments1", "'demand_instruments' in 1 rows (3)"),
     ],
 )

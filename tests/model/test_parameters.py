@@ -66,7 +66,9 @@ def test_default_bounds_are_pyblps():
     found = layout(default_bounds=True)
     assert found.bounds[0].tolist() == [0.0, np.inf]
     assert found.bounds[1].tolist() == [-np.inf, np.inf]
-    unbounded = layout(bounded=False, pi_bounds=(np.full((2, 2), -9), np.full((2, 2), 9)))
+    unbounded = layout(
+        bounded=False, pi_bounds=(np.full((2, 2), -9), np.full((2, 2), 9))
+    )
     assert not np.isfinite(unbounded.bounds).any()
 
 

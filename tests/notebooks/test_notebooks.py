@@ -1,7 +1,8 @@
-"""Notebooks run, and what they show is what they found when they were written."""
+"""Notebooks and the README run, and show what they found when they were written."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +64,40 @@ def test_stored_outputs_are_small_and_name_no_machine() -> None:
         text = (NOTEBOOKS / name).read_text()
         assert len(text) < 400_000
         assert "/tmp" not in text and "/home" not in text and "/work" not in text
+
+
+def test_the_example_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its Python block gives the numbers of the table below it."""
+    pytest.importorskip("pyblp")
+    monkeypatch.setattr(blpdask.options, "verbose", False)
+    readme = (NOTEBOOKS.parent / "README.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    results = names["results"]
+    table = {
+        "objective": f"{float(results.objective):.6f}",
+        "price (β)": f"{results.beta[0, 0]:.2f} | {results.beta_se[0, 0]:.2f}",
+        "prices × income (Π)": f"{results.pi[1, 0]:.2f} | {results.pi_se[1, 0]:.2f}",
+        "prices × income² (Π)": f"{results.pi[1, 1]:.2f} | {results.pi_se[1, 1]:.2f}",
+        "prices × child (Π)": f"{results.pi[1, 3]:.2f} | {results.pi_se[1, 3]:.2f}",
+        "prices × prices (Σ)": (
+            f"{results.sigma[1, 1]:.3f} | {results.sigma_se[1, 1]:.3f}"
+        ),
+    }
+    for name, numbers in table.items():
+        assert f"| {name} | {numbers.replace('-', '−')} |" in readme
+    assert results.optimization_iterations < results.objective_evaluations <= 12
+
+
+def test_the_readme_names_files_that_are_there() -> None:
+    root = NOTEBOOKS.parent
+    readme = (root / "README.md").read_text()
+    linked = re.findall(r"\]\(([^)#][^)]*)\)", readme)
+    assert linked
+    for path in linked:
+        assert (root / path).exists(), path
+    order = re.search(r"fifteen minutes in all: (.*?)\.\n\n", readme, flags=re.DOTALL)
+    assert order is not None
+    for path in re.findall(r"`([^`]+)`", order[1]):
+        assert (root / path).exists() or (root / "blpdask" / path).exists(), path
