@@ -26,7 +26,6 @@ OptimizationMethod = Literal[
     "newton-cg",
     "nelder-mead",
     "powell",
-    "knitro",
     "return",
 ]
 IterationMethod = Literal[

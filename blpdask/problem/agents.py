@@ -17,7 +17,6 @@ from ..errors import DataWarning, Faults, InputError
 from ..records import Floats, Integers
 from .fields import (
     as_finite,
-    check_table,
     factorize,
     read_matrix,
     read_numbers,
@@ -111,8 +110,6 @@ def read_agents(
         codes = np.asarray(built.market_index, dtype=np.int64)
         empty = np.empty((codes.size, 0))
         return _sorted_agents(codes, built.nodes, empty, built.weights, (), T)
-    if not check_table(data, faults):
-        faults.check()
     codes = _market_codes(data, unique_market_ids, faults)
     demographics, columns = _demographics(data, formula, faults)
     _check_length("demographics", demographics, codes, faults)

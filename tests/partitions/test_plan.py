@@ -1,4 +1,4 @@
-"""Blocks are runs of whole markets of about equal cost, and depend on the data alone."""
+"""Blocks are runs of whole markets of about equal cost, fixed by the data alone."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def test_without_agents_products_are_the_cost():
 
 def test_cutting_and_joining_gives_the_tables_back():
     rng = np.random.default_rng(2)
-    J, I = rng.integers(1, 6, 9), rng.integers(1, 5, 9)
-    N, A = J.sum(), I.sum()
+    J, n_agents = rng.integers(1, 6, 9), rng.integers(1, 5, 9)
+    N, A = J.sum(), n_agents.sum()
     tables = SortedTables(
         product_offsets=np.concatenate([[0], np.cumsum(J)]),
-        agent_offsets=np.concatenate([[0], np.cumsum(I)]),
+        agent_offsets=np.concatenate([[0], np.cumsum(n_agents)]),
         X2=rng.normal(size=(N, 2)),
         ZD=rng.normal(size=(N, 3)),
         log_shares=rng.normal(size=N),

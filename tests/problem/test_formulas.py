@@ -240,8 +240,8 @@ def test_values_not_finite_are_counted(data: dict[str, Any]) -> None:
         parse("1 + log(prices) + I(1 / space) + sugar").build(bad)
     found = [fault.found for fault in caught.value.faults]
     assert found == [
-        "7 of 60 rows of 'log(prices)' not finite",
-        "2 of 60 rows of 'I(1 / space)' not finite",
+        "7 of 60 rows of 'log(prices)' not finite (rows 0, 1, 2, 3, 4, 5, 6)",
+        "2 of 60 rows of 'I(1 / space)' not finite (rows 0, 1)",
     ]
     for region in (None, np.nan, pd.NA):
         regions = np.array(["a", region, "b"], dtype=object)
