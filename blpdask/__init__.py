@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from .api.integration import Integration, build_integration
     from .api.iteration import Iteration
     from .api.optimization import Optimization
+    from .api.pickles import read_pickle, save_pickle
     from .api.problem import Problem
-    from .api.results import ProblemResults, read_pickle, read_results, save_pickle
+    from .api.results import ProblemResults, read_results
     from .api.structured_tables import data_to_dict
 
 __version__ = "0.1.0"
@@ -53,9 +54,9 @@ _HOMES = {
     "build_integration": "api.integration",
     "build_matrix": "api.formulation",
     "data_to_dict": "api.structured_tables",
-    "read_pickle": "api.results",
+    "read_pickle": "api.pickles",
     "read_results": "api.results",
-    "save_pickle": "api.results",
+    "save_pickle": "api.pickles",
 }
 _MODULES = {"data": "api.data", "exceptions": "errors", "options": "options"}
 

@@ -10,44 +10,40 @@ from typing import Any
 import numpy as np
 
 from .. import options
-from ..driver.choose import choose_engine
-from ..driver.engine import Engine
 from ..errors import Faults, InputError
 from ..estimators.gmm import estimate_gmm
 from ..estimators.gmm_options import GmmOptions
 from ..estimators.optimizers.choose import OptimizerChoice
-from ..model.parameters import TYPE_CODES, Parameters, lay_out
-from ..moments.weighting import COVARIANCE_TYPES
+from ..model.parameters import Parameters, lay_out
 from ..problem.agents import Agents, read_agents
 from ..problem.demand_problem import DemandProblem, prepare_demand
-from ..problem.fields import check_table, field_names
 from ..problem.products import Products, read_products, warn_of_collinearity
 from ..progress import Listener
-from ..records import Floats
 from ..results.estimates import GmmEstimates
+from .dimensions import Dimensions
 from .formulation import Formulation
 from .integration import Integration
 from .iteration import Iteration
 from .optimization import Optimization
 from .printing import choose_listener
+from .problem_checks import check_formulations, check_scope, check_types
 from .results import ProblemResults
+from .solve_checks import (
+    check_absent,
+    check_choices,
+    check_clusters,
+    check_delta,
+    check_engine,
+    check_iteration,
+    check_numbers,
+    check_optimization,
+    check_weights,
+)
 from .starting_points import starting_points
 from .structured_tables import agents_table, dimensions_text, products_table
 
-BACKENDS = ("numba", "numpy", "cupy")
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "method": ("1s", "2s"),
-    "check_optimality": ("gradient", "both"),
-    "error_behavior": ("revert", "punish", "raise"),
-    "delta_behavior": ("anchor", "first", "last", "logit"),
-    "fp_type": ("safe_linear", "linear", "safe_nonlinear", "nonlinear"),
-    "W_type": COVARIANCE_TYPES,
-    "se_type": COVARIANCE_TYPES,
-    "backend": BACKENDS,
-}
 
-
-class Problem:
+class Problem(Dimensions):
     """A demand problem of the Berry, Levinsohn and Pakes (1995) type.
 
     Parameters
@@ -105,10 +101,10 @@ class Problem:
         add_exogenous: bool = True,
     ) -> None:
         """Read and check the data, and do once what θ does not change."""
-        linear, random = _check_formulations(
+        linear, random = check_formulations(
             product_formulations, agent_formulation, integration
         )
-        _check_scope(product_data, agent_data, epsilon_scale)
+        check_scope(product_data, agent_data, epsilon_scale)
         del costs_type
         products = read_products(
             product_data,
@@ -123,7 +119,7 @@ class Problem:
         self._agent_data = agent_data
         self._integration = integration
         agents = self._read_agents(products, agent_data, integration)
-        types = _check_types(rc_types, products.X2.shape[1])
+        types = check_types(rc_types, products.X2.shape[1])
         self._demand = prepare_demand(products, agents, types)
         if options.verbose:
             options.verbose_output(f"{self}\n")
@@ -167,87 +163,6 @@ class Problem:
     def demand(self) -> DemandProblem:
         """The frozen record behind the problem."""
         return self._demand
-
-    @property
-    def unique_market_ids(self) -> np.ndarray[Any, Any]:
-        """Sorted market IDs, ``(T,)``."""
-        return self._demand.products.unique_market_ids
-
-    @property
-    def rc_types(self) -> list[str]:
-        """Types of random coefficients."""
-        return list(self._demand.types)
-
-    @property
-    def N(self) -> int:
-        """Number of products, all markets together."""
-        return self._demand.n_products
-
-    @property
-    def T(self) -> int:
-        """Number of markets."""
-        return self._demand.n_markets
-
-    @property
-    def F(self) -> int:
-        """Number of firms."""
-        ids = self._demand.products.ids.get("firm_ids")
-        return 0 if ids is None else len(set(ids.tolist()))
-
-    @property
-    def I(self) -> int:  # noqa: E743
-        """Number of agents, all markets together."""
-        return int(self._demand.agents.weights.size)
-
-    @property
-    def K1(self) -> int:
-        """Number of linear characteristics."""
-        return int(self._demand.products.X1.shape[1])
-
-    @property
-    def K2(self) -> int:
-        """Number of characteristics with random coefficients."""
-        return int(self._demand.products.X2.shape[1])
-
-    @property
-    def K3(self) -> int:
-        """Number of cost characteristics, none here."""
-        return 0
-
-    @property
-    def D(self) -> int:
-        """Number of demographics."""
-        return int(self._demand.agents.demographics.shape[1])
-
-    @property
-    def MD(self) -> int:
-        """Number of demand-side instruments, exogenous characteristics included."""
-        return int(self._demand.products.ZD.shape[1])
-
-    @property
-    def MS(self) -> int:
-        """Number of supply-side instruments, none here."""
-        return 0
-
-    @property
-    def MC(self) -> int:
-        """Number of covariance instruments, none here."""
-        return 0
-
-    @property
-    def ED(self) -> int:
-        """Number of absorbed demand-side effects."""
-        return len(self._demand.products.effects)
-
-    @property
-    def ES(self) -> int:
-        """Number of absorbed supply-side effects, none here."""
-        return 0
-
-    @property
-    def H(self) -> int:
-        """Number of nests, none here."""
-        return 0
 
     @cached_property
     def products(self) -> np.recarray[Any, Any]:
@@ -408,14 +323,14 @@ micro_sample_covariances, resample_agent_data
         absent |= {f"{s}_moment_types": t for s, t in types.items() if t != "levels"}
         del shares_bounds, costs_bounds, covariance_moments_mean
         faults = Faults("solve")
-        optimizer = _check_optimization(optimization, faults)
-        iteration = _check_iteration(iteration, faults)
-        _check_choices(named, faults)
-        _check_absent(absent, faults)
-        self._check_clusters(W_type, se_type, faults)
-        weights = self._check_weights(W, faults)
-        start_delta = self._check_delta(delta, faults)
-        _check_numbers(error_punishment, threads, blocks, seed, faults)
+        optimizer = check_optimization(optimization, faults)
+        iteration = check_iteration(iteration, faults)
+        check_choices(named, faults)
+        check_absent(absent, faults)
+        check_clusters(self._demand, W_type, se_type, faults)
+        weights = check_weights(W, self.MD, faults)
+        start_delta = check_delta(delta, self.N, faults)
+        check_numbers(error_punishment, threads, blocks, seed, faults)
         if progress is not None and not callable(progress):
             faults.add(
                 f"progress of type {type(progress).__name__}",
@@ -425,7 +340,7 @@ micro_sample_covariances, resample_agent_data
         parameters = self._lay_out(
             sigma, pi, beta, (sigma_bounds, pi_bounds, beta_bounds), optimizer, faults
         )
-        chosen = _check_engine(engine, threads, faults)
+        chosen = check_engine(engine, threads, faults)
         faults.check()
         assert parameters is not None and chosen is not None
         further = starting_points(starts, parameters, seed)
@@ -521,233 +436,6 @@ micro_sample_covariances, resample_agent_data
                 "and pi, or equal bounds)",
             )
         return parameters
-
-    def _check_clusters(self, W_type: str, se_type: str, faults: Faults) -> None:
-        if "clustered" in (W_type, se_type) and self._demand.products.clusters is None:
-            faults.add(
-                "clustered W_type or se_type without clusters",
-                "a column 'clustering_ids' in product_data",
-                "add it, or use 'robust'",
-            )
-
-    def _check_weights(self, W: Any, faults: Faults) -> Floats | None:
-        """Check a weighting matrix: shape, numbers, positive semi-definite."""
-        if W is None:
-            return None
-        expected = f"a symmetric positive semi-definite {self.MD} by {self.MD} matrix"
-        matrix = _as_array(W, "W", expected, faults)
-        if matrix is None:
-            return None
-        matrix = np.atleast_2d(matrix)
-        if matrix.shape != (self.MD, self.MD):
-            faults.add(f"W of shape {matrix.shape}", expected, "pass W of that shape")
-            return None
-        if not np.isfinite(matrix).all():
-            faults.add("W with NaN or infinite values", expected, "correct W")
-            return None
-        scale = max(1.0, float(np.abs(matrix).max()))
-        lowest = float(np.linalg.eigvalsh((matrix + matrix.T) / 2).min())
-        asymmetry = float(np.abs(matrix - matrix.T).max())
-        tolerance = (options.psd_atol + options.psd_rtol) * scale
-        if asymmetry > tolerance or lowest < -tolerance:
-            faults.add(
-                f"W with lowest eigenvalue {lowest:.3g} and asymmetry {asymmetry:.3g}",
-                expected,
-                "pass W = S⁻¹ of a covariance matrix S, such as results.updated_W",
-            )
-            return None
-        return (matrix + matrix.T) / 2
-
-    def _check_delta(self, delta: Any, faults: Faults) -> Floats | None:
-        if delta is None:
-            return None
-        expected = f"{self.N} finite mean utilities"
-        values = _as_array(delta, "delta", expected, faults)
-        if values is None:
-            return None
-        values = values.ravel()
-        bad = int((~np.isfinite(values)).sum())
-        if values.size != self.N or bad:
-            faults.add(
-                f"delta of size {values.size}, {bad} not finite",
-                f"{self.N} finite mean utilities, in the order of product_data",
-                "pass results.delta, or leave delta out",
-            )
-            return None
-        return values
-
-
-def _check_formulations(
-    product_formulations: Any, agent_formulation: Any, integration: Any
-) -> tuple[Formulation, Formulation | None]:
-    """Unpack formulations; all faults of their types at once."""
-    faults = Faults("Problem")
-    given = product_formulations
-    if isinstance(given, Formulation):
-        given = [given]
-    if not isinstance(given, Sequence) or not 1 <= len(given) <= 3:
-        faults.add(
-            f"product_formulations of type {type(given).__name__}",
-            "a Formulation of X1, or a pair of X1 and X2",
-            "pass (Formulation('0 + prices'), Formulation('1 + prices'))",
-        )
-        faults.check()
-    linear, random, supply = (*given, None, None)[:3]
-    if supply is not None:
-        faults.add(
-            "a formulation of X3, the supply side",
-            "X1 and X2: this version estimates demand only",
-            "leave X3 out",
-        )
-    if not isinstance(linear, Formulation):
-        faults.add(
-            f"X1 of type {type(linear).__name__}", "a Formulation", "formulate X1"
-        )
-    for name, value, kind in (
-        ("X2", random, Formulation),
-        ("agent_formulation", agent_formulation, Formulation),
-        ("integration", integration, Integration),
-    ):
-        if value is not None and not isinstance(value, kind):
-            faults.add(
-                f"{name} of type {type(value).__name__}",
-                f"{kind.__name__} or None",
-                f"wrap it: {kind.__name__}(…)",
-            )
-        if isinstance(value, Formulation) and value.absorb is not None:
-            faults.add(
-                f"absorb in {name}",
-                "absorbed effects in X1 only",
-                f"absorb effects in X1, or write them as dummies in {name}",
-            )
-    faults.check()
-    return linear, random
-
-
-def _check_scope(product_data: Any, agent_data: Any, epsilon_scale: float) -> None:
-    """Refuse what would silently change the model if it were ignored."""
-    for subject, data in (("product_data", product_data), ("agent_data", agent_data)):
-        table_faults = Faults(subject)
-        if subject == "product_data" or data is not None:
-            check_table(data, table_faults)
-        table_faults.check()
-    faults = Faults("Problem")
-    names = set(field_names(product_data))
-    agent_names = set(field_names(agent_data)) if agent_data is not None else set()
-    if names & {"nesting_ids", "nesting_ids0"}:
-        faults.add(
-            "a column 'nesting_ids'",
-            "no nests: this version has no nested logit",
-            "drop or rename the column",
-        )
-    if {n for n in agent_names if n.startswith("availability")}:
-        faults.add(
-            "columns 'availability…' of agents",
-            "all products available to all agents in this version",
-            "drop or rename the columns",
-        )
-    if epsilon_scale != 1:
-        faults.add(f"epsilon_scale={epsilon_scale!r}", "1.0", "leave it out")
-    faults.check()
-
-
-def _check_types(rc_types: Sequence[str] | None, K2: int) -> tuple[str, ...]:
-    types = tuple(rc_types) if rc_types is not None else ("linear",) * K2
-    faults = Faults("rc_types")
-    if len(types) != K2 or not set(types) <= set(TYPE_CODES):
-        faults.add(
-            f"rc_types={list(types)!r}",
-            f"{K2} of {', '.join(map(repr, TYPE_CODES))}, one a column of X2",
-            "correct rc_types or leave it out",
-        )
-    faults.check()
-    return types
-
-
-def _check_optimization(given: Any, faults: Faults) -> OptimizerChoice:
-    if given is None:
-        return Optimization("structured").choice
-    if not isinstance(given, Optimization):
-        faults.add(
-            f"optimization of type {type(given).__name__}",
-            "an Optimization or None",
-            "wrap it: Optimization('bfgs')",
-        )
-        return Optimization("structured").choice
-    return given.choice
-
-
-def _check_engine(engine: Any, threads: Any, faults: Faults) -> Engine | None:
-    """Choose the engine where the arguments allow it."""
-    if threads is not None and not isinstance(threads, int):
-        return None
-    try:
-        return choose_engine(engine, threads)
-    except InputError as error:
-        faults.extend(error)
-        return None
-
-
-def _check_iteration(given: Any, faults: Faults) -> Iteration:
-    if given is None:
-        return Iteration("newton")
-    if not isinstance(given, Iteration):
-        faults.add(
-            f"iteration of type {type(given).__name__}",
-            "an Iteration or None",
-            "wrap it: Iteration('squarem')",
-        )
-        return Iteration("newton")
-    return given
-
-
-def _as_array(given: Any, name: str, expected: str, faults: Faults) -> Floats | None:
-    """Read numbers; a fault where they are none."""
-    try:
-        return np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError):
-        faults.add(f"{name} that is not numeric", expected, f"pass numbers as {name}")
-        return None
-
-
-def _check_numbers(
-    error_punishment: Any, threads: Any, blocks: Any, seed: Any, faults: Faults
-) -> None:
-    """Check arguments that are single numbers."""
-    number = isinstance(error_punishment, int | float)
-    if not number or not 0 <= error_punishment < np.inf:
-        faults.add(
-            f"error_punishment={error_punishment!r}", "a number >= 0", "correct it"
-        )
-    for name, value, least in (("threads", threads, 1), ("blocks", blocks, 1)):
-        if value is not None and not (isinstance(value, int) and value >= least):
-            faults.add(
-                f"{name}={value!r}",
-                "a whole number, at least 1, or None",
-                f"correct {name} or leave it out",
-            )
-    if not (isinstance(seed, int | np.integer) and seed >= 0):
-        faults.add(f"seed={seed!r}", "a whole number, not negative", "correct seed")
-
-
-def _check_choices(named: Mapping[str, Any], faults: Faults) -> None:
-    for name, value in named.items():
-        if value not in _CHOICES[name]:
-            faults.add(
-                f"{name}={value!r}",
-                f"one of {', '.join(map(repr, _CHOICES[name]))}",
-                f"correct {name}",
-            )
-
-
-def _check_absent(absent: Mapping[str, Any], faults: Faults) -> None:
-    for name, value in absent.items():
-        if value is not None:
-            faults.add(
-                f"{name}",
-                "demand without nests, supply or micro moments in this version",
-                f"leave {name} out",
-            )
 
 
 def _concentrated(parameters: Parameters) -> list[str]:

@@ -6,7 +6,6 @@ before it and, where it was not read from disk, with its problem.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,106 +26,14 @@ from ..results.tables import (
     statistics_table,
     summary_table,
 )
+from .attributes import ATTRIBUTES, EMPTY_PARAMETERS, JOINED, LISTS, SCALARS, SUMMED
+from .pickles import save_pickle
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from .integration import Integration
     from .problem import Problem
-
-_LISTS = ("sigma_labels", "pi_labels", "beta_labels", "theta_labels")
-_SCALARS = ("objective", "projected_gradient_norm")
-#: Attributes of PyBLP that a demand-only problem leaves empty: name to columns or rows.
-_EMPTY_PARAMETERS = ("rho", "gamma", "rho_se", "gamma_se")
-_SUMMED = {
-    "cumulative_total_time": "total_time",
-    "cumulative_optimization_time": "optimization_time",
-    "cumulative_optimization_iterations": "optimization_iterations",
-    "cumulative_objective_evaluations": "objective_evaluations",
-}
-_JOINED = {
-    "cumulative_fp_converged": "fp_converged",
-    "cumulative_fp_iterations": "fp_iterations",
-    "cumulative_contraction_evaluations": "contraction_evaluations",
-}
-#: What :meth:`ProblemResults.to_dict` gives by default, PyBLP's list.
-ATTRIBUTES = (
-    "step",
-    "optimization_time",
-    "cumulative_optimization_time",
-    "total_time",
-    "cumulative_total_time",
-    "converged",
-    "cumulative_converged",
-    "optimization_iterations",
-    "cumulative_optimization_iterations",
-    "objective_evaluations",
-    "cumulative_objective_evaluations",
-    "fp_converged",
-    "cumulative_fp_converged",
-    "fp_iterations",
-    "cumulative_fp_iterations",
-    "contraction_evaluations",
-    "cumulative_contraction_evaluations",
-    "parameters",
-    "parameter_covariances",
-    "parameter_sensitivity",
-    "theta",
-    "sigma",
-    "sigma_squared",
-    "pi",
-    "rho",
-    "phi",
-    "beta",
-    "gamma",
-    "sigma_se",
-    "sigma_squared_se",
-    "pi_se",
-    "rho_se",
-    "phi_se",
-    "beta_se",
-    "gamma_se",
-    "sigma_bounds",
-    "pi_bounds",
-    "rho_bounds",
-    "phi_bounds",
-    "beta_bounds",
-    "gamma_bounds",
-    "sigma_labels",
-    "pi_labels",
-    "rho_labels",
-    "phi_labels",
-    "beta_labels",
-    "gamma_labels",
-    "theta_labels",
-    "delta",
-    "tilde_costs",
-    "clipped_shares",
-    "clipped_costs",
-    "xi",
-    "omega",
-    "xi_fe",
-    "omega_fe",
-    "micro",
-    "micro_values",
-    "micro_covariances",
-    "moments",
-    "moments_jacobian",
-    "moments_covariances",
-    "simulation_covariances",
-    "objective",
-    "xi_by_theta_jacobian",
-    "omega_by_theta_jacobian",
-    "micro_by_theta_jacobian",
-    "gradient",
-    "projected_gradient",
-    "projected_gradient_norm",
-    "hessian",
-    "reduced_hessian",
-    "reduced_hessian_eigenvalues",
-    "W",
-    "updated_W",
-)
 
 
 class ProblemResults:
@@ -169,16 +76,16 @@ class ProblemResults:
         """Look attributes up in the record, under PyBLP's names."""
         if name.startswith("_"):
             raise AttributeError(name)
-        if name in _LISTS:
+        if name in LISTS:
             return list(getattr(self.estimates, name))
-        if name in _SCALARS:
+        if name in SCALARS:
             return np.array(getattr(self.estimates, name))
         if hasattr(self.estimates, name):
             return getattr(self.estimates, name)
-        if name in _SUMMED:
-            return sum(getattr(step, _SUMMED[name]) for step in self._steps)
-        if name in _JOINED:
-            return np.hstack([getattr(step, _JOINED[name]) for step in self._steps])
+        if name in SUMMED:
+            return sum(getattr(step, SUMMED[name]) for step in self._steps)
+        if name in JOINED:
+            return np.hstack([getattr(step, JOINED[name]) for step in self._steps])
         if name == "cumulative_converged":
             return all(step.converged for step in self._steps)
         empty = self._empty_attribute(name)
@@ -191,7 +98,7 @@ class ProblemResults:
         N, P = self.estimates.n_products, self.estimates.theta.size
         MD = self.estimates.moments.size
         column = np.zeros((0, 1))
-        if name in _EMPTY_PARAMETERS or name in ("micro", "micro_values"):
+        if name in EMPTY_PARAMETERS or name in ("micro", "micro_values"):
             return column
         if name in ("rho_bounds", "gamma_bounds"):
             return (column, column)
@@ -344,8 +251,7 @@ class ProblemResults:
 
     def to_pickle(self, path: str | Path) -> None:
         """Pickle the results, for PyBLP scripts; :meth:`save` outlives versions."""
-        with Path(path).open("wb") as handle:
-            pickle.dump(self, handle)
+        save_pickle(self, path)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the problem behind: results stand on their own."""
@@ -428,18 +334,3 @@ def read_results(directory: str | Path) -> ProblemResults:
         Where the directory holds none, or damaged ones.
     """
     return ProblemResults(read_estimates(directory))
-
-
-def save_pickle(x: Any, path: str | Path) -> None:
-    """Pickle an object, for PyBLP scripts."""
-    with Path(path).open("wb") as handle:
-        pickle.dump(x, handle)
-
-
-def read_pickle(path: str | Path) -> Any:
-    """Read a pickle that you wrote yourself; never read one from others.
-
-    Unpickling runs code of the file. :func:`read_results` does not.
-    """
-    with Path(path).open("rb") as handle:
-        return pickle.load(handle)

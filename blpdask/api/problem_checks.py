@@ -1,0 +1,100 @@
+"""Check what a problem is made of, before any data are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import Faults
+from ..model.parameters import TYPE_CODES
+from ..problem.fields import check_table, field_names
+from .formulation import Formulation
+from .integration import Integration
+
+
+def check_formulations(
+    product_formulations: Any, agent_formulation: Any, integration: Any
+) -> tuple[Formulation, Formulation | None]:
+    """Unpack formulations; all faults of their types at once."""
+    faults = Faults("Problem")
+    given = product_formulations
+    if isinstance(given, Formulation):
+        given = [given]
+    if not isinstance(given, Sequence) or not 1 <= len(given) <= 3:
+        faults.add(
+            f"product_formulations of type {type(given).__name__}",
+            "a Formulation of X1, or a pair of X1 and X2",
+            "pass (Formulation('0 + prices'), Formulation('1 + prices'))",
+        )
+        faults.check()
+    linear, random, supply = (*given, None, None)[:3]
+    if supply is not None:
+        faults.add(
+            "a formulation of X3, the supply side",
+            "X1 and X2: this version estimates demand only",
+            "leave X3 out",
+        )
+    if not isinstance(linear, Formulation):
+        faults.add(
+            f"X1 of type {type(linear).__name__}", "a Formulation", "formulate X1"
+        )
+    for name, value, kind in (
+        ("X2", random, Formulation),
+        ("agent_formulation", agent_formulation, Formulation),
+        ("integration", integration, Integration),
+    ):
+        if value is not None and not isinstance(value, kind):
+            faults.add(
+                f"{name} of type {type(value).__name__}",
+                f"{kind.__name__} or None",
+                f"wrap it: {kind.__name__}(…)",
+            )
+        if isinstance(value, Formulation) and value.absorb is not None:
+            faults.add(
+                f"absorb in {name}",
+                "absorbed effects in X1 only",
+                f"absorb effects in X1, or write them as dummies in {name}",
+            )
+    faults.check()
+    return linear, random
+
+
+def check_scope(product_data: Any, agent_data: Any, epsilon_scale: float) -> None:
+    """Refuse what would silently change the model if it were ignored."""
+    for subject, data in (("product_data", product_data), ("agent_data", agent_data)):
+        table_faults = Faults(subject)
+        if subject == "product_data" or data is not None:
+            check_table(data, table_faults)
+        table_faults.check()
+    faults = Faults("Problem")
+    names = set(field_names(product_data))
+    agent_names = set(field_names(agent_data)) if agent_data is not None else set()
+    if names & {"nesting_ids", "nesting_ids0"}:
+        faults.add(
+            "a column 'nesting_ids'",
+            "no nests: this version has no nested logit",
+            "drop or rename the column",
+        )
+    if {n for n in agent_names if n.startswith("availability")}:
+        faults.add(
+            "columns 'availability…' of agents",
+            "all products available to all agents in this version",
+            "drop or rename the columns",
+        )
+    if epsilon_scale != 1:
+        faults.add(f"epsilon_scale={epsilon_scale!r}", "1.0", "leave it out")
+    faults.check()
+
+
+def check_types(rc_types: Sequence[str] | None, K2: int) -> tuple[str, ...]:
+    """Check the types of random coefficients, linear where None."""
+    types = tuple(rc_types) if rc_types is not None else ("linear",) * K2
+    faults = Faults("rc_types")
+    if len(types) != K2 or not set(types) <= set(TYPE_CODES):
+        faults.add(
+            f"rc_types={list(types)!r}",
+            f"{K2} of {', '.join(map(repr, TYPE_CODES))}, one a column of X2",
+            "correct rc_types or leave it out",
+        )
+    faults.check()
+    return types

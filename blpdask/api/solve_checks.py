@@ -1,0 +1,182 @@
+"""Check the arguments of a solve; every fault goes to one list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .. import options
+from ..driver.choose import choose_engine
+from ..driver.engine import Engine
+from ..errors import Faults, InputError
+from ..estimators.optimizers.choose import OptimizerChoice
+from ..moments.weighting import COVARIANCE_TYPES
+from ..problem.demand_problem import DemandProblem
+from ..records import Floats
+from .iteration import Iteration
+from .optimization import Optimization
+
+BACKENDS = ("numba", "numpy", "cupy")
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "method": ("1s", "2s"),
+    "check_optimality": ("gradient", "both"),
+    "error_behavior": ("revert", "punish", "raise"),
+    "delta_behavior": ("anchor", "first", "last", "logit"),
+    "fp_type": ("safe_linear", "linear", "safe_nonlinear", "nonlinear"),
+    "W_type": COVARIANCE_TYPES,
+    "se_type": COVARIANCE_TYPES,
+    "backend": BACKENDS,
+}
+
+
+def check_choices(named: Mapping[str, Any], faults: Faults) -> None:
+    """Check arguments that name one of a few choices."""
+    for name, value in named.items():
+        if value not in _CHOICES[name]:
+            faults.add(
+                f"{name}={value!r}",
+                f"one of {', '.join(map(repr, _CHOICES[name]))}",
+                f"correct {name}",
+            )
+
+
+def check_absent(absent: Mapping[str, Any], faults: Faults) -> None:
+    """Refuse arguments of what this version does not have."""
+    for name, value in absent.items():
+        if value is not None:
+            faults.add(
+                f"{name}",
+                "demand without nests, supply or micro moments in this version",
+                f"leave {name} out",
+            )
+
+
+def check_optimization(given: Any, faults: Faults) -> OptimizerChoice:
+    """Give the optimiser of an Optimization, the default where None."""
+    if given is None:
+        return Optimization("structured").choice
+    if not isinstance(given, Optimization):
+        faults.add(
+            f"optimization of type {type(given).__name__}",
+            "an Optimization or None",
+            "wrap it: Optimization('bfgs')",
+        )
+        return Optimization("structured").choice
+    return given.choice
+
+
+def check_iteration(given: Any, faults: Faults) -> Iteration:
+    """Give the Iteration, the default where None."""
+    if given is None:
+        return Iteration("newton")
+    if not isinstance(given, Iteration):
+        faults.add(
+            f"iteration of type {type(given).__name__}",
+            "an Iteration or None",
+            "wrap it: Iteration('squarem')",
+        )
+        return Iteration("newton")
+    return given
+
+
+def check_engine(engine: Any, threads: Any, faults: Faults) -> Engine | None:
+    """Choose the engine where the arguments allow it."""
+    if threads is not None and not isinstance(threads, int):
+        return None
+    try:
+        return choose_engine(engine, threads)
+    except InputError as error:
+        faults.extend(error)
+        return None
+
+
+def check_numbers(
+    error_punishment: Any, threads: Any, blocks: Any, seed: Any, faults: Faults
+) -> None:
+    """Check arguments that are single numbers."""
+    number = isinstance(error_punishment, int | float)
+    if not number or not 0 <= error_punishment < np.inf:
+        faults.add(
+            f"error_punishment={error_punishment!r}", "a number >= 0", "correct it"
+        )
+    for name, value, least in (("threads", threads, 1), ("blocks", blocks, 1)):
+        if value is not None and not (isinstance(value, int) and value >= least):
+            faults.add(
+                f"{name}={value!r}",
+                "a whole number, at least 1, or None",
+                f"correct {name} or leave it out",
+            )
+    if not (isinstance(seed, int | np.integer) and seed >= 0):
+        faults.add(f"seed={seed!r}", "a whole number, not negative", "correct seed")
+
+
+def check_clusters(
+    demand: DemandProblem, W_type: str, se_type: str, faults: Faults
+) -> None:
+    """Check that clustered covariances have clusters."""
+    if "clustered" in (W_type, se_type) and demand.products.clusters is None:
+        faults.add(
+            "clustered W_type or se_type without clusters",
+            "a column 'clustering_ids' in product_data",
+            "add it, or use 'robust'",
+        )
+
+
+def check_weights(W: Any, MD: int, faults: Faults) -> Floats | None:
+    """Check a weighting matrix: shape, numbers, positive semi-definite."""
+    if W is None:
+        return None
+    expected = f"a symmetric positive semi-definite {MD} by {MD} matrix"
+    matrix = _as_array(W, "W", expected, faults)
+    if matrix is None:
+        return None
+    matrix = np.atleast_2d(matrix)
+    if matrix.shape != (MD, MD):
+        faults.add(f"W of shape {matrix.shape}", expected, "pass W of that shape")
+        return None
+    if not np.isfinite(matrix).all():
+        faults.add("W with NaN or infinite values", expected, "correct W")
+        return None
+    scale = max(1.0, float(np.abs(matrix).max()))
+    lowest = float(np.linalg.eigvalsh((matrix + matrix.T) / 2).min())
+    asymmetry = float(np.abs(matrix - matrix.T).max())
+    tolerance = (options.psd_atol + options.psd_rtol) * scale
+    if asymmetry > tolerance or lowest < -tolerance:
+        faults.add(
+            f"W with lowest eigenvalue {lowest:.3g} and asymmetry {asymmetry:.3g}",
+            expected,
+            "pass W = S⁻¹ of a covariance matrix S, such as results.updated_W",
+        )
+        return None
+    return (matrix + matrix.T) / 2
+
+
+def check_delta(delta: Any, N: int, faults: Faults) -> Floats | None:
+    """Check starting mean utilities: one finite number a product."""
+    if delta is None:
+        return None
+    expected = f"{N} finite mean utilities"
+    values = _as_array(delta, "delta", expected, faults)
+    if values is None:
+        return None
+    values = values.ravel()
+    bad = int((~np.isfinite(values)).sum())
+    if values.size != N or bad:
+        faults.add(
+            f"delta of size {values.size}, {bad} not finite",
+            f"{N} finite mean utilities, in the order of product_data",
+            "pass results.delta, or leave delta out",
+        )
+        return None
+    return values
+
+
+def _as_array(given: Any, name: str, expected: str, faults: Faults) -> Floats | None:
+    """Read numbers; a fault where they are none."""
+    try:
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        faults.add(f"{name} that is not numeric", expected, f"pass numbers as {name}")
+        return None
