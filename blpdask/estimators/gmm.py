@@ -17,7 +17,7 @@ import numpy as np
 from ..driver.cores import single_threaded_libraries
 from ..driver.engine import Engine, Placement
 from ..errors import NumericalError, NumericalWarning
-from ..model.inversion import InversionMemory
+from ..model.inversion import InversionMemory, compilation_notice
 from ..model.parameters import Parameters
 from ..moments.objective import LinearGmm, prepare_linear_gmm
 from ..moments.weighting import invert_covariances
@@ -150,6 +150,9 @@ class _Run:
         theta = self.parameters.theta
         steps: list[GmmEstimates] = []
         first = 0 if self.options.initial_update else 1
+        notice = compilation_notice(self.options.backend)
+        if notice is not None and self.problem.tables.X2.shape[1]:
+            self.listener(StepEvent(first, notice))
         for step in range(first, self.options.n_steps + 1):
             estimates = self.one_step(step, W, theta, starts if step == 1 else ())
             steps.append(estimates)

@@ -136,6 +136,12 @@ def shares(block: MarketBlock, tastes: Tastes, delta: Floats) -> Floats:
     return filled
 
 
+def is_compiled() -> bool:
+    """Tell whether loops kept on disk are there, as far as a look at files can."""
+    kept = _compiled_invert(_fingerprint()).stats.cache_path  # type: ignore[attr-defined]
+    return any(Path(kept).glob("loop_logit*invert_block*.nbi"))
+
+
 def _rows_held(block: MarketBlock, scratch_bytes: int) -> int:
     """Count the agents of the block's largest market whose E is held at once."""
     return scratch_rows(

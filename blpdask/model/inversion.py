@@ -92,6 +92,17 @@ def choose_backend(name: str) -> Backend:
     return array_backend(name)
 
 
+def compilation_notice(name: str) -> str | None:
+    """Say that loops will be compiled first, where they seem not to be yet."""
+    if name != "numba":
+        return None
+    from ..kernels import loop_logit
+
+    if loop_logit.is_compiled():
+        return None
+    return "Compiling the loops, once on this machine: about half a minute"
+
+
 def iterate_markets(
     backend: Backend,
     block: MarketBlock,
