@@ -213,16 +213,17 @@ class ProblemResults:
         """List where each starting point led: objective, distance to the best."""
         import pandas as pd
 
-        best = min((m.objective for m in self._minima), default=np.nan)
-        chosen = [m.outcome.theta for m in self._minima if m.objective == best][:1]
+        ranked = sorted(self._minima, key=lambda minimum: minimum.rank)
         return pd.DataFrame(
             [
                 {
                     "start": number,
                     "objective": minimum.objective,
-                    "above_best": minimum.objective - best,
-                    "distance": float(np.abs(minimum.outcome.theta - chosen[0]).max()),
-                    "converged": minimum.outcome.converged,
+                    "above_best": minimum.objective - ranked[0].objective,
+                    "distance": float(
+                        np.abs(minimum.outcome.theta - ranked[0].outcome.theta).max()
+                    ),
+                    "converged": minimum.outcome.converged and not minimum.failed,
                     "evaluations": minimum.outcome.evaluations,
                 }
                 for number, minimum in enumerate(self._minima)
@@ -308,17 +309,19 @@ class ProblemResults:
         return plot_estimates(self.estimates, ax)
 
     def _describe_starts(self) -> str:
-        values = np.array([minimum.objective for minimum in self._minima])
+        good = [m.objective for m in self._minima if not any(m.rank[:2])]
+        values = np.array(good or [np.nan])
+        failed = len(self._minima) - len(good)
         best = values.min()
         near = int((values - best <= 1e-6 * max(1.0, abs(best))).sum())
         described = (
-            f"Starting points: {values.size}; {near} led to the best objective, "
+            f"Starting points: {len(self._minima)}; {near} led to the best objective, "
             f"{best:.8g}"
         )
         others = np.sort(values)[near:]
         if others.size:
             described += f", the others to {others[0]:.8g} up to {others[-1]:.8g}"
-        return f"{described}."
+        return f"{described}; {failed} failed." if failed else f"{described}."
 
 
 #: The 97.5 % quantile of the standard normal distribution.

@@ -139,7 +139,7 @@ def check_weights(W: Any, MD: int, faults: Faults) -> Floats | None:
     if not np.isfinite(matrix).all():
         faults.add("W with NaN or infinite values", expected, "correct W")
         return None
-    scale = max(1.0, float(np.abs(matrix).max()))
+    scale = float(np.abs(matrix).max())
     lowest = float(np.linalg.eigvalsh((matrix + matrix.T) / 2).min())
     asymmetry = float(np.abs(matrix - matrix.T).max())
     tolerance = (options.psd_atol + options.psd_rtol) * scale

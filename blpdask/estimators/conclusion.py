@@ -82,7 +82,7 @@ def conclude_step(
         **_structural(errors, final),
         **_inferred(inference, linear),
         **_optimality(parameters, final, record),
-        **_counts(record),
+        **_counts(record, converged=record.outcome.converged and not final.failed),
     }
     clusters = problem.products.clusters
     return GmmEstimates(
@@ -198,16 +198,16 @@ def _optimality(
     }
 
 
-def _counts(record: StepRecord) -> dict[str, Any]:
+def _counts(record: StepRecord, *, converged: bool) -> dict[str, Any]:
     history, outcome = record.history, record.outcome
-    converged = np.column_stack([~has_failed(sums) for sums in history])
+    reached = np.column_stack([~has_failed(sums) for sums in history])
     return {
-        "converged": outcome.converged,
+        "converged": converged,
         "optimizer_message": outcome.message,
         "optimization_iterations": outcome.iterations,
         "objective_evaluations": len(history),
         "optimization_time": record.optimization_time,
-        "fp_converged": converged.astype(np.int64),
+        "fp_converged": reached.astype(np.int64),
         "fp_iterations": np.column_stack([sums.iterations for sums in history]),
         "contraction_evaluations": np.column_stack([s.evaluations for s in history]),
     }

@@ -44,11 +44,28 @@ Optimizer = Callable[[Objective, Floats, Floats], Outcome]
 
 @dataclass(frozen=True, slots=True)
 class Minimum:
-    """Where one starting point led."""
+    """Where one starting point led.
+
+    Attributes
+    ----------
+    start, outcome
+        ``(P,)`` and how the search from there ended.
+    objective
+        q at its end.
+    failed
+        Whether inversions failed there, which makes its objective meaningless.
+    """
 
     start: Floats
     outcome: Outcome
     objective: float
+    failed: bool
+
+    @property
+    def rank(self) -> tuple[bool, bool, float]:
+        """Order minima: failed ones last, then those not finite, then by objective."""
+        finite = bool(np.isfinite(self.objective))
+        return self.failed, not finite, self.objective if finite else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +195,7 @@ class _Run:
             self.listener(StepEvent(step, "Optimising"))
             outcome, seconds = self._optimize(objective, linear, step, theta, starts)
         self.listener(StepEvent(step, _conclusion(step, self.options)))
-        final = objective.evaluate(outcome.theta, from_scratch=True)
+        final = objective.evaluate(outcome.theta, from_scratch=True, forgive=True)
         if final.failed:
             final = self._try_again(objective, outcome.theta, final)
         counted = tuple(objective.history)
@@ -236,13 +253,17 @@ class _Run:
                 objective if number == 0 else self._objective(linear, step, number)
             )
             outcome = self.optimizer(searched, start, bounds)
-            value = searched.evaluate(outcome.theta).point.objective if starts else 0.0
-            minima.append(Minimum(np.array(start), outcome, value))
+            value, failed = 0.0, False
+            if starts:
+                end = searched.evaluate(outcome.theta)
+                value, failed = end.point.objective, end.failed
+            minima.append(Minimum(np.array(start), outcome, value, failed))
             if number:
                 searched.release()
+                objective.history.extend(searched.history)
         if starts:
             self.minima = tuple(minima)
-        best = min(minima, key=lambda minimum: minimum.objective)
+        best = min(minima, key=lambda minimum: minimum.rank)
         if not best.outcome.converged:
             _warn(f"the optimiser did not converge: {best.outcome.message}")
         return best.outcome, time.perf_counter() - began
@@ -252,7 +273,9 @@ class _Run:
     ) -> Evaluated:
         """Evaluate from the last anchor where inversions from scratch failed."""
         again = objective.evaluate(theta)
-        return again if failures(again.sums).size < failures(final.sums).size else final
+        if failures(again.sums).size < failures(final.sums).size:
+            return again
+        return objective.evaluate(theta, from_scratch=True)
 
     def _name_markets(self, places: Integers) -> str:
         return some(self.problem.products.unique_market_ids[places])

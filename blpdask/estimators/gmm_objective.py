@@ -111,6 +111,7 @@ class GmmObjective:
         anchor: str | None = None,
         from_scratch: bool = False,
         keep: bool = True,
+        forgive: bool = False,
     ) -> Evaluated:
         """Sum over blocks and combine, from the current or a given anchor.
 
@@ -126,6 +127,8 @@ class GmmObjective:
             Start from the origin and not from any earlier evaluation.
         keep
             Whether the blocks remember this evaluation.
+        forgive
+            Not to raise where markets fail, even if that is how failures are treated.
         """
         theta = np.asarray(theta, dtype=np.float64)
         base = self._origin if from_scratch else anchor or self._anchor
@@ -136,7 +139,7 @@ class GmmObjective:
         if derivatives and self._options.finite_differences:
             sums = replace(sums, ZtDelta_by_theta=self._differences(theta, base))
         self.history.append(sums)
-        evaluated = self._combine(theta, sums, name)
+        evaluated = self._combine(theta, sums, name, forgive=forgive)
         if keep:
             self._keep(name, theta)
         return evaluated
@@ -178,7 +181,9 @@ class GmmObjective:
             else np.empty((self._linear.W.shape[0], 0))
         )
 
-    def _combine(self, theta: Floats, sums: DemandSums, name: str) -> Evaluated:
+    def _combine(
+        self, theta: Floats, sums: DemandSums, name: str, *, forgive: bool
+    ) -> Evaluated:
         """Turn sums into the objective, and treat failures as the options say."""
         parameters = self._parameters
         linear_rows = [e.row for e in parameters.free if e.matrix == "beta"]
@@ -190,7 +195,7 @@ class GmmObjective:
             np.array(linear_rows, np.int64),
         )
         failed = failures(sums).size > 0
-        if failed:
+        if failed and not (forgive and self._options.error_behavior == "raise"):
             point = self._punish(point, sums)
         return Evaluated(name, np.array(theta), point, sums, failed)
 
@@ -216,7 +221,9 @@ class GmmObjective:
 
     def _keep(self, name: str, theta: Floats) -> None:
         """Remember whose memories are held, and drop those that nobody will ask for."""
-        self._names.pop(theta.tobytes(), None)
+        before = self._names.pop(theta.tobytes(), None)
+        if before not in {None, self._anchor, self._step_anchor, self._origin}:
+            self._placement.forget(str(before))
         self._names[theta.tobytes()] = name
         if self._options.delta_behavior == "last":
             self._move_anchor(name)

@@ -29,6 +29,7 @@ from .loop_compiler import exact, inlined, loop
 from .loop_inversion import (
     CONVERGED,
     FORMING_ERROR,
+    MAX_EVALUATIONS,
     NONFINITE,
     contract,
     log_odds_step,
@@ -55,6 +56,8 @@ from .loop_numeric import (
 )
 
 INDEFINITE_JACOBIAN = 3
+#: A last Newton step longer than this says that δ is not the solution after all.
+BELIEVED = 1e-6
 METHODS = {"newton": 0, "simple": 1, "squarem": 2, "return": 3}
 #: Times that A is formed anew at most because the solution moved under it.
 #: A last Newton step this short leaves derivatives right to about as much.
@@ -363,6 +366,8 @@ def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
                 has_factor = True
             if status == CONVERGED:
                 status = formed
+                if recycled and derivatives and length > BELIEVED:
+                    status = MAX_EVALUATIONS
             if not math.isfinite(sup_norm(delta_t)):
                 status = NONFINITE
             if derivatives:

@@ -61,7 +61,9 @@ class Parameters:
     fixed
         Entries held at their starting values.
     node_columns
-        ``(n,)`` column of Σ that each column of integration nodes belongs to.
+        ``(n,)`` column of Σ that each of the first n columns of nodes belongs to.
+    n_node_columns
+        Columns of nodes that agents have, of which those after the first n are unused.
     types
         ``(K2,)`` codes of :data:`TYPE_CODES`.
     sigma_labels, pi_labels, beta_labels
@@ -74,6 +76,7 @@ class Parameters:
     free: tuple[Entry, ...]
     fixed: tuple[Entry, ...]
     node_columns: tuple[int, ...]
+    n_node_columns: int
     types: tuple[str, ...]
     sigma_labels: tuple[str, ...]
     pi_labels: tuple[str, ...]
@@ -139,17 +142,20 @@ def tastes_at(parameters: Parameters, theta: Floats) -> Tastes:
     """Express θ ``(P,)`` as the loadings Γ = [Σ | Π] of draws on coefficients."""
     matrices = expand(parameters, theta)
     node_columns = list(parameters.node_columns)
+    n_nodes = parameters.n_node_columns
+    K2, D = matrices.pi.shape
+    loadings = np.zeros((K2, n_nodes + D))
+    loadings[:, : len(node_columns)] = matrices.sigma[:, node_columns]
+    loadings[:, n_nodes:] = matrices.pi
     entries = [entry for entry in parameters.free if entry.matrix != "beta"]
     columns = [
         node_columns.index(entry.column)
         if entry.matrix == "sigma"
-        else len(node_columns) + entry.column
+        else n_nodes + entry.column
         for entry in entries
     ]
     return Tastes(
-        loadings=np.ascontiguousarray(
-            np.hstack([matrices.sigma[:, node_columns], matrices.pi])
-        ),
+        loadings=loadings,
         types=np.array([TYPE_CODES[name] for name in parameters.types], np.int64),
         rows=np.array([entry.row for entry in entries], np.int64),
         columns=np.array(columns, np.int64),
@@ -225,6 +231,7 @@ def lay_out(
         free=free,
         fixed=fixed,
         node_columns=tuple(int(c) for c in columns),
+        n_node_columns=n_node_columns,
         types=tuple(types),
         sigma_labels=tuple(sigma_labels),
         pi_labels=tuple(pi_labels),

@@ -114,8 +114,8 @@ def prepare_linear_gmm(
     ZtXc = ZtX[:, concentrated].astype(np.float64)
     H = root.T @ ZtXc
     scale = float(n_observations) if scale_objective else 1.0
-    estimator = np.linalg.pinv(ZtXc.T @ W @ ZtXc, hermitian=True) @ ZtXc.T @ W
-    basis = np.linalg.qr(H)[0]
+    estimator = _pseudo_inverse(ZtXc.T @ W @ ZtXc) @ ZtXc.T @ W
+    basis = _column_space(H)
     projection = np.sqrt(scale) * (root.T - basis @ (basis.T @ root.T))
     return LinearGmm(
         ZtX, concentrated, W, root, estimator, projection, n_observations, scale
@@ -161,6 +161,20 @@ def gmm_point(
         residual=residual,
         residual_by_theta=linear.projection @ moments_by_theta,
     )
+
+
+def _pseudo_inverse(A: Floats) -> Floats:
+    """Invert a symmetric matrix, cutting what rounding makes of zero eigenvalues."""
+    rcond = float(np.finfo(np.float64).eps) * max(A.shape, default=1)
+    return np.asarray(np.linalg.pinv(A, rcond=rcond, hermitian=True))
+
+
+def _column_space(H: Floats) -> Floats:
+    """Compute an orthonormal basis of H's columns, collinear ones left out."""
+    left, sizes, _ = np.linalg.svd(H, full_matrices=False)
+    # The estimator's pseudo-inverse cuts H'H, whose singular values are squares.
+    cut = np.sqrt(np.finfo(np.float64).eps * max(H.shape)) * sizes.max(initial=0.0)
+    return np.asarray(left[:, sizes > cut])
 
 
 def _square_root(W: Floats) -> Floats:
