@@ -160,9 +160,10 @@ def check(
     with _exit_codes():
         import time
 
-        from .jobs.run import evaluate_job, prepare_job
+        from .jobs.run import check_arguments, evaluate_job, prepare_job
 
         prepared = prepare_job(job, _all_changes(changes, threads, engine))
+        check_arguments(prepared)
         typer.echo(str(prepared.problem))
         if evaluate:
             began = time.perf_counter()

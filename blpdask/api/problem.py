@@ -321,7 +321,9 @@ micro_sample_covariances, resample_agent_data
         }
         types = {"demand": demand_moment_types, "supply": supply_moment_types}
         absent |= {f"{s}_moment_types": t for s, t in types.items() if t != "levels"}
-        del shares_bounds, costs_bounds, covariance_moments_mean
+        if covariance_moments_mean:
+            absent["covariance_moments_mean"] = covariance_moments_mean
+        del shares_bounds, costs_bounds
         faults = Faults("solve")
         optimizer = check_optimization(optimization, faults)
         iteration = check_iteration(iteration, faults)
@@ -331,6 +333,10 @@ micro_sample_covariances, resample_agent_data
         weights = check_weights(W, self.MD, faults)
         start_delta = check_delta(delta, self.N, faults)
         check_numbers(error_punishment, threads, blocks, seed, faults)
+        if initial_update not in (None, True, False):
+            faults.add(
+                f"initial_update={initial_update!r}", "True or False", "correct it"
+            )
         if progress is not None and not callable(progress):
             faults.add(
                 f"progress of type {type(progress).__name__}",

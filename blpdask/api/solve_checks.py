@@ -83,10 +83,10 @@ def check_iteration(given: Any, faults: Faults) -> Iteration:
 
 def check_engine(engine: Any, threads: Any, faults: Faults) -> Engine | None:
     """Choose the engine where the arguments allow it."""
-    if threads is not None and not isinstance(threads, int):
+    if threads is not None and not isinstance(threads, int | np.integer):
         return None
     try:
-        return choose_engine(engine, threads)
+        return choose_engine(engine, None if threads is None else int(threads))
     except InputError as error:
         faults.extend(error)
         return None
@@ -101,8 +101,9 @@ def check_numbers(
         faults.add(
             f"error_punishment={error_punishment!r}", "a number >= 0", "correct it"
         )
-    for name, value, least in (("threads", threads, 1), ("blocks", blocks, 1)):
-        if value is not None and not (isinstance(value, int) and value >= least):
+    for name, value in (("threads", threads), ("blocks", blocks)):
+        whole = isinstance(value, int | np.integer) and value >= 1
+        if value is not None and not whole:
             faults.add(
                 f"{name}={value!r}",
                 "a whole number, at least 1, or None",

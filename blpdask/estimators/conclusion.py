@@ -65,17 +65,21 @@ def conclude_step(
 ) -> GmmEstimates:
     """Compute ξ, weights, standard errors and conditions of a minimum."""
     notes = tuple(_notes(final, record.outcome, name_markets))
-    errors = structural_errors(problem, parameters, final.point.beta, record.memories)
-    inference = infer(
-        problem,
-        parameters,
-        linear,
-        final.theta,
-        final.point,
-        errors.xi,
-        options,
-        record.step,
-    )
+    # Where the search ended in failure, numbers may be beyond range; notes say so.
+    with np.errstate(over="ignore", invalid="ignore"):
+        errors = structural_errors(
+            problem, parameters, final.point.beta, record.memories
+        )
+        inference = infer(
+            problem,
+            parameters,
+            linear,
+            final.theta,
+            final.point,
+            errors.xi,
+            options,
+            record.step,
+        )
     fields: dict[str, Any] = {
         **_estimates(parameters, final),
         **_labels(parameters),

@@ -187,13 +187,14 @@ class GmmObjective:
         """Turn sums into the objective, and treat failures as the options say."""
         parameters = self._parameters
         linear_rows = [e.row for e in parameters.free if e.matrix == "beta"]
-        point = gmm_point(
-            self._linear,
-            sums.ZtDelta,
-            sums.ZtDelta_by_theta,
-            expand(parameters, theta).beta,
-            np.array(linear_rows, np.int64),
-        )
+        with np.errstate(over="ignore", invalid="ignore"):
+            point = gmm_point(
+                self._linear,
+                sums.ZtDelta,
+                sums.ZtDelta_by_theta,
+                expand(parameters, theta).beta,
+                np.array(linear_rows, np.int64),
+            )
         failed = failures(sums).size > 0
         if failed and not (forgive and self._options.error_behavior == "raise"):
             point = self._punish(point, sums)

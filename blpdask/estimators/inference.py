@@ -11,7 +11,6 @@ from ..model.parameters import Matrices, Parameters, expand, spread
 from ..moments.objective import GmmPoint, LinearGmm
 from ..moments.variance import (
     parameter_covariances,
-    parameter_sensitivity,
     sigma_squared_errors,
 )
 from ..moments.weighting import CovarianceType, invert_covariances, moment_covariances
@@ -111,7 +110,7 @@ def infer(
     W = linear.W
     if unadjusted and step == 1:
         W = invert_covariances(S, "the covariance matrix of the moments")
-    V = parameter_covariances(G, W, S, unadjusted=unadjusted)
+    V, sensitivity = parameter_covariances(G, W, S, unadjusted=unadjusted)
     entries = [(e.row, e.column) for e in parameters.free if e.matrix == "sigma"]
     n_sigma = len(entries)
     with np.errstate(invalid="ignore"):
@@ -123,7 +122,7 @@ def infer(
         moments_covariances=S,
         updated_W=updated,
         covariances=V,
-        sensitivity=parameter_sensitivity(G, W),
+        sensitivity=sensitivity,
         errors=matrices,
         sigma_squared_errors=sigma_squared_errors(
             expand(parameters, theta).sigma, V[:n_sigma, :n_sigma], entries, N

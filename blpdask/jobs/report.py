@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,9 +148,15 @@ def _check_complete(directory: Path) -> None:
         faults.add(
             f"a run that did not finish, with {len(evaluations)} evaluations",
             "a run that did",
-            f"run its job again: blpdask run {directory / RESOLVED}",
+            f"run its job again: blpdask run {directory / RESOLVED} "
+            f"--output {_output_of(directory)}",
         )
     faults.check()
+
+
+def _output_of(partial: Path) -> Path:
+    """Name the directory that a run which did not finish was to become."""
+    return partial.with_name(re.sub(r"\.partial-\d+$", "", partial.name))
 
 
 def _plain(value: Any) -> Any:

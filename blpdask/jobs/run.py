@@ -10,13 +10,13 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..progress import Listener, StepEvent, silent
+from ..progress import Event, Listener, StepEvent, silent
 from .build import build_problem, check_shapes, solve_arguments
 from .data import JobData, read_data
 from .listeners import (
@@ -170,6 +170,26 @@ def evaluate_job(prepared: PreparedJob) -> ProblemResults:
     return prepared.problem.solve(**arguments, progress=silent)
 
 
+def check_arguments(prepared: PreparedJob) -> None:
+    """Let a solve check its arguments, and stop it before it computes anything.
+
+    Raises
+    ------
+    blpdask.errors.InputError
+        With every fault of the arguments.
+    """
+
+    def stop(event: Event) -> None:
+        raise _ArgumentsAreGood
+
+    with suppress(_ArgumentsAreGood):
+        prepared.problem.solve(**solve_arguments(prepared.job), progress=stop)
+
+
+class _ArgumentsAreGood(Exception):
+    """A solve came as far as its first event."""
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Let the problem not print itself, as it does for scripts."""
@@ -224,8 +244,14 @@ def _what_is_kept(directory: RunDirectory, error: BaseException) -> str:
         return "Nothing was evaluated, and nothing is kept."
     kept = f"Kept in {directory.partial}: the resolved job, the log and "
     kept += f"{len(evaluations)} evaluations ({EVALUATIONS})"
-    values = [e for e in evaluations if e["objective"] is not None]
+    last = evaluations[-1]["step"] if evaluations else 0
+    values = [
+        e for e in evaluations if e["objective"] is not None and e["step"] == last
+    ]
     if values:
         best = min(values, key=lambda evaluation: float(evaluation["objective"]))
-        kept += f", of which the lowest objective is {best['objective']:.9g}"
+        kept += (
+            f", of which the lowest objective of GMM step {last} is "
+            f"{best['objective']:.9g}"
+        )
     return f"{kept}. There are no results."

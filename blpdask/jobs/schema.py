@@ -85,9 +85,11 @@ class Formulations(Options):
     random: Text | None = None
     """X2, characteristics with random coefficients, say "1 + prices + sugar"."""
     supply: Text | None = None
-    """X3, characteristics of marginal costs; left out, there is no supply side."""
+    """X3, characteristics of marginal costs; left out, there is no supply side.
+    Not in this version."""
     absorb_supply: Text | None = None
-    """Fixed effects to absorb into X3."""
+    """Fixed effects to absorb into X3.
+    Not in this version."""
     demographics: Text | None = None
     """Demographics of agents, say "0 + income + age"."""
 
@@ -185,7 +187,8 @@ class SolveOptions(Options):
     shares_bounds: tuple[Number | None, Number | None] | None = None
     """Accepted for PyBLP's sake; simulated shares are never clipped."""
     costs_bounds: tuple[Number | None, Number | None] | None = None
-    """Bounds between which marginal costs are clipped; null for none."""
+    """Bounds between which marginal costs are clipped; null for none.
+    Not in this version."""
     center_moments: Flag = True
     """Whether moments are centred before their covariances are computed."""
     W_type: ErrorType = "robust"
@@ -193,11 +196,14 @@ class SolveOptions(Options):
     se_type: ErrorType = "robust"
     """How standard errors are computed; clustered reads the column clustering_ids."""
     demand_moment_types: MomentTypes = "levels"
-    """Demand-side moments: levels, innovations, ... or a list of pairs."""
+    """Demand-side moments: levels, innovations, ... or a list of pairs.
+    Not in this version."""
     supply_moment_types: MomentTypes = "levels"
-    """Supply-side moments: levels, innovations, ... or a list of pairs."""
+    """Supply-side moments: levels, innovations, ... or a list of pairs.
+    Not in this version."""
     covariance_moments_mean: Number = 0.0
-    """Expected value of covariance moments."""
+    """Expected value of covariance moments.
+    Not in this version."""
 
 
 class EngineOptions(Options):

@@ -87,9 +87,12 @@ def demand_pass(
     """Invert a block's shares at θ and sum what the moments need of it."""
     inversion = invert_block(block, state, memory)
     delta, delta_by_theta, reverted = revert(block, inversion, memory)
+    # Far from any solution slopes can be beyond range; sums say so by not being finite.
+    with np.errstate(over="ignore", invalid="ignore"):
+        ZtDelta_by_theta = block.ZD.T @ delta_by_theta
     sums = DemandSums(
         ZtDelta=accurate_product(block.ZD, delta),
-        ZtDelta_by_theta=block.ZD.T @ delta_by_theta,
+        ZtDelta_by_theta=ZtDelta_by_theta,
         reverted=reverted,
         status=inversion.status,
         iterations=inversion.iterations,

@@ -18,20 +18,29 @@ from .weighting import invert_covariances
 
 def parameter_covariances(
     G: Floats, W: Floats, S: Floats, *, unadjusted: bool
-) -> Floats:
-    """Estimate V, ``(P, P)``, from G ``(M, P)``, W and S ``(M, M)``."""
+) -> tuple[Floats, Floats]:
+    """Estimate V and the sensitivity of estimates to moments.
+
+    Parameters
+    ----------
+    G
+        ``(M, P)`` ∂ḡ/∂(θ', β')'.
+    W, S
+        ``(M, M)`` weights and covariance of √N ḡ.
+    unadjusted
+        Whether V is (G'WG)⁻¹.
+
+    Returns
+    -------
+    tuple
+        V ``(P, P)`` and -(G'WG)⁻¹G'W ``(P, M)`` (Andrews, Gentzkow and Shapiro 2017).
+    """
     bread = invert_covariances(G.T @ W @ G, "the covariance matrix of the parameters")
+    sensitivity = -bread @ G.T @ W
     if unadjusted:
-        return bread
-    meat = G.T @ W @ S @ W @ G
-    V = bread @ meat @ bread
-    return (V + V.T) / 2
-
-
-def parameter_sensitivity(G: Floats, W: Floats) -> Floats:
-    """Compute -(G'WG)⁻¹G'W (Andrews, Gentzkow and Shapiro 2017), ``(P, M)``."""
-    bread = invert_covariances(G.T @ W @ G, "the covariance matrix of the parameters")
-    return -bread @ G.T @ W
+        return bread, sensitivity
+    V = sensitivity @ S @ sensitivity.T
+    return (V + V.T) / 2, sensitivity
 
 
 def sigma_squared_errors(

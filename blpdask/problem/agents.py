@@ -13,10 +13,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import DataWarning, Faults, InputError
+from ..errors import DataWarning, Faults
 from ..records import Floats, Integers
 from .fields import (
     as_finite,
+    build_design,
     factorize,
     read_matrix,
     read_numbers,
@@ -170,7 +171,7 @@ def _market_codes(
             "a market for every agent",
             "fill market_ids in or drop those rows",
         )
-        own = own[own >= 0]
+        own = own[own >= 0] if unique.size else own[:0]
     unknown = [market for market in unique if market not in place]
     if unknown:
         faults.add(
@@ -196,10 +197,8 @@ def _demographics(
     if formula is None:
         ids = read_vector(data, "market_ids", Faults("agent_data"))
         return np.empty((0 if ids is None else len(ids), 0)), ()
-    try:
-        design = formula.build(data)
-    except InputError as error:
-        faults.extend(error)
+    design = build_design(data, formula, faults)
+    if design is None:
         return np.empty((0, 0)), ()
     return design.values, tuple(design.columns)
 

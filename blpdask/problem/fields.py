@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DataWarning, Faults
+from ..errors import DataWarning, Faults, InputError
+
+if TYPE_CHECKING:
+    from .formulas import DesignMatrix, ParsedFormula
 
 
 def field_names(data: Any) -> tuple[str, ...]:
@@ -136,6 +139,34 @@ def as_finite(
         )
         return None
     return numbers
+
+
+def build_design(
+    data: Any, formula: ParsedFormula, faults: Faults
+) -> DesignMatrix | None:
+    """Evaluate a formula, moving its faults to the common list.
+
+    A variable that is missing stops the formula before it looks at the values of the
+    others, which are then looked at here.
+    """
+    try:
+        return formula.build(data)
+    except InputError as error:
+        faults.extend(error)
+    for name in sorted(formula.names):
+        values = read_field(data, name)
+        if values is None or values.dtype.kind not in "fc" or values.ndim != 1:
+            continue
+        rows = np.flatnonzero(~np.isfinite(values))
+        if rows.size:
+            listed = ", ".join(map(str, rows[:8])) + ", …" * (rows.size > 8)
+            faults.add(
+                f"{rows.size} of {values.size} rows of '{name}' not finite "
+                f"(rows {listed})",
+                "finite numbers",
+                "look for missing values, log of numbers ≤ 0 and division by zero",
+            )
+    return None
 
 
 def factorize(

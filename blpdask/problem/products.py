@@ -20,6 +20,7 @@ from .absorption import absorb
 from .absorption_options import AbsorptionControls
 from .fields import (
     as_finite,
+    build_design,
     factorize,
     read_field,
     read_matrix,
@@ -124,7 +125,7 @@ def read_products(
     shares = read_numbers(data, "shares", faults, required=True)
     X1 = _design(data, linear, "X1", faults)
     X2 = _design(data, random, "X2", faults) if random is not None else None
-    _check_prices(linear, random, faults)
+    _check_prices(data, linear, random, faults)
     excluded = _excluded_instruments(data, faults)
     clusters = _clusters(data, faults)
     ids = _identifiers(data, faults)
@@ -189,17 +190,20 @@ def _design(
             f"take shares out of the formula of {name}",
         )
         return None
-    try:
-        return formula.build(data)
-    except InputError as error:
-        faults.extend(error)
-        return None
+    return build_design(data, formula, faults)
 
 
 def _check_prices(
-    linear: ParsedFormula, random: ParsedFormula | None, faults: Faults
+    data: Any, linear: ParsedFormula, random: ParsedFormula | None, faults: Faults
 ) -> None:
     names = set(linear.names) | (set(random.names) if random is not None else set())
+    prices = read_field(data, "prices")
+    if prices is not None and prices.dtype.kind not in "biuf":
+        faults.add(
+            f"'prices' that are not numeric ({prices.dtype}), say {prices.flat[0]!r}",
+            "numbers",
+            "convert prices to numbers; a formula would take them as categories",
+        )
     if "prices" not in names:
         faults.add(
             "prices neither in X1 nor in X2",
@@ -257,10 +261,10 @@ def _check_markets(
             "a market for every row",
             "fill market_ids in or drop those rows",
         )
-        return
     if shares is not None and shares.size == codes.size:
         _check_shares(codes, unique, shares, faults)
-    if product_ids is not None and len(product_ids) == codes.size:
+    placed = bool((codes >= 0).all())
+    if placed and product_ids is not None and len(product_ids) == codes.size:
         _check_duplicates(codes, unique, product_ids[:, 0], faults)
 
 
@@ -275,7 +279,8 @@ def _check_shares(
             "drop those products or correct for zero sales before estimating: a logit "
             "share is never zero",
         )
-    totals = np.bincount(codes, weights=shares)
+    known = codes >= 0
+    totals = np.bincount(codes[known], shares[known], minlength=unique.size)
     full = unique[totals >= 1]
     if full.size:
         faults.add(
@@ -375,10 +380,11 @@ def warn_of_collinearity(products: Products, atol: float, rtol: float) -> None:
         left = np.abs(np.diag(np.linalg.qr(values, mode="r")))
         short = left < atol + rtol * values.std(axis=0)[: left.size]
         if short.any() or values.shape[1] > values.shape[0]:
-            listed = ", ".join(
-                label for label, s in zip(labels, short, strict=False) if s
-            )
-            absorbed = " (effects are absorbed)" if products.effects else ""
+            beyond = labels[left.size :]
+            found = [label for label, s in zip(labels, short, strict=False) if s]
+            listed = ", ".join([*found, *beyond])
+            effects = products.effects and name != "X2"
+            absorbed = " (effects are absorbed)" if effects else ""
             warnings.warn(
                 f"collinear columns of {name}{absorbed}: [{listed}] can be written in "
                 "terms of the columns before them; drop them, or set "

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import Faults
 from ..records import Floats
 from .estimates import GmmEstimates
 
@@ -60,10 +61,25 @@ def wald_test(
     restrictions
         ``(Q,)`` r at the estimates.
     restrictions_jacobian
-        ``(Q, P)`` R = ∂r/∂θ'.
+        ``(Q, P + C)`` R = ∂r/∂(θ', β')', columns in the order of ``parameters``:
+        θ, then what is concentrated out of β.
+
+    Raises
+    ------
+    InputError
+        Where R has another shape.
     """
     r = np.asarray(restrictions, dtype=np.float64).reshape(-1, 1)
-    R = np.asarray(restrictions_jacobian, dtype=np.float64).reshape(r.size, -1)
+    R = np.atleast_2d(np.asarray(restrictions_jacobian, dtype=np.float64))
+    if R.shape != (r.size, estimates.parameters.size):
+        faults = Faults("Wald test")
+        faults.add(
+            f"a Jacobian of shape {R.shape} for {r.size} restrictions",
+            f"shape ({r.size}, {estimates.parameters.size}): a row a restriction, a "
+            "column each of results.parameters (theta, then concentrated beta)",
+            "pass the Jacobian of that shape",
+        )
+        faults.check()
     V = estimates.parameter_covariances
     statistic = estimates.n_products * (r.T @ np.linalg.solve(R @ V @ R.T, r)).item()
     return _chi_squared(float(statistic), r.size)

@@ -587,3 +587,35 @@ def test_unusual_data_can_be_said_to_be_known(monkeypatch: pytest.MonkeyPatch) -
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         build(products, agents, X1="1 + prices + x + y")
+
+
+# What one fault must not hide
+
+
+def test_a_missing_market_does_not_hide_shares() -> None:
+    table = good_products()
+    table["market_ids"] = put(table["market_ids"], 20, np.nan)
+    table["shares"] = put(table["shares"], 2, -0.1)
+    says(lambda: build(table), "rows without a market", "zero or negative (rows 2)")
+
+
+def test_a_missing_variable_does_not_hide_values_of_others() -> None:
+    table = good_products()
+    table["prices"] = put(table["prices"], 5, np.inf)
+    del table["x"]
+    says(lambda: build(table), "no variable 'x'", "'prices' not finite (rows 5)")
+
+
+def test_prices_are_numbers() -> None:
+    table = good_products()
+    table["prices"] = table["prices"].astype(str)
+    says(lambda: build(table), "'prices' that are not numeric")
+
+
+def test_a_small_negative_definite_weighting_matrix() -> None:
+    says(lambda: solve(W=-1e-9 * np.eye(8)), "positive semi-definite")
+
+
+def test_a_wald_jacobian_of_another_shape() -> None:
+    results = solve(check_optimality="gradient")
+    says(lambda: results.run_wald_test([0.0], np.ones((1, 2))), "of shape (1, 2)")

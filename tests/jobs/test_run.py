@@ -90,7 +90,7 @@ def test_a_failure_leaves_evaluations_and_says_where(tmp_path, ending):
     assert names(partial) == {"resolved.yaml", "evaluations.jsonl", "log.txt"}
     (note,) = caught.value.__notes__
     assert f"{partial}: the resolved job, the log and 4 evaluations" in note
-    assert "lowest objective is 2.5" in note
+    assert "lowest objective of GMM step 1 is 2.5" in note
     with pytest.raises(InputError, match="did not finish, with 4 evaluations"):
         show_run(partial, "table")
 

@@ -48,8 +48,9 @@ def test_efficient_weights_simplify_the_sandwich():
     G, A = rng.normal(size=(6, 2)), rng.normal(size=(6, 6))
     S = A @ A.T
     W = np.linalg.inv(S)
-    sandwich = parameter_covariances(G, W, S, unadjusted=False)
-    bread = parameter_covariances(G, W, S, unadjusted=True)
+    sandwich, sensitivity = parameter_covariances(G, W, S, unadjusted=False)
+    bread, _ = parameter_covariances(G, W, S, unadjusted=True)
+    np.testing.assert_allclose(sensitivity @ G, -np.eye(2), atol=1e-10)
     np.testing.assert_allclose(sandwich, bread, rtol=1e-8)
 
 
