@@ -174,7 +174,7 @@ class GmmObjective:
             shift[p] = epsilon / 2
             up = self._reduce(theta + shift, False, anchor, None).ZtDelta
             down = self._reduce(theta - shift, False, anchor, None).ZtDelta
-            columns.append((up - down) / epsilon)
+            columns.append(((up - down) / epsilon).astype(np.float64))
         return (
             np.column_stack(columns)
             if columns

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..records import Floats, Integers
+from .weighting import square_root
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def prepare_linear_gmm(
     scale_objective
         Whether q is scaled by N, so that a two-step q is Hansen's J.
     """
-    root = _square_root(W)
+    root = square_root(W)
     ZtXc = ZtX[:, concentrated].astype(np.float64)
     H = root.T @ ZtXc
     scale = float(n_observations) if scale_objective else 1.0
@@ -175,12 +176,3 @@ def _column_space(H: Floats) -> Floats:
     # The estimator's pseudo-inverse cuts H'H, whose singular values are squares.
     cut = np.sqrt(np.finfo(np.float64).eps * max(H.shape)) * sizes.max(initial=0.0)
     return np.asarray(left[:, sizes > cut])
-
-
-def _square_root(W: Floats) -> Floats:
-    """Compute L with W = L L', by Cholesky or, where W is singular, by eigenvalues."""
-    try:
-        return np.asarray(np.linalg.cholesky(W), dtype=np.float64)
-    except np.linalg.LinAlgError:
-        values, vectors = np.linalg.eigh(W)
-        return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))

@@ -11,9 +11,13 @@ follows by the delta method, ∂(ΣΣ')_ab/∂Σ_kc = 1{a=k} Σ_bc + 1{b=k} Σ_a
 from __future__ import annotations
 
 import numpy as np
+import scipy.linalg
 
 from ..records import Floats
-from .weighting import invert_covariances
+from .weighting import invert_covariances, square_root
+
+#: Condition number from which a matrix counts as singular to working precision.
+_LARGEST_CONDITION = 1.0 / float(np.finfo(np.float64).eps)
 
 
 def parameter_covariances(
@@ -35,12 +39,27 @@ def parameter_covariances(
     tuple
         V ``(P, P)`` and -(G'WG)⁻¹G'W ``(P, M)`` (Andrews, Gentzkow and Shapiro 2017).
     """
-    bread = invert_covariances(G.T @ W @ G, "the covariance matrix of the parameters")
-    sensitivity = -bread @ G.T @ W
+    bread, sensitivity = _bread(G, W)
     if unadjusted:
         return bread, sensitivity
     V = sensitivity @ S @ sensitivity.T
     return (V + V.T) / 2, sensitivity
+
+
+def _bread(G: Floats, W: Floats) -> tuple[Floats, Floats]:
+    """Compute (G'WG)⁻¹ and -(G'WG)⁻¹G'W.
+
+    With W = L L' and L'G = Q R they are R⁻¹R⁻¹' and -R⁻¹Q'L': R is as ill-conditioned
+    as the root of G'WG, so that half the digits that an inverse loses are kept.
+    """
+    if G.size and np.isfinite(G).all() and np.isfinite(W).all():
+        root = square_root(W)
+        Q, R = np.linalg.qr(root.T @ G)
+        if R.shape[0] == R.shape[1] and np.linalg.cond(R) ** 2 < _LARGEST_CONDITION:
+            inverse = scipy.linalg.solve_triangular(R, np.eye(R.shape[0]))
+            return inverse @ inverse.T, -inverse @ Q.T @ root.T
+    bread = invert_covariances(G.T @ W @ G, "the covariance matrix of the parameters")
+    return bread, -bread @ G.T @ W
 
 
 def sigma_squared_errors(

@@ -90,3 +90,12 @@ def invert_covariances(S: Floats, name: str) -> Floats:
         )
         inverse = np.linalg.pinv(S)
     return np.asarray((inverse + inverse.T) / 2)
+
+
+def square_root(W: Floats) -> Floats:
+    """Compute L with W = L L', by Cholesky or, where W is singular, by eigenvalues."""
+    try:
+        return np.asarray(np.linalg.cholesky(W), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(W)
+        return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
