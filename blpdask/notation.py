@@ -6,9 +6,10 @@
     q(θ) = N ḡ(θ)'W ḡ(θ),   ḡ = Z'ξ / N.
 
 Documentation that code can read: :data:`ALPHABET` is a tuple of records, and
-:func:`symbol` looks one up. Code uses these names and no others. A derivative of a by
-b is ``a_by_b``, with the axes of a and then those of b; products Z'X are ``ZtX``.
-Arrays of a block have agents first and products last, tables have a row a product.
+:func:`symbol` looks one up. Code uses these names; what only a kernel knows (E, o and D
+of the share map) is defined where it is computed. A derivative of a by b is ``a_by_b``,
+with the axes of a and then those of b; products Z'X are ``ZtX``. Arrays of a block have
+agents first and products last, tables have a row a product.
 
 References
 ----------

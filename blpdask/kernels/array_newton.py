@@ -4,6 +4,10 @@ Newton's method on r(δ) = log(S / S_0) - log(s / s_0), whose Jacobian is -G,
 
     δ ← δ + G₀⁻¹ r(δ),     G = ∂log(s / s_0)/∂δ'  (see ``array_curvature``).
 
+The loops (:mod:`.loop_inversion`) take the same step, written with A: since
+G⁻¹ = A⁻¹(diag(S) - SS'), it is A₀⁻¹ diag(S)(r - S'r). What follows where a step fails
+differs, as what is cheap differs between one market and a batch.
+
 G₀ is first that of a named earlier evaluation (chord steps, one share map each), made
 better after each step by Broyden's (1965) rank-one update, and formed anew at the
 present δ where a step does not shrink the residual fourfold. A step that does not
