@@ -95,7 +95,7 @@ def test_one_data_set_recovers_its_truth(design):
 
 
 @pytest.mark.slow
-def test_intervals_cover_the_truth_as_often_as_they_say():
+def test_intervals_cover_the_truth_as_often_as_they_say(capsys):
     design = MarketDesign(n_markets=50, n_products=8, n_agents=100)
     found = [estimate(simulate_markets(design, seed)) for seed in range(N_REPLICATIONS)]
     gaps = np.array([each.values - each.truth for each in found])
@@ -104,9 +104,11 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
     bias = gaps.mean(axis=0) / gaps.std(axis=0, ddof=1)
     claimed = errors.mean(axis=0) / gaps.std(axis=0, ddof=1)
     report = "\n".join(
-        f"{name}: coverage {c:.2f}, bias {b:+.2f} sd, mean se {s:.2f} sd"
+        f"{name}: coverage {c:.3f}, bias {b:+.2f} sd, mean se {s:.2f} sd"
         for name, c, b, s in zip(found[0].names, coverage, bias, claimed, strict=True)
     )
+    with capsys.disabled():
+        print(f"\n95 % intervals in {N_REPLICATIONS} replications\n{report}")
     assert np.all((coverage >= 0.91) & (coverage <= 0.985)), report
     assert np.all(np.abs(bias) < 0.25), report
     assert np.all((claimed > 0.75) & (claimed < 1.35)), report
