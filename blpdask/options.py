@@ -7,9 +7,9 @@ Attributes
 ----------
 digits
     Digits of numbers in printed tables.
-verbose, verbose_output, flush_output
-    Whether progress is printed, by which function, and whether it is flushed.
-verbose_tracebacks
+verbose, verbose_output
+    Whether progress is printed, and by which function.
+verbose_tracebacks, flush_output
     Kept for PyBLP scripts; messages here are always whole.
 dtype
     Kept for PyBLP scripts; computations are in float64.
@@ -20,7 +20,7 @@ pseudo_inverses
 weights_tol
     Distance from one of a market's integration weights before a warning.
 singular_tol
-    Condition number of a weighting matrix before a warning.
+    Kept for PyBLP scripts; a matrix that is singular to working precision warns.
 collinear_atol, collinear_rtol
     Tolerances of the collinearity check; zeros turn it off.
 psd_atol, psd_rtol

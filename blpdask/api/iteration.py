@@ -79,6 +79,7 @@ class Iteration:
         universal_display: bool = False,
     ) -> None:
         """Check the method and its options."""
+        del universal_display
         faults = Faults("Iteration")
         options = _check_options(method, method_options, faults)
         if compute_jacobian and method in KERNEL_METHODS:
@@ -91,8 +92,6 @@ class Iteration:
         self._method = method
         self._given = dict(method_options or {})
         self._options = options
-        self._universal_display = universal_display
-        self._compute_jacobian = compute_jacobian
 
     def __repr__(self) -> str:
         """Show how the object was made."""

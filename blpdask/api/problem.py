@@ -117,7 +117,6 @@ class Problem(Dimensions):
         self.product_formulations = (linear, random, None)
         self.agent_formulation = agent_formulation
         self._agent_data = agent_data
-        self._integration = integration
         agents = self._read_agents(products, agent_data, integration)
         types = check_types(rc_types, products.X2.shape[1])
         self._demand = prepare_demand(products, agents, types)
@@ -153,7 +152,6 @@ class Problem(Dimensions):
         other = copy.copy(self)
         other.__dict__.pop("agents", None)
         other._agent_data = self._agent_data if agent_data is None else agent_data
-        other._integration = integration
         demand = self._demand
         agents = other._read_agents(demand.products, other._agent_data, integration)
         other._demand = prepare_demand(demand.products, agents, demand.types)

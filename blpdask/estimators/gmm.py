@@ -167,9 +167,10 @@ class _Run:
         theta = self.parameters.theta
         steps: list[GmmEstimates] = []
         first = 0 if self.options.initial_update else 1
-        notice = compilation_notice(self.options.backend)
-        if notice is not None and self.problem.tables.X2.shape[1]:
-            self.listener(StepEvent(first, notice))
+        if self.problem.tables.X2.shape[1]:
+            notice = compilation_notice(self.options.backend)
+            if notice is not None:
+                self.listener(StepEvent(first, notice))
         for step in range(first, self.options.n_steps + 1):
             estimates = self.one_step(step, W, theta, starts if step == 1 else ())
             steps.append(estimates)

@@ -21,6 +21,7 @@ import math
 
 import numpy as np
 
+from ..status import InversionStatus
 from .loop_compiler import exact, inlined
 from .loop_market import (
     LoopMarket,
@@ -39,9 +40,9 @@ from .loop_numeric import (
     total,
 )
 
-CONVERGED = 0
-MAX_EVALUATIONS = 1
-NONFINITE = 2
+CONVERGED = int(InversionStatus.CONVERGED)
+MAX_EVALUATIONS = int(InversionStatus.MAX_EVALUATIONS)
+NONFINITE = int(InversionStatus.NONFINITE)
 
 #: Distance from the reference point at which E is computed again around δ.
 REFERENCE_RADIUS = 50.0

@@ -25,6 +25,7 @@ from ..records import (
     MarketBlock,
     Tastes,
 )
+from ..status import InversionStatus
 from .loop_compiler import exact, inlined, loop
 from .loop_inversion import (
     CONVERGED,
@@ -55,14 +56,14 @@ from .loop_numeric import (
     total,
 )
 
-INDEFINITE_JACOBIAN = 3
+INDEFINITE_JACOBIAN = int(InversionStatus.INDEFINITE_JACOBIAN)
 #: A last Newton step longer than this says that δ is not the solution after all.
 BELIEVED = 1e-6
 METHODS = {"newton": 0, "simple": 1, "squarem": 2, "return": 3}
 #: Times that A is formed anew at most because the solution moved under it.
+FORMINGS = 5
 #: A last Newton step this short leaves derivatives right to about as much.
 FORMED = 1e-11
-FORMINGS = 5
 
 
 def invert(
@@ -156,12 +157,14 @@ def _rows_held(block: MarketBlock, scratch_bytes: int) -> int:
 
 @functools.cache
 def _fingerprint() -> str:
-    """Hash the sources of all loops, so that a changed one is compiled again.
+    """Hash the sources of all loops and the codes that they write.
+
+    What has changed is compiled again.
 
     Numba's cache on disk looks at the file of the outermost function only, and at the
     values it closes over: the hash is one of them.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr(list(InversionStatus)).encode())
     for path in sorted(Path(__file__).parent.glob("loop_*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -67,15 +67,12 @@ class DemandSums:
         ``(MD,)`` Z'δ, in long doubles (see :mod:`blpdask.kernels.loop_sums`).
     ZtDelta_by_theta
         ``(MD, P)`` Z' ∂δ/∂θ.
-    reverted
-        Products whose δ was not finite and was replaced by the anchor's.
     status, iterations, evaluations
         ``(T,)`` how each market ended, joined in market order.
     """
 
     ZtDelta: Floats
     ZtDelta_by_theta: Floats
-    reverted: int
     status: Integers = field(metadata=JOINED)
     iterations: Integers = field(metadata=JOINED)
     evaluations: Integers = field(metadata=JOINED)
@@ -86,14 +83,13 @@ def demand_pass(
 ) -> tuple[DemandSums, InversionMemory]:
     """Invert a block's shares at θ and sum what the moments need of it."""
     inversion = invert_block(block, state, memory)
-    delta, delta_by_theta, reverted = revert(block, inversion, memory)
+    delta, delta_by_theta = revert(block, inversion, memory)
     # Far from any solution slopes can be beyond range; sums say so by not being finite.
     with np.errstate(over="ignore", invalid="ignore"):
         ZtDelta_by_theta = block.ZD.T @ delta_by_theta
     sums = DemandSums(
         ZtDelta=accurate_product(block.ZD, delta),
         ZtDelta_by_theta=ZtDelta_by_theta,
-        reverted=reverted,
         status=inversion.status,
         iterations=inversion.iterations,
         evaluations=inversion.evaluations,
@@ -135,24 +131,19 @@ def plain_logit(block: MarketBlock) -> Inversion:
 
 def revert(
     block: MarketBlock, inversion: Inversion, memory: InversionMemory | None
-) -> tuple[Floats, Floats, int]:
-    """Replace what is not finite by the anchor's values, and count it.
+) -> tuple[Floats, Floats]:
+    """Replace what is not finite by the anchor's values.
 
     The statuses keep saying what happened: nothing is hidden, and an estimator decides
     whether to punish, to go on or to raise.
     """
     delta, slopes = inversion.delta, inversion.delta_by_theta
     if (inversion.status == InversionStatus.CONVERGED).all():
-        return delta, slopes, 0
+        return delta, slopes
     bad = ~np.isfinite(delta)
     bad_slopes = ~np.isfinite(slopes)
     last = block.logit_delta if memory is None else memory.delta
     last_slopes = np.zeros_like(slopes)
     if memory is not None and memory.delta_by_theta.shape == slopes.shape:
         last_slopes = memory.delta_by_theta
-    reverted = int((bad | bad_slopes.any(axis=1)).sum())
-    return (
-        np.where(bad, last, delta),
-        np.where(bad_slopes, last_slopes, slopes),
-        reverted,
-    )
+    return np.where(bad, last, delta), np.where(bad_slopes, last_slopes, slopes)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import DataWarning, Faults, InputError
+from . import formula_data
+from .formula_data import add_not_finite
 
 if TYPE_CHECKING:
     from .formulas import DesignMatrix, ParsedFormula
@@ -157,15 +159,7 @@ def build_design(
         values = read_field(data, name)
         if values is None or values.dtype.kind not in "fc" or values.ndim != 1:
             continue
-        rows = np.flatnonzero(~np.isfinite(values))
-        if rows.size:
-            listed = ", ".join(map(str, rows[:8])) + ", …" * (rows.size > 8)
-            faults.add(
-                f"{rows.size} of {values.size} rows of '{name}' not finite "
-                f"(rows {listed})",
-                "finite numbers",
-                "look for missing values, log of numbers ≤ 0 and division by zero",
-            )
+        add_not_finite(faults, name, ~np.isfinite(values))
     return None
 
 
@@ -173,10 +167,10 @@ def factorize(
     ids: np.ndarray[Any, Any],
 ) -> tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, Any]]:
     """Give ids codes ``(N,)`` in sorted order, -1 if missing, and the unique ids."""
-    import pandas as pd
-
-    codes, unique = pd.factorize(np.asarray(ids, dtype=object), sort=True)
-    return codes.astype(np.int64), np.asarray(unique, dtype=object)
+    levels, codes = formula_data.factorize(np.asarray(ids, dtype=object))
+    unique = np.empty(len(levels), dtype=object)
+    unique[:] = levels
+    return codes, unique
 
 
 def some(items: Any, most: int = 8) -> str:

@@ -142,6 +142,18 @@ def factorize(values: Values) -> tuple[tuple[Any, ...], Integers]:
     return tuple(found[place] for place in order), rank[codes]
 
 
+def add_not_finite(faults: Faults, label: str, flags: NDArray[np.bool_]) -> None:
+    """Add the fault of a column whose flagged rows ``(N,)`` are not finite, if any."""
+    rows = np.flatnonzero(flags)
+    if rows.size:
+        listed = ", ".join(map(str, rows[:8])) + ", …" * (rows.size > 8)
+        faults.add(
+            f"{rows.size} of {flags.size} rows of '{label}' not finite (rows {listed})",
+            "finite numbers",
+            "look for missing values, log of numbers ≤ 0 and division by zero",
+        )
+
+
 def _as_array(found: Any) -> Values:
     """Turn what was looked up into an array, pandas' nullable numbers into floats."""
     dtype = getattr(found, "dtype", None)

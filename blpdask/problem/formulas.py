@@ -25,6 +25,7 @@ from .formula_columns import Column, DesignMatrix, evaluate_expression
 from .formula_data import (
     Table,
     Values,
+    add_not_finite,
     count_rows,
     factorize,
     is_numeric,
@@ -329,15 +330,6 @@ def _multiply(
 def _check_finite(matrix: Floats, columns: list[Column]) -> None:
     """Refuse columns with values that are not finite."""
     faults = Faults("design matrix")
-    bad = ~np.isfinite(matrix)
-    for column, flags in zip(columns, bad.T, strict=True):
-        if flags.any():
-            rows = np.flatnonzero(flags)
-            listed = ", ".join(map(str, rows[:8])) + ", …" * (rows.size > 8)
-            faults.add(
-                f"{rows.size} of {flags.size} rows of '{column.label}' not finite "
-                f"(rows {listed})",
-                "finite numbers",
-                "look for missing values, log of numbers ≤ 0 and division by zero",
-            )
+    for column, flags in zip(columns, ~np.isfinite(matrix).T, strict=True):
+        add_not_finite(faults, column.label, flags)
     faults.check()
