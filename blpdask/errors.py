@@ -48,6 +48,10 @@ class InputError(BlpdaskError, ValueError):
         return type(self), (self.subject, self.faults)
 
 
+class StoreError(BlpdaskError):
+    """Something at rest is not what was put there, or is not there."""
+
+
 class NumericalError(BlpdaskError, ArithmeticError):
     """A computation failed numerically and the caller asked for an exception."""
 

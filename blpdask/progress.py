@@ -59,7 +59,24 @@ class StepEvent:
     message: str
 
 
-Event = EvaluationEvent | StepEvent
+@dataclass(frozen=True, slots=True)
+class BlocksEvent:
+    """How far a long pass over the blocks has come.
+
+    Attributes
+    ----------
+    done, total
+        Blocks worked on, and all of them.
+    seconds
+        Since the pass began.
+    """
+
+    done: int
+    total: int
+    seconds: float
+
+
+Event = EvaluationEvent | StepEvent | BlocksEvent
 Listener = Callable[[Event], None]
 
 

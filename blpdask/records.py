@@ -9,6 +9,7 @@ of draws, MD instruments, P free parameters of Sigma and Pi.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,43 @@ Integers = NDArray[np.int64]
 #: Mark a field ``dataclasses.field(metadata=JOINED)`` whose arrays are joined in block
 #: order where records are added; all other fields are summed.
 JOINED = {"combine": "join"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearRows:
+    """What the linear part of a model needs of a block's products, beside the kernels.
+
+    Attributes
+    ----------
+    rows
+        ``(N,)`` places of the block's rows among the rows that the user gave.
+    X1
+        ``(N, K1)`` linear characteristics, fixed effects not absorbed.
+    Z
+        ``(N, MD)`` instruments as they enter covariances of moments.
+    effects
+        For each absorbed effect, ``(N,)`` codes of the group that a row belongs to,
+        the same in all blocks.
+    clusters
+        ``(N,)`` codes of clusters, the same in all blocks, or None.
+    """
+
+    rows: Integers
+    X1: Floats
+    Z: Floats
+    effects: tuple[Integers, ...]
+    clusters: Integers | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldRows:
+    """Linear rows in memory: gives them when called."""
+
+    held: LinearRows
+
+    def __call__(self) -> LinearRows:
+        """Give the rows."""
+        return self.held
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -48,6 +86,9 @@ class MarketBlock:
         ``(A,)`` integration weights.
     ZD
         ``(N, MD)`` demand-side instruments, fixed effects absorbed.
+    linear
+        Gives the block's linear rows when called, from memory or from a store; None in
+        blocks that only kernels see.
     """
 
     index: int
@@ -60,6 +101,7 @@ class MarketBlock:
     draws: Floats
     weights: Floats
     ZD: Floats
+    linear: Callable[[], LinearRows] | None = None
 
     @property
     def n_markets(self) -> int:

@@ -19,9 +19,10 @@ import numpy as np
 
 from ..driver.engine import Engine
 from ..model.inversion import choose_backend
-from ..partitions.cut import cut_blocks
-from ..problem.demand_problem import DemandProblem
+from ..problem.prepared import PreparedDemand
 from ..records import JOINED, Floats, MarketBlock, Tastes
+
+_DELTA = "delta at the estimates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +39,32 @@ class ShareErrors:
     root_mean_square: float
 
 
-@dataclass(frozen=True, slots=True)
-class Shares:
-    """Shares of all blocks, joined in market order, ``(N,)``."""
+@dataclass(frozen=True, slots=True, eq=False)
+class ShareErrorSums:
+    """What a block adds to the errors of shares.
 
-    values: Floats = field(metadata=JOINED)
+    Attributes
+    ----------
+    squares
+        Σ_j e_j².
+    largest
+        ``(B,)`` max_j |e_j|, one a block.
+    """
+
+    squares: float
+    largest: Floats = field(metadata=JOINED)
 
 
 @dataclass(frozen=True, slots=True)
 class ShareState:
-    """θ, δ of all products in market order, and where each block's δ begins."""
+    """θ̂ as the kernels read it, and by which backend shares are computed."""
 
     tastes: Tastes
-    delta: Floats
-    firsts: tuple[int, ...]
     backend: str
 
 
 def share_errors(
-    problem: DemandProblem,
+    problem: PreparedDemand,
     tastes: Tastes,
     delta: Floats,
     engine: Engine,
@@ -71,31 +79,31 @@ def share_errors(
     tastes
         θ̂ as the kernels read it.
     delta
-        ``(N,)`` δ̂ in the user's order.
+        ``(N,)`` δ̂ in the order of markets.
     engine, backend
         Where and by what shares are computed.
     """
-    blocks = cut_blocks(problem.tables)
-    sizes = np.cumsum([0, *[block.n_products for block in blocks]])
-    state = ShareState(tastes, delta[problem.order], tuple(sizes.tolist()), backend)
-    placement = engine.place(blocks)
+    placement = engine.place(problem.source)
     try:
-        shares: Shares = placement.reduce(shares_pass, state)
+        parts = np.split(delta, np.cumsum(problem.block_sizes)[:-1])
+        placement.remember(_DELTA, parts)
+        sums: ShareErrorSums = placement.reduce(
+            share_errors_pass, ShareState(tastes, backend), anchor=_DELTA
+        )
     finally:
         placement.close()
-    errors = shares.values / np.exp(problem.tables.log_shares) - 1
     return ShareErrors(
-        largest=float(np.abs(errors).max()),
-        root_mean_square=float(np.sqrt(np.mean(errors**2))),
+        largest=float(sums.largest.max()),
+        root_mean_square=float(np.sqrt(sums.squares / problem.n_products)),
     )
 
 
-def shares_pass(
-    block: MarketBlock, state: ShareState, memory: object
-) -> tuple[Shares, None]:
-    """Compute a block's shares at given mean utilities."""
-    del memory
-    first = state.firsts[block.index]
-    delta = state.delta[first : first + block.n_products]
+def share_errors_pass(
+    block: MarketBlock, state: ShareState, delta: Floats
+) -> tuple[ShareErrorSums, None]:
+    """Sum the errors of a block's shares at the mean utilities it remembers."""
     backend = choose_backend(state.backend)
-    return Shares(backend.shares(block, state.tastes, delta)), None
+    shares = backend.shares(block, state.tastes, delta)
+    errors = shares / np.exp(block.log_shares) - 1
+    largest = np.abs(errors).max(keepdims=True)
+    return ShareErrorSums(float(errors @ errors), largest), None

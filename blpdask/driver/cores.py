@@ -8,6 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+
+
+def hold_libraries_at_one_thread() -> None:
+    """Hold BLAS and OpenMP at one thread for the life of a worker's process."""
+    import scipy.linalg.cython_blas  # noqa: F401
+
+    _hold_once()
+
+
+@cache
+def _hold_once() -> None:
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(limits=1)
 
 
 @contextmanager

@@ -14,13 +14,18 @@ same bits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
+from ..partitions.source import BlockSource, as_source
+from ..progress import Listener, silent
+from .block_counter import BlockCounter
 from .ordered_sum import ordered_sum
 
 Answer = TypeVar("Answer")
 Pass = Callable[[Any, Any, Any], tuple[Any, Any]]
+Task = Callable[[BlockSource, Any, int], Any]
 
 
 class BlockMap(Protocol):
@@ -36,7 +41,7 @@ class Engine(Protocol):
 
     name: str
 
-    def place(self, blocks: Sequence[Any]) -> Placement:
+    def place(self, blocks: BlockSource | Sequence[Any]) -> Placement:
         """Put blocks where they are worked on, once."""
         ...
 
@@ -64,15 +69,49 @@ class Placement(Protocol):
             Name of the earlier pass whose memories are handed back, if any.
         keep
             Name under which this pass's memories are kept, if at all.
+
+        Raises
+        ------
+        KeyError
+            Where no pass of the anchor's name is remembered.
         """
         ...
 
-    def recall(self, name: str) -> list[Any]:
-        """Return the memories of a named pass in block order."""
+    def collect(
+        self, pass_: Pass, state: Any, *, anchor: str | None = None
+    ) -> Iterator[Any]:
+        """Run a pass over every block and give its records one by one, in block order.
+
+        No more than a few blocks' records are held at a time.
+        """
+        ...
+
+    def replicate(
+        self, task: Task, state: Any, items: Sequence[int]
+    ) -> Iterator[tuple[int, Any]]:
+        """Run a task over all blocks once an item, whole, on one worker each.
+
+        Items come back with their records in the order in which they are ready; no
+        more than a few are under way at a time.
+
+        Parameters
+        ----------
+        task
+            Function of (source, state, item) to a record. It loads the blocks itself,
+            in block order.
+        state
+            Sent with every item.
+        items
+            Numbers of the replicates.
+        """
         ...
 
     def remember(self, name: str, memories: Sequence[Any]) -> None:
         """Hand every block a memory under a name, as if a pass had left it."""
+        ...
+
+    def listen(self, listener: Listener) -> None:
+        """Tell a listener from now on how far long passes have come."""
         ...
 
     def forget(self, *names: str) -> None:
@@ -87,10 +126,16 @@ class Placement(Protocol):
 class LocalPlacement:
     """Blocks in this process; engines differ only in how they map over them."""
 
-    def __init__(self, blocks: Sequence[Any], block_map: BlockMap) -> None:
-        """Hold the blocks and no memories."""
-        self._blocks = list(blocks)
+    #: How many things are worked on side by side; engines with threads say so.
+    _threads = 1
+
+    def __init__(
+        self, blocks: BlockSource | Sequence[Any], block_map: BlockMap
+    ) -> None:
+        """Hold the source of the blocks and no memories."""
+        self._source = as_source(blocks)
         self._map = block_map
+        self._listener: Listener = silent
         self._memories: dict[str, list[Any]] = {}
 
     def reduce(
@@ -102,23 +147,46 @@ class LocalPlacement:
         keep: str | None = None,
     ) -> Any:
         """Run a pass over every block and add its records in block order."""
-        anchors = self._memories[anchor] if anchor else [None] * len(self._blocks)
+        anchors = self._anchors(anchor)
+        counter = BlockCounter(len(self._source), self._listener)
 
         def run(index: int) -> tuple[Any, Any]:
-            return pass_(self._blocks[index], state, anchors[index])
+            record, memory = pass_(self._source.load(index), state, anchors[index])
+            counter.add(1)
+            return record, memory if keep is not None else None
 
-        answers = self._map(run, len(self._blocks))
+        answers = self._map(run, len(self._source))
         if keep is not None:
             self._memories[keep] = [memory for _, memory in answers]
         return ordered_sum([record for record, _ in answers])
 
-    def recall(self, name: str) -> list[Any]:
-        """Return the memories of a named pass in block order."""
-        return list(self._memories[name])
+    def collect(
+        self, pass_: Pass, state: Any, *, anchor: str | None = None
+    ) -> Iterator[Any]:
+        """Run a pass over every block and give its records one by one."""
+        anchors = self._anchors(anchor)
+        for index in range(len(self._source)):
+            yield pass_(self._source.load(index), state, anchors[index])[0]
+
+    def replicate(
+        self, task: Task, state: Any, items: Sequence[int]
+    ) -> Iterator[tuple[int, Any]]:
+        """Run a task over all blocks once an item, as many at once as are threads."""
+        left = iter(items)
+        while batch := list(itertools.islice(left, self._threads)):
+
+            def run(place: int, batch: list[int] = batch) -> Any:
+                return task(self._source, state, batch[place])
+
+            yield from zip(batch, self._map(run, len(batch)), strict=True)
 
     def remember(self, name: str, memories: Sequence[Any]) -> None:
         """Hand every block a memory under a name."""
         self._memories[name] = list(memories)
+
+    def listen(self, listener: Listener) -> None:
+        """Tell a listener how far long passes have come."""
+        self._listener = listener
 
     def forget(self, *names: str) -> None:
         """Drop the memories of named passes."""
@@ -127,5 +195,8 @@ class LocalPlacement:
 
     def close(self) -> None:
         """Drop blocks and memories."""
-        self._blocks = []
         self._memories = {}
+
+    def _anchors(self, name: str | None) -> Sequence[Any]:
+        """Give what the blocks remember of a named pass, nothing where none is."""
+        return self._memories[name] if name else [None] * len(self._source)

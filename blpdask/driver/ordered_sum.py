@@ -22,6 +22,8 @@ def ordered_sum(records: Sequence[Record]) -> Record:
 
     Fields are numbers, arrays or tuples, which ``+`` adds or joins; arrays of fields
     marked :data:`blpdask.records.JOINED` are concatenated along their first axis.
+    Records of a class with ``order_free = True`` promise that their sums are exact in
+    any order, so that a worker may add its own before it sends them.
 
     Examples
     --------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..partitions.source import BlockSource
 from .engine import Answer, LocalPlacement
 
 
@@ -24,7 +25,7 @@ class SerialEngine:
 
     name = "serial"
 
-    def place(self, blocks: Sequence[Any]) -> LocalPlacement:
+    def place(self, blocks: BlockSource | Sequence[Any]) -> LocalPlacement:
         """Hold the blocks in this process."""
         return LocalPlacement(blocks, map_serially)
 

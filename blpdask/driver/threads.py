@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
+from ..partitions.source import BlockSource, as_source
 from .engine import Answer, LocalPlacement
 from .serial import map_serially
 
@@ -27,15 +28,16 @@ class ThreadsEngine:
         """Use ``n_threads`` threads, by default one a usable core."""
         self.n_threads = n_threads or usable_cores()
 
-    def place(self, blocks: Sequence[Any]) -> ThreadsPlacement:
+    def place(self, blocks: BlockSource | Sequence[Any]) -> ThreadsPlacement:
         """Hold the blocks in this process, with as many threads as can be busy."""
+        blocks = as_source(blocks)
         return ThreadsPlacement(blocks, max(1, min(self.n_threads, len(blocks))))
 
 
 class ThreadsPlacement(LocalPlacement):
     """Blocks in this process, shared by the threads of a pool."""
 
-    def __init__(self, blocks: Sequence[Any], n_threads: int) -> None:
+    def __init__(self, blocks: BlockSource | Sequence[Any], n_threads: int) -> None:
         """Start a pool where more than one thread is wanted."""
         self._threads = n_threads
         self._pool = ThreadPoolExecutor(n_threads) if n_threads > 1 else None

@@ -1,4 +1,9 @@
-"""The record of a GMM step: what follows from its minimum, under PyBLP's names."""
+"""The record of a GMM step: what follows from its minimum, under PyBLP's names.
+
+Three passes over the blocks, which remember δ of the final evaluation: one or more find
+the levels of absorbed effects in δ - X1 β̂, one sums what covariances of moments need,
+and one gives the rows themselves.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +15,24 @@ from typing import Any
 
 import numpy as np
 
+from ..driver.engine import Placement
 from ..errors import NumericalWarning
-from ..model.inversion import InversionMemory
 from ..model.parameters import Parameters, expand
+from ..moments.covariances import MomentState, MomentSums, moments_pass
 from ..moments.demand import DemandSums
+from ..moments.errors import ErrorState
 from ..moments.objective import LinearGmm
-from ..problem.demand_problem import DemandProblem
+from ..problem.absorption_over_blocks import absorb_over_blocks
+from ..problem.prepared import PreparedDemand
 from ..records import Floats, Integers
 from ..results.estimates import GmmEstimates
 from ..status import InversionStatus
 from .gmm_objective import Evaluated, describe_failures, has_failed
 from .gmm_options import GmmOptions
-from .inference import Inference, StructuralErrors, infer, structural_errors
+from .inference import Inference, infer
 from .optimizers.protocol import Outcome, projected_gradient
+from .simulation_error import SimulationError
+from .structural_rows import StructuralRows, bring_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +45,6 @@ class StepRecord:
         Its number, 0 for an initial update.
     outcome
         How the optimisation ended.
-    memories
-        What the blocks remember of the final evaluation, in block order.
     hessian
         ``(P, P)``, NaN where not computed.
     history
@@ -47,7 +55,6 @@ class StepRecord:
 
     step: int
     outcome: Outcome
-    memories: list[InversionMemory]
     hessian: Floats
     history: tuple[DemandSums, ...]
     optimization_time: float
@@ -55,52 +62,95 @@ class StepRecord:
 
 
 def conclude_step(
-    problem: DemandProblem,
+    problem: PreparedDemand,
+    placement: Placement,
     parameters: Parameters,
     options: GmmOptions,
     linear: LinearGmm,
     final: Evaluated,
     record: StepRecord,
     name_markets: Callable[[Integers], str],
+    simulation: SimulationError | None = None,
 ) -> GmmEstimates:
     """Compute ξ, weights, standard errors and conditions of a minimum."""
     notes = tuple(_notes(final, record.outcome, name_markets))
+    if simulation is not None:
+        notes += simulation.notes
     # Where the search ended in failure, numbers may be beyond range; notes say so.
     with np.errstate(over="ignore", invalid="ignore"):
-        errors = structural_errors(
-            problem, parameters, final.point.beta, record.memories
-        )
+        errors = _take_out_effects(problem, placement, final)
+        sums = _sum_moments(placement, errors, final, options)
         inference = infer(
-            problem,
             parameters,
             linear,
             final.theta,
             final.point,
-            errors.xi,
+            sums,
+            problem.ZtZ,
             options,
             record.step,
+            None if simulation is None else simulation.covariances,
+        )
+        rows = bring_rows(
+            problem, placement, parameters, errors, anchor=final.name, step=record.step
         )
     fields: dict[str, Any] = {
         **_estimates(parameters, final),
         **_labels(parameters),
-        **_structural(errors, final),
+        **_structural(rows, final),
         **_inferred(inference, linear),
         **_optimality(parameters, final, record),
         **_counts(record, converged=record.outcome.converged and not final.failed),
     }
-    clusters = problem.products.clusters
     return GmmEstimates(
         step=record.step,
         scaled_objective=options.scale_objective,
         se_type=options.se_type,
         W_type=options.W_type,
-        n_clusters=0 if clusters is None else int(clusters.max()) + 1,
+        n_clusters=problem.n_clusters,
         n_products=problem.n_products,
         n_markets=problem.n_markets,
         warnings=notes,
+        simulation_covariances=None if simulation is None else simulation.covariances,
         total_time=time.perf_counter() - record.began,
         **fields,
     )
+
+
+def _take_out_effects(
+    problem: PreparedDemand, placement: Placement, final: Evaluated
+) -> ErrorState:
+    """Find the levels of absorbed effects in δ - X1 β̂."""
+    beta = final.point.beta[:, 0]
+    if not problem.level_counts:
+        return ErrorState(beta, ())
+    if not np.isfinite(beta).all():
+        unknown = tuple(np.full((count, 1), np.nan) for count in problem.level_counts)
+        return ErrorState(beta, unknown)
+    absorbed = absorb_over_blocks(
+        placement,
+        columns="errors",
+        beta=beta,
+        anchor=final.name,
+        level_counts=problem.level_counts,
+        controls=problem.absorption,
+    )
+    return ErrorState(beta, absorbed.levels)
+
+
+def _sum_moments(
+    placement: Placement, errors: ErrorState, final: Evaluated, options: GmmOptions
+) -> MomentSums:
+    """Sum what covariances of moments need, about ḡ where moments are centred."""
+    moments = final.point.moments
+    usable = options.center_moments and np.isfinite(moments).all()
+    state = MomentState(
+        errors=errors,
+        centre=moments if usable else np.zeros_like(moments),
+        clustered="clustered" in (options.W_type, options.se_type),
+    )
+    sums: MomentSums = placement.reduce(moments_pass, state, anchor=final.name)
+    return sums
 
 
 def reduce_hessian(hessian: Floats, theta: Floats, bounds: Floats) -> Floats:
@@ -154,13 +204,13 @@ def _labels(parameters: Parameters) -> dict[str, Any]:
     }
 
 
-def _structural(errors: StructuralErrors, final: Evaluated) -> dict[str, Any]:
+def _structural(rows: StructuralRows, final: Evaluated) -> dict[str, Any]:
     return {
-        "delta": errors.delta,
-        "xi": errors.xi,
-        "xi_fe": errors.xi_fe,
-        "xi_by_theta_jacobian": errors.xi_by_theta,
-        "clipped_shares": np.zeros(errors.delta.shape, np.bool_),
+        "delta": rows.delta,
+        "xi": rows.xi,
+        "xi_fe": rows.xi_fe,
+        "xi_by_theta_jacobian": rows.xi_by_theta,
+        "clipped_shares": np.broadcast_to(np.False_, rows.delta.shape),
         "moments": final.point.moments[:, None],
     }
 

@@ -21,9 +21,8 @@ from ..model.inversion import InversionMemory, compilation_notice
 from ..model.parameters import Parameters
 from ..moments.objective import LinearGmm, prepare_linear_gmm
 from ..moments.weighting import invert_covariances
-from ..partitions.cut import cut_blocks
-from ..problem.demand_problem import DemandProblem
 from ..problem.fields import some
+from ..problem.prepared import PreparedDemand
 from ..progress import Listener, StepEvent, silent
 from ..records import Floats, Integers
 from ..results.estimates import GmmEstimates
@@ -37,6 +36,7 @@ from .gmm_objective import (
 )
 from .gmm_options import GmmOptions
 from .optimizers.protocol import Objective, Outcome
+from .simulation_error import Resampling, SimulationError, simulation_covariances
 
 #: An optimiser with its options bound: objective, start (P,), bounds (P, 2) -> Outcome.
 Optimizer = Callable[[Objective, Floats, Floats], Outcome]
@@ -77,7 +77,7 @@ class GmmRun:
 
 
 def estimate_gmm(
-    problem: DemandProblem,
+    problem: PreparedDemand,
     parameters: Parameters,
     *,
     engine: Engine,
@@ -87,7 +87,7 @@ def estimate_gmm(
     delta: Floats | None = None,
     starts: Sequence[Floats] = (),
     listener: Listener = silent,
-    n_blocks: int | None = None,
+    resampling: Resampling | None = None,
 ) -> GmmRun:
     """Estimate θ by GMM.
 
@@ -104,20 +104,21 @@ def estimate_gmm(
     W
         ``(MD, MD)`` weighting matrix of the first step, 2SLS where None.
     delta
-        ``(N,)`` δ where the first inversions start, plain logit's where None.
+        ``(N,)`` δ where the first inversions start, in the order of markets, plain
+        logit's where None.
     starts
         Further starting points ``(P,)`` of the first step, of which the best is kept.
     listener
         Told of every evaluation and step.
-    n_blocks
-        Number of blocks, chosen from the data where None.
+    resampling
+        How agents are redrawn at the end of each step, not at all where None.
     """
-    blocks = cut_blocks(problem.tables, n_blocks)
     with single_threaded_libraries():
-        placement = engine.place(blocks)
+        placement = engine.place(problem.source)
+        placement.listen(listener)
         try:
             run = _Run(problem, parameters, placement, optimizer, options, listener)
-            run.edges = [block.n_products for block in blocks]
+            run.resampling = resampling
             if delta is not None:
                 run.start_from(delta)
             return run.all_steps(W, starts)
@@ -130,7 +131,7 @@ class _Run:
 
     def __init__(
         self,
-        problem: DemandProblem,
+        problem: PreparedDemand,
         parameters: Parameters,
         placement: Placement,
         optimizer: Optimizer,
@@ -145,12 +146,13 @@ class _Run:
         self.listener = listener
         self.anchor: str | None = None
         self.origin: str | None = None
-        self.edges: list[int] = []
+        self.keep_factors = factor_bytes(problem) <= options.factor_bytes
         self.minima: tuple[Minimum, ...] = ()
+        self.resampling: Resampling | None = None
 
     def start_from(self, delta: Floats) -> None:
-        """Hand the blocks a δ ``(N,)``, in the user's order, to start from."""
-        parts = np.split(delta[self.problem.order], np.cumsum(self.edges)[:-1])
+        """Hand the blocks a δ ``(N,)``, in the order of markets, to start from."""
+        parts = np.split(delta, np.cumsum(self.problem.block_sizes)[:-1])
         nothing = np.empty(0)
         self.placement.remember(
             INITIAL,
@@ -167,7 +169,7 @@ class _Run:
         theta = self.parameters.theta
         steps: list[GmmEstimates] = []
         first = 0 if self.options.initial_update else 1
-        if self.problem.tables.X2.shape[1]:
+        if self.problem.n_random:
             notice = compilation_notice(self.options.backend)
             if notice is not None:
                 self.listener(StepEvent(first, notice))
@@ -202,6 +204,7 @@ class _Run:
         counted = tuple(objective.history)
         estimates = conclude_step(
             self.problem,
+            self.placement,
             self.parameters,
             self.options,
             linear,
@@ -209,13 +212,13 @@ class _Run:
             StepRecord(
                 step=step,
                 outcome=outcome,
-                memories=objective.memories(final.name),
                 hessian=self._hessian(objective, final, step),
                 history=counted,
                 optimization_time=seconds,
                 began=began,
             ),
             self._name_markets,
+            self._resample(linear, final, step),
         )
         objective.release(keep=final.name)
         if self.anchor not in {None, self.origin}:
@@ -235,6 +238,7 @@ class _Run:
             start=start,
             listener=self.listener,
             name_markets=self._name_markets,
+            keep_factors=self.keep_factors,
         )
 
     def _optimize(
@@ -278,8 +282,33 @@ class _Run:
             return again
         return objective.evaluate(theta, from_scratch=True)
 
+    def _resample(
+        self, linear: LinearGmm, final: Evaluated, step: int
+    ) -> SimulationError | None:
+        """Redraw the agents at the estimates, where that is wanted and they hold."""
+        if self.resampling is None:
+            return None
+        if final.failed:
+            note = "simulation error is left out, since inversions failed"
+            _warn(note)
+            return SimulationError(np.zeros_like(linear.W), 0, 0, (note,))
+        self.listener(StepEvent(step, "Resampling agents"))
+        return simulation_covariances(
+            self.problem,
+            self.placement,
+            self.parameters,
+            final.theta,
+            final.point,
+            linear,
+            self.resampling,
+            self.options,
+            anchor=final.name,
+            step=step,
+            listener=self.listener,
+        )
+
     def _name_markets(self, places: Integers) -> str:
-        return some(self.problem.products.unique_market_ids[places])
+        return some(self.problem.market_ids[places])
 
     def _hessian(self, objective: GmmObjective, final: Evaluated, step: int) -> Floats:
         """Differentiate the gradient centrally, every inversion from the final one."""
@@ -295,7 +324,7 @@ class _Run:
         return (hessian + hessian.T) / 2
 
 
-def two_stage_weights(problem: DemandProblem) -> Floats:
+def two_stage_weights(problem: PreparedDemand) -> Floats:
     """Compute the 2SLS weighting matrix (Z'Z / N)⁻¹, ``(MD, MD)``.
 
     Raises
@@ -303,11 +332,16 @@ def two_stage_weights(problem: DemandProblem) -> Floats:
     NumericalError
         Where instruments are exactly collinear.
     """
-    Z = problem.products.ZD
-    W = invert_covariances(Z.T @ Z / problem.n_products, "the 2SLS weighting matrix")
+    S = problem.ZtZ / problem.n_products
+    W = invert_covariances(S, "the 2SLS weighting matrix")
     if not np.isfinite(W).all():
         raise NumericalError("the 2SLS weighting matrix cannot be computed")
     return W
+
+
+def factor_bytes(problem: PreparedDemand) -> int:
+    """Count the bytes of the factors of all markets' share Jacobians, 8 Σ_t J_t²."""
+    return 8 * int(problem.product_counts @ problem.product_counts)
 
 
 def _conclusion(step: int, options: GmmOptions) -> str:

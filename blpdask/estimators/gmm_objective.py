@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from ..driver.engine import Placement
 from ..errors import NumericalError
-from ..model.inversion import InversionMemory
 from ..model.parameters import Parameters, expand, tastes_at
 from ..moments.demand import DemandState, DemandSums, demand_pass
 from ..moments.objective import GmmPoint, LinearGmm, gmm_point
@@ -58,11 +57,13 @@ class GmmObjective:
         listener: Listener,
         name_markets: Callable[[Integers], str],
         start: int = 0,
+        keep_factors: bool = True,
     ) -> None:
         """Evaluate on a placement, from the memories named ``anchor`` at first.
 
         ``origin`` names the memories that evaluations from scratch start from: those of
-        the user's δ, or none, which is the plain logit's.
+        the user's δ, or none, which is the plain logit's. Without ``keep_factors``
+        memories are as long as the data times P, and no longer.
         """
         self._placement = placement
         self._parameters = parameters
@@ -75,6 +76,7 @@ class GmmObjective:
         self._start = start
         self._listener = listener
         self._name_markets = name_markets
+        self._keep_factors = keep_factors
         self._names: dict[bytes, str] = {}
         self._best = np.inf
         self.accepted = 0
@@ -156,6 +158,7 @@ class GmmObjective:
             controls=controls,
             backend=self._options.backend,
             iterate=self._options.iterate,
+            keep_factor=self._keep_factors,
         )
         sums: DemandSums = self._placement.reduce(
             demand_pass, state, anchor=anchor, keep=keep
@@ -248,10 +251,6 @@ class GmmObjective:
         for name in {*self._names.values(), self._anchor}:
             if name not in {None, keep, self._step_anchor, self._origin}:
                 self._drop(str(name))
-
-    def memories(self, name: str) -> list[InversionMemory]:
-        """Return what the blocks remember of an evaluation, in block order."""
-        return self._placement.recall(name)
 
     def _tell(self, evaluated: Evaluated, derivatives: bool, seconds: float) -> None:
         point = evaluated.point

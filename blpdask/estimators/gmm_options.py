@@ -44,6 +44,9 @@ class GmmOptions:
         How inversions iterate.
     epsilon
         Step of finite differences, absolute.
+    factor_bytes
+        Bound on the factors of share Jacobians, 8 Σ_t J_t² bytes of all markets, that
+        an evaluation leaves for the next; if they exceed it, none are kept.
     """
 
     n_steps: int = 2
@@ -61,3 +64,4 @@ class GmmOptions:
     controls: InversionControls = field(default_factory=InversionControls)
     iterate: Iterate | None = None
     epsilon: float = 2.0**-26
+    factor_bytes: int = 2**30

@@ -1,4 +1,4 @@
-"""What is computed at the end of a GMM step: errors, weights, standard errors."""
+"""What is inferred at the end of a GMM step: weights and standard errors, from sums."""
 
 from __future__ import annotations
 
@@ -6,36 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..model.inversion import InversionMemory
 from ..model.parameters import Matrices, Parameters, expand, spread
+from ..moments.covariances import MomentSums, moment_covariances
 from ..moments.objective import GmmPoint, LinearGmm
 from ..moments.variance import (
     parameter_covariances,
     sigma_squared_errors,
 )
-from ..moments.weighting import CovarianceType, invert_covariances, moment_covariances
-from ..problem.demand_problem import DemandProblem
-from ..problem.products import take_out
+from ..moments.weighting import CovarianceType, invert_covariances
 from ..records import Floats
 from .gmm_options import GmmOptions
-
-
-@dataclass(frozen=True, slots=True)
-class StructuralErrors:
-    """δ and its parts, in the user's row order.
-
-    Attributes
-    ----------
-    delta, xi, xi_fe
-        ``(N, 1)`` with δ = X1 β + ξ + ξ_fe.
-    xi_by_theta
-        ``(N, P)`` ∂ξ/∂θ given β, effects not absorbed.
-    """
-
-    delta: Floats
-    xi: Floats
-    xi_fe: Floats
-    xi_by_theta: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,61 +31,34 @@ class Inference:
     sigma_squared_errors: Floats
 
 
-def structural_errors(
-    problem: DemandProblem,
-    parameters: Parameters,
-    beta: Floats,
-    memories: list[InversionMemory],
-) -> StructuralErrors:
-    """Recover ξ = M(δ - X1 β) from the blocks' δ, once a step.
-
-    Parameters
-    ----------
-    beta
-        ``(K1, 1)``.
-    memories
-        What the blocks remember of the final evaluation, in block order.
-    """
-    products = problem.products
-    delta = problem.in_user_order(np.concatenate([m.delta for m in memories]))
-    slopes = problem.in_user_order(np.vstack([m.delta_by_theta for m in memories]))
-    linear = [e.row for e in parameters.free if e.matrix == "beta"]
-    absorbed = take_out(delta[:, None], products.effects, products.absorption)
-    xi = absorbed[:, 0] - products.X1_absorbed @ beta[:, 0]
-    fe = np.zeros_like(xi)
-    if products.effects:
-        fe = delta - products.X1 @ beta[:, 0] - xi
-    return StructuralErrors(
-        delta=delta[:, None],
-        xi=xi[:, None],
-        xi_fe=fe[:, None],
-        xi_by_theta=np.hstack([slopes, -products.X1[:, linear]]),
-    )
-
-
 def infer(
-    problem: DemandProblem,
     parameters: Parameters,
     linear: LinearGmm,
     theta: Floats,
     point: GmmPoint,
-    xi: Floats,
+    sums: MomentSums,
+    ZtZ: Floats,
     options: GmmOptions,
     step: int,
+    S_simulation: Floats | None = None,
 ) -> Inference:
     """Compute S, the updated W, and covariances of θ̂ and of concentrated β̂.
 
     Unadjusted standard errors of the first step use the inverse of S in place of W, so
-    that they are scaled properly.
+    that they are scaled properly. The covariance of simulation error, where there is
+    one, is part of every S.
     """
-    N = problem.n_products
+    N = linear.n_observations
     concentrated = linear.ZtX[:, linear.concentrated].astype(np.float64)
     G = np.hstack([point.moments_by_theta, -concentrated / N])
-    S_weights = _covariances(problem, xi, options.W_type, center=options.center_moments)
+
+    def covariances(kind: CovarianceType) -> Floats:
+        S = moment_covariances(sums, kind, center=options.center_moments, ZtZ=ZtZ)
+        return S if S_simulation is None else S + S_simulation
+
+    S = covariances(options.se_type)
+    S_weights = S if options.W_type == options.se_type else covariances(options.W_type)
     updated = invert_covariances(S_weights, "the covariance matrix of the moments")
-    S = S_weights
-    if options.se_type != options.W_type:
-        S = _covariances(problem, xi, options.se_type, center=options.center_moments)
     unadjusted = options.se_type == "unadjusted"
     W = linear.W
     if unadjusted and step == 1:
@@ -127,13 +80,4 @@ def infer(
         sigma_squared_errors=sigma_squared_errors(
             expand(parameters, theta).sigma, V[:n_sigma, :n_sigma], entries, N
         ),
-    )
-
-
-def _covariances(
-    problem: DemandProblem, xi: Floats, kind: CovarianceType, *, center: bool
-) -> Floats:
-    products = problem.products
-    return moment_covariances(
-        xi[:, 0], products.ZD, kind, center=center, clusters=products.clusters
     )

@@ -48,6 +48,8 @@ class DemandState:
         ``numba``, ``numpy`` or ``cupy``.
     iterate
         A fixed-point routine from outside, or None for the kernels' own.
+    keep_factor
+        Whether a block remembers the factors of its share Jacobians.
     """
 
     theta: Floats
@@ -55,6 +57,7 @@ class DemandState:
     controls: InversionControls
     backend: str
     iterate: Iterate | None = None
+    keep_factor: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,8 @@ def demand_pass(
         iterations=inversion.iterations,
         evaluations=inversion.evaluations,
     )
-    return sums, InversionMemory(state.theta, delta, delta_by_theta, inversion.factor)
+    factor = inversion.factor if state.keep_factor else np.empty(0)
+    return sums, InversionMemory(state.theta, delta, delta_by_theta, factor)
 
 
 def invert_block(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..records import Floats, Integers, MarketBlock
+from ..records import Floats, HeldRows, Integers, LinearRows, MarketBlock
 from .plan import plan_blocks
 
 
@@ -25,6 +25,8 @@ class SortedTables:
         ``(N,)``.
     draws, weights
         ``(A, L)`` and ``(A,)``.
+    linear
+        Linear rows of all products, or None where only kernels see the blocks.
     """
 
     product_offsets: Integers
@@ -35,13 +37,21 @@ class SortedTables:
     logit_delta: Floats
     draws: Floats
     weights: Floats
+    linear: LinearRows | None = None
+
+    def plan(self, n_blocks: int | None = None) -> Integers:
+        """Choose the first market of each block, then T, ``(B + 1,)``."""
+        counts = np.diff(self.product_offsets), np.diff(self.agent_offsets)
+        return plan_blocks(*counts, n_blocks)
 
 
 def cut_blocks(tables: SortedTables, n_blocks: int | None = None) -> list[MarketBlock]:
     """Cut the tables into blocks of about equal cost, in market order."""
-    edges = plan_blocks(
-        np.diff(tables.product_offsets), np.diff(tables.agent_offsets), n_blocks
-    )
+    return cut_at(tables, tables.plan(n_blocks))
+
+
+def cut_at(tables: SortedTables, edges: Integers) -> list[MarketBlock]:
+    """Cut the tables into blocks at given markets, ``(B + 1,)``."""
     return [
         cut_markets(tables, index, int(first), int(stop))
         for index, (first, stop) in enumerate(itertools.pairwise(edges))
@@ -65,4 +75,17 @@ def cut_markets(tables: SortedTables, index: int, first: int, stop: int) -> Mark
         draws=np.ascontiguousarray(tables.draws[people]),
         weights=tables.weights[people].copy(),
         ZD=np.ascontiguousarray(tables.ZD[rows]),
+        linear=None if tables.linear is None else HeldRows(_cut(tables.linear, rows)),
+    )
+
+
+def _cut(linear: LinearRows, rows: slice) -> LinearRows:
+    """Copy some of the linear rows."""
+    clusters = linear.clusters
+    return LinearRows(
+        rows=linear.rows[rows].copy(),
+        X1=np.ascontiguousarray(linear.X1[rows]),
+        Z=np.ascontiguousarray(linear.Z[rows]),
+        effects=tuple(codes[rows].copy() for codes in linear.effects),
+        clusters=None if clusters is None else clusters[rows].copy(),
     )

@@ -5,31 +5,23 @@ Let D hold the dummies of all effects. Absorbing means projecting off their span
     y ↦ y - D α,   D'D α = D'y.
 
 One effect is exact: subtract group means. With several, the largest effect is taken
-out exactly and conjugate gradients, scaled by group sizes, solve the remaining normal
-equations in the space of levels, which is small; the rows of the data are touched only
-by grouped sums D'y and gathers D α. The whole is repeated on what is left over until
-nothing more comes off: the last correction bounds the error before it, so that poorly
-connected groups (Abowd, Creecy and Kramarz 2002) are not mistaken for convergence, as
-they can be by alternating projections. D'D is singular by nature; α is not unique but
-D α is (Hestenes and Stiefel 1952; Guimarães and Portugal 2010; Correia 2017).
+out exactly and conjugate gradients solve the normal equations that remain in the space
+of levels (:mod:`blpdask.problem.normal_equations`), from counts of the rows that levels
+share; the rows of the data are touched only by grouped sums D'y and gathers D α.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..errors import Faults, NumericalWarning
+from ..errors import Faults
 from ..records import Floats, Integers
 from .formula_data import Table, factorize, read_columns
-
-PASSES = 20
-INNER_TOLERANCE = 1e-12
-ROUNDING = 8 * float(np.finfo(np.float64).eps)
+from .normal_equations import ROUNDING, Projection, project, warn_unless_converged
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +101,18 @@ def absorb(
     if values.ndim == 1:
         columns = np.asfortranarray(columns.T)
     _check(columns, groups)
+    how = Projection(0, True, np.zeros(columns.shape[1]))
     if len(groups) > 1:
-        absorbed = _absorb_several(columns, groups, tolerance, max_iterations)
+        rows = _Rows(columns, groups)
+        norms = _norms(rows.residuals) + ROUNDING * _norms(columns)
+        norms[norms == 0.0] = 1.0
+        how = project(rows, norms, tolerance, max_iterations)
+        residuals = rows.residuals
     else:
         residuals = _demean(columns, groups[0]) if groups else columns
-        absorbed = Absorbed(residuals, 0, True, np.zeros(columns.shape[1]))
-    residuals = absorbed.values
+    warn_unless_converged(how, len(groups))
     residuals = residuals[:, 0] if values.ndim == 1 else np.ascontiguousarray(residuals)
-    return Absorbed(
-        residuals, absorbed.iterations, absorbed.converged, absorbed.correction
-    )
+    return Absorbed(residuals, how.iterations, how.converged, how.correction)
 
 
 def group_codes(data: Table, term: Sequence[str]) -> Integers:
@@ -211,32 +205,39 @@ def _demean(columns: Floats, codes: Integers) -> Floats:
     return columns
 
 
-def _absorb_several(
-    columns: Floats, groups: Sequence[Integers], tolerance: float, max_iterations: int
-) -> Absorbed:
-    """Project off several effects, repeating until nothing more comes off."""
-    effects = _prepare(groups)
-    residuals = _demean(columns, effects.first)
-    norms = _norms(residuals) + ROUNDING * _norms(columns)
-    norms[norms == 0.0] = 1.0
-    iterations = 0
-    correction = np.full(columns.shape[1], np.inf)
-    for _ in range(PASSES):
-        sums = _rest_sums(residuals, effects)
-        levels, steps = _solve(effects, sums, norms, max_iterations - iterations)
-        iterations += steps
-        for codes in effects.rest:
-            residuals -= levels[codes]
-        residuals = _demean(residuals, effects.first)
-        previous = correction
-        size = np.einsum("lk,lk->k", levels, _reduced(effects, levels))
-        correction = np.sqrt(np.maximum(size, 0.0)) / norms
-        small = correction <= tolerance
-        stuck = small | (correction > 0.5 * previous)
-        if np.all(small) or np.all(stuck) or iterations >= max_iterations:
-            break
-    _warn_unless(bool(np.all(small)), len(groups), iterations, correction)
-    return Absorbed(residuals, iterations, bool(np.all(small)), correction)
+class _Rows:
+    """Residuals in memory, and the normal equations of their effects."""
+
+    def __init__(self, columns: Floats, groups: Sequence[Integers]) -> None:
+        """Take out the largest effect."""
+        self._effects = _prepare(groups)
+        self.residuals = _demean(columns, self._effects.first)
+
+    @property
+    def sizes(self) -> Floats:
+        """Rows of every level of the other effects, ``(L,)``."""
+        return self._effects.rest_sizes
+
+    def multiply(self, levels: Floats) -> Floats:
+        """Multiply by S = A - C' n⁻¹ C, ``(L, K)``."""
+        effects = self._effects
+        sizes = np.maximum(effects.first_sizes, 1.0)[:, None]
+        through_first = effects.cross.T @ ((effects.cross @ levels) / sizes)
+        return np.asarray(effects.among_rest @ levels - through_first)
+
+    def left_over(self) -> Floats:
+        """Sum the residuals within every level, ``(L, K)``."""
+        n_levels = self.sizes.size
+        sums = np.zeros((n_levels, self.residuals.shape[1]))
+        for codes in self._effects.rest:
+            sums += _grouped_sums(self.residuals, codes, n_levels)
+        return sums
+
+    def take_out(self, levels: Floats) -> None:
+        """Subtract levels, then the means of the largest effect."""
+        for codes in self._effects.rest:
+            self.residuals -= levels[codes]
+        self.residuals = _demean(self.residuals, self._effects.first)
 
 
 def _prepare(groups: Sequence[Integers]) -> _Effects:
@@ -273,71 +274,6 @@ def _prepare(groups: Sequence[Integers]) -> _Effects:
     )
 
 
-def _rest_sums(columns: Floats, effects: _Effects) -> Floats:
-    """Sum columns within every level of the effects that are not the first."""
-    n_levels = effects.rest_sizes.size
-    sums = np.zeros((n_levels, columns.shape[1]))
-    for codes in effects.rest:
-        sums += _grouped_sums(columns, codes, n_levels)
-    return sums
-
-
-def _reduced(effects: _Effects, levels: Floats) -> Floats:
-    """Multiply by A - C' n⁻¹ C, what the first effect leaves of D'D."""
-    sizes = np.maximum(effects.first_sizes, 1.0)[:, None]
-    through_first = effects.cross.T @ ((effects.cross @ levels) / sizes)
-    return np.asarray(effects.among_rest @ levels - through_first)
-
-
-def _solve(
-    effects: _Effects, sums: Floats, norms: Floats, budget: int
-) -> tuple[Floats, int]:
-    """Solve the reduced normal equations of all columns by conjugate gradients.
-
-    A column rests once its scaled residual is a small part of what it was, or is no
-    more than rounding of the data, or its direction is one that D does not see.
-    """
-    sizes = np.maximum(effects.rest_sizes, 1.0)[:, None]
-    levels = np.zeros_like(sums)
-    residual = sums.copy()
-    direction = residual / sizes
-    squared = np.einsum("lk,lk->k", residual, direction)
-    target = np.maximum(INNER_TOLERANCE**2 * squared, (ROUNDING * norms) ** 2)
-    active = squared > target
-    steps = 0
-    for _ in range(min(budget, 4 * sums.shape[0] + 50)):
-        if not active.any():
-            break
-        steps += 1
-        image = _reduced(effects, direction)
-        curvature = np.einsum("lk,lk->k", direction, image)
-        length = np.einsum("lk,lk->k", direction, sizes * direction)
-        active &= curvature > ROUNDING * length
-        step = np.where(active, squared / np.where(active, curvature, 1.0), 0.0)
-        levels += step * direction
-        residual -= step * image
-        scaled = residual / sizes
-        last, squared = squared, np.einsum("lk,lk->k", residual, scaled)
-        turn = np.where(active, squared / np.where(active, last, 1.0), 0.0)
-        direction = scaled + turn * direction
-        active &= squared > target
-    return levels, steps
-
-
 def _norms(columns: Floats) -> Floats:
     """Euclidean norm of every column."""
     return np.asarray(np.linalg.norm(columns, axis=0))
-
-
-def _warn_unless(
-    converged: bool, n_effects: int, iterations: int, correction: Floats
-) -> None:
-    """Warn that the tolerance was not reached, and by how much."""
-    if not converged:
-        warnings.warn(
-            f"absorbing {n_effects} fixed effects stopped after {iterations} steps "
-            f"with a last relative correction of {correction.max():.1e}, above the "
-            "tolerance",
-            NumericalWarning,
-            stacklevel=4,
-        )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..driver.cores import single_threaded_libraries
 from ..kernels.sums import accurate_product
-from ..partitions.cut import SortedTables
-from ..records import Floats, Integers
+from ..partitions.cut import SortedTables, cut_at
+from ..partitions.source import HeldBlocks
+from ..records import Floats, Integers, LinearRows
 from .agents import Agents
+from .prepared import PreparedDemand
 from .products import Products
 
 
@@ -29,6 +33,8 @@ class DemandProblem:
         The same sorted by market, ready to be cut into blocks.
     ZtX
         ``(MD, K1)`` Z'X1, effects absorbed, in long doubles.
+    ZtZ
+        ``(MD, MD)`` Z'Z of the instruments as they enter covariances of moments.
     """
 
     products: Products
@@ -37,6 +43,7 @@ class DemandProblem:
     order: Integers
     tables: SortedTables
     ZtX: Floats
+    ZtZ: Floats
 
     @property
     def n_products(self) -> int:
@@ -48,11 +55,37 @@ class DemandProblem:
         """Count the markets, T."""
         return self.products.unique_market_ids.size
 
-    def in_user_order(self, values: Floats) -> Floats:
-        """Bring rows sorted by market back to the user's order, ``(N, …)``."""
-        unsorted = np.empty_like(values)
-        unsorted[self.order] = values
-        return unsorted
+    def prepare(self, n_blocks: int | None = None) -> PreparedDemand:
+        """Cut the problem into blocks, chosen from the data where ``n_blocks`` is None.
+
+        The blocks hold copies: the tables here are as the user gave them.
+        """
+        products, tables = self.products, self.tables
+        edges = tables.plan(n_blocks)
+        ids = products.unique_market_ids
+        labels = [
+            f"markets {ids[first]} to {ids[stop - 1]}"
+            for first, stop in itertools.pairwise(edges)
+        ]
+        clusters = products.clusters
+        return PreparedDemand(
+            source=HeldBlocks(cut_at(tables, edges), labels=labels),
+            n_products=self.n_products,
+            n_agents=tables.weights.size,
+            n_random=tables.X2.shape[1],
+            market_ids=ids,
+            product_counts=np.diff(tables.product_offsets),
+            block_edges=edges,
+            ZtX=self.ZtX,
+            ZtZ=self.ZtZ,
+            level_counts=tuple(int(codes.max()) + 1 for codes in products.effects),
+            absorption=products.absorption,
+            n_clusters=0 if clusters is None else int(clusters.max()) + 1,
+        )
+
+    def in_market_order(self, values: Floats) -> Floats:
+        """Bring rows in the user's order into that of markets, ``(N, …)``."""
+        return values[self.order]
 
 
 def prepare_demand(
@@ -73,7 +106,16 @@ def prepare_demand(
         logit_delta=(log_shares - np.log(outside)[codes])[order],
         draws=np.hstack([agents.nodes, agents.demographics]),
         weights=agents.weights,
+        linear=LinearRows(
+            rows=order,
+            X1=products.X1[order],
+            Z=products.ZD[order],
+            effects=tuple(codes[order] for codes in products.effects),
+            clusters=None if products.clusters is None else products.clusters[order],
+        ),
     )
+    with single_threaded_libraries():
+        ZtZ = products.ZD.T @ products.ZD
     return DemandProblem(
         products=products,
         agents=agents,
@@ -83,4 +125,5 @@ def prepare_demand(
         ZtX=np.column_stack(
             [accurate_product(products.ZD_absorbed, x) for x in products.X1_absorbed.T]
         ),
+        ZtZ=ZtZ,
     )

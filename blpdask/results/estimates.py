@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..records import Floats
+from .rows_at_rest import Rows
 
 Pair = tuple[Floats, Floats]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
@@ -20,7 +21,9 @@ class GmmEstimates:
 
     Shapes use T markets, N products, K1, K2, D, P parameters in θ, C concentrated
     parameters, MD moments and E evaluations. Standard errors of what is not free are
-    NaN. Attributes are PyBLP's, and mean what they mean there.
+    NaN. Attributes are PyBLP's, and mean what they mean there. Arrays of N rows are in
+    the order of the user's rows; of a problem at rest they stay on disk, in the order
+    of its markets, and are read when asked for.
     """
 
     step: int
@@ -47,10 +50,10 @@ class GmmEstimates:
     theta_labels: tuple[str, ...]
     rc_types: tuple[str, ...]
     theta_bounds: Floats  # (P, 2)
-    delta: Floats  # (N, 1)
-    xi: Floats  # (N, 1)
-    xi_fe: Floats  # (N, 1)
-    xi_by_theta_jacobian: Floats  # (N, P)
+    delta: Rows  # (N, 1)
+    xi: Rows  # (N, 1)
+    xi_fe: Rows  # (N, 1)
+    xi_by_theta_jacobian: Rows  # (N, P)
     clipped_shares: Flags  # (N, 1)
     moments: Floats  # (MD, 1)
     moments_jacobian: Floats  # (MD, P + C)
@@ -78,6 +81,7 @@ class GmmEstimates:
     n_products: int
     n_markets: int
     warnings: tuple[str, ...]
+    simulation_covariances: Floats | None = None  # (MD, MD), None if not resampled
 
     @property
     def n_overidentifying(self) -> int:

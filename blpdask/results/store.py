@@ -18,15 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import BlpdaskError
+from ..errors import StoreError
+from .checked_arrays import create_checked, damaged, read_checked
 from .estimates import GmmEstimates
+from .rows_at_rest import Rows, RowsAtRest
 
 SCHEMA = 1
 _DESCRIPTION = "estimates.json"
-
-
-class StoreError(BlpdaskError):
-    """A directory does not hold what was asked of it."""
 
 
 def save_estimates(
@@ -89,10 +87,10 @@ def read_estimates(directory: str | Path) -> tuple[GmmEstimates, ...]:
     for place, plain in enumerate(description["steps"]):
         values: dict[str, Any] = dict(plain["values"])
         for name in plain["arrays"]:
-            values[name] = _read_array(root, f"{place}/{name}", source)
+            values[name] = read_checked(root, f"{place}/{name}", str(source))
         for name, parts in plain["pairs"].items():
             values[name] = tuple(
-                _read_array(root, f"{place}/{p}", source) for p in parts
+                read_checked(root, f"{place}/{p}", str(source)) for p in parts
             )
         for name in plain["tuples"]:
             values[name] = tuple(values[name])
@@ -116,7 +114,7 @@ def _write_step(root: Any, prefix: str, step: GmmEstimates) -> dict[str, Any]:
     plain: dict[str, Any] = {"values": {}, "arrays": [], "pairs": {}, "tuples": []}
     for field in dataclasses.fields(step):
         value = getattr(step, field.name)
-        if isinstance(value, np.ndarray):
+        if isinstance(value, np.ndarray | RowsAtRest):
             plain["arrays"].append(field.name)
             _write_array(root, f"{prefix}/{field.name}", value)
         elif isinstance(value, tuple) and value and isinstance(value[0], np.ndarray):
@@ -131,32 +129,15 @@ def _write_step(root: Any, prefix: str, step: GmmEstimates) -> dict[str, Any]:
     return plain
 
 
-def _write_array(root: Any, name: str, values: np.ndarray[Any, Any]) -> None:
-    from zarr.codecs import Crc32cCodec
-
-    chunks = tuple(max(1, n) for n in values.shape)
-    array = root.create_array(
-        name,
-        shape=values.shape,
-        dtype=values.dtype,
-        chunks=chunks,
-        compressors=[Crc32cCodec()],
-        config={"write_empty_chunks": True},
-    )
-    if values.size:
+def _write_array(root: Any, name: str, values: Rows) -> None:
+    """Write an array, rows at rest a part at a time."""
+    chunks = values.shape if isinstance(values, np.ndarray) else values.chunks
+    array = create_checked(root, name, values.shape, values.dtype, chunks)
+    if isinstance(values, RowsAtRest):
+        for place, part in values.parts():
+            array[place] = part
+    elif values.size:
         array[...] = values
-
-
-def _read_array(root: Any, name: str, source: Path) -> np.ndarray[Any, Any]:
-    try:
-        array = root[name]
-        if array.size and array.nchunks_initialized < array.nchunks:
-            raise StoreError(_damaged(source, name, "a chunk is missing"))
-        return np.asarray(array[...])
-    except StoreError:
-        raise
-    except Exception as error:
-        raise StoreError(_damaged(source, name, str(error))) from error
 
 
 def _read_description(source: Path) -> dict[str, Any]:
@@ -171,10 +152,10 @@ def _read_description(source: Path) -> dict[str, Any]:
         sealed = json.loads(path.read_text())
         content = str(sealed["content"])
         if zlib.crc32(content.encode()) != sealed["checksum"]:
-            raise StoreError(_damaged(source, _DESCRIPTION, "its checksum is wrong"))
+            raise damaged(str(source), _DESCRIPTION, "its checksum is wrong")
         description: dict[str, Any] = json.loads(content)
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(_damaged(source, _DESCRIPTION, str(error))) from error
+        raise damaged(str(source), _DESCRIPTION, str(error)) from error
     if description.get("schema") != SCHEMA:
         raise StoreError(
             f"found: estimates of schema {description.get('schema')} in {source}\n  "
@@ -182,10 +163,3 @@ def _read_description(source: Path) -> dict[str, Any]:
             "blpdask that wrote them, or estimate again"
         )
     return description
-
-
-def _damaged(source: Path, name: str, detail: str) -> str:
-    return (
-        f"found: {name} in {source} is damaged ({detail})\n  expected: what was saved\n"
-        "  what to do: restore the directory from a copy or estimate again"
-    )

@@ -16,9 +16,8 @@ import pytest
 import blpdask
 from blpdask import ProblemResults, read_results
 from blpdask.api.plots import plot_estimates, plot_search
-from blpdask.errors import BlpdaskError, InputError
+from blpdask.errors import BlpdaskError, InputError, StoreError
 from blpdask.progress import EvaluationEvent, Event, StepEvent
-from blpdask.results.store import StoreError
 from tests.api import nevo
 
 pyblp = pytest.importorskip("pyblp")

@@ -38,6 +38,11 @@ def count_pass(block, state, anchor):
     return Count(state * len(block) + before, np.array([len(block)])), float(len(block))
 
 
+def recall_pass(block, state, anchor):
+    del block, state
+    return anchor, None
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_reduce_adds_records_in_block_order(engine):
     placement = engine.place(["a" * n for n in range(40)])
@@ -53,12 +58,13 @@ def test_a_pass_is_handed_the_named_anchor_only(engine):
     placement.reduce(count_pass, 1.0, keep="first")
     placement.reduce(count_pass, 5.0, keep="second")
     assert placement.reduce(count_pass, 1.0, anchor="first").total == 12.0
-    assert placement.recall("first") == [2.0, 2.0, 2.0]
+    recalled = placement.collect(recall_pass, None, anchor="first")
+    assert list(recalled) == [2.0, 2.0, 2.0]
     placement.remember("given", [1.0, 2.0, 3.0])
     assert placement.reduce(count_pass, 0.0, anchor="given").total == 6.0
     placement.forget("first", "never kept")
     with pytest.raises(KeyError):
-        placement.recall("first")
+        list(placement.collect(recall_pass, None, anchor="first"))
     placement.close()
 
 

@@ -1,0 +1,76 @@
+"""What an estimator knows of a demand problem: sums, counts and where its blocks are.
+
+Nothing here is as long as the data: a problem of ten million products that sits in a
+store is prepared into the same record as one in memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..partitions.source import BlockSource
+from ..records import Floats, Integers
+from .absorption_options import AbsorptionControls
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedDemand:
+    """A demand problem, ready to be placed on an engine.
+
+    Attributes
+    ----------
+    source
+        Loads the :class:`~blpdask.records.MarketBlock` of every block, with its
+        linear rows.
+    n_products, n_agents
+        N and A.
+    n_random
+        K2, the number of random coefficients.
+    market_ids
+        ``(T,)`` sorted; markets are in this order through all blocks.
+    product_counts
+        ``(T,)`` J_t.
+    block_edges
+        ``(B + 1,)`` first market of each block, then T.
+    ZtX
+        ``(MD, K1)`` Z'X1, effects absorbed, in long doubles.
+    ZtZ
+        ``(MD, MD)`` Z'Z of the instruments as they enter covariances of moments.
+    level_counts
+        For each absorbed effect, the number of its groups.
+    absorption
+        When the absorption of effects stops.
+    n_clusters
+        C, zero where there are none.
+    rows_at
+        Where what is as long as the data is written, block by block; None where it is
+        brought together in memory.
+    """
+
+    source: BlockSource
+    n_products: int
+    n_agents: int
+    n_random: int
+    market_ids: np.ndarray[Any, Any]
+    product_counts: Integers
+    block_edges: Integers
+    ZtX: Floats
+    ZtZ: Floats
+    level_counts: tuple[int, ...]
+    absorption: AbsorptionControls
+    n_clusters: int
+    rows_at: Path | None = None
+
+    @property
+    def n_markets(self) -> int:
+        """Count the markets, T."""
+        return self.market_ids.size
+
+    @property
+    def block_sizes(self) -> Integers:
+        """Count the products of each block, ``(B,)``."""
+        return np.add.reduceat(self.product_counts, self.block_edges[:-1])
