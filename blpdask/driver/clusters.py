@@ -1,0 +1,197 @@
+"""Dask clusters: one of this machine's own, or a way to one that is there.
+
+Workers are processes of their own, started from the command line as they would be on
+another machine: a script needs no ``if __name__ == "__main__"``, and a worker that is
+killed is started again by its nanny. Everything listens on loopback only. Workers leave
+when their scheduler, which lives in this process, is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from ..errors import Faults
+from .faults import ClusterError
+
+#: Seconds of silence after which the scheduler itself gives a worker up.
+WORKER_TTL = "30s"
+#: Workers that may die under a task before the scheduler gives the task up.
+ALLOWED_FAILURES = 3
+#: Seconds to wait for a cluster's scheduler.
+CONNECT_SECONDS = 20
+#: Extra memory a worker may claim, as a share of the machine's.
+MEMORY_SHARE = 0.8
+
+
+@contextmanager
+def local_client(
+    n_workers: int,
+    *,
+    threads_per_worker: int = 1,
+    memory_limit: int | str | None = None,
+) -> Iterator[Any]:
+    """Start a cluster of this machine and give its client, for the length of a block.
+
+    Parameters
+    ----------
+    n_workers
+        Number of worker processes.
+    threads_per_worker
+        Threads of each.
+    memory_limit
+        Of each, in bytes or as "2GiB"; by default an equal part of most of the
+        machine's memory.
+
+    Raises
+    ------
+    ClusterError
+        Where the workers do not come.
+    """
+    from distributed import Client
+
+    cluster = start_cluster(n_workers, threads_per_worker, memory_limit)
+    try:
+        with Client(cluster, set_as_default=True) as client:
+            try:
+                client.wait_for_workers(n_workers, timeout=60)
+            except TimeoutError:
+                there = len(client.scheduler_info()["workers"])
+                raise ClusterError(
+                    f"found: {there} of {n_workers} workers after a minute\n"
+                    "  expected: all of them\n  what to do: start fewer, or look at "
+                    "what they print"
+                ) from None
+            yield client
+    finally:
+        cluster.close(timeout=10)
+
+
+def start_cluster(
+    n_workers: int, threads_per_worker: int, memory_limit: int | str | None
+) -> Any:
+    """Start a scheduler in this process and workers in processes of their own."""
+    import dask
+    from distributed import Scheduler
+    from distributed.deploy.spec import SpecCluster
+
+    if memory_limit is None:
+        memory_limit = _equal_part(n_workers)
+    worker = {
+        "cls": _worker_class(),
+        "options": {
+            "options": {
+                "nthreads": threads_per_worker,
+                "memory_limit": memory_limit,
+                "dashboard_address": "127.0.0.1:0",
+                "dashboard": False,
+                "host": "127.0.0.1",
+            }
+        },
+    }
+    patience = {
+        "distributed.scheduler.worker-ttl": WORKER_TTL,
+        "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
+    }
+    with dask.config.set(patience):
+        return SpecCluster(
+            workers=dict.fromkeys(range(n_workers), worker),
+            worker=worker,
+            scheduler={
+                "cls": Scheduler,
+                "options": {
+                    "host": "127.0.0.1",
+                    "port": 0,
+                    "dashboard": False,
+                    "dashboard_address": "127.0.0.1:0",
+                },
+            },
+            name="blpdask",
+            silence_logs=40,
+        )
+
+
+def connect(address: str | None = None, scheduler_file: str | None = None) -> Any:
+    """Connect to a scheduler by its address or its file, and give the client.
+
+    Raises
+    ------
+    ClusterError
+        Where it does not answer.
+    """
+    from distributed import Client
+
+    where = address or f"the scheduler of {scheduler_file}"
+    try:
+        return Client(address, scheduler_file=scheduler_file, timeout=CONNECT_SECONDS)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise ClusterError(
+            f"found: {where} does not answer ({error})\n  expected: a Dask scheduler\n"
+            "  what to do: start one (dask scheduler, then dask worker ADDRESS), or "
+            "correct the address"
+        ) from error
+
+
+def check_workers(n_workers: Any, faults: Faults) -> None:
+    """Check a number of workers."""
+    if not isinstance(n_workers, int) or n_workers < 1:
+        faults.add(f"{n_workers!r} workers", "a whole number, at least 1", "correct it")
+
+
+def _equal_part(n_workers: int) -> int:
+    """Give each worker an equal part of most of the machine's memory, in bytes."""
+    from distributed.system import MEMORY_LIMIT
+
+    return int(MEMORY_SHARE * MEMORY_LIMIT / n_workers)
+
+
+def _worker_class() -> type:
+    """Make the class of a worker that runs in a process of its own."""
+    from distributed.deploy.spec import ProcessInterface
+
+    class LocalWorker(ProcessInterface):  # type: ignore[misc]
+        """A nanny with its worker, started from the command line."""
+
+        def __init__(
+            self, scheduler: str, name: Any = None, options: Any = None
+        ) -> None:
+            self._command = [
+                *(sys.executable, "-m", "dask", "spec", scheduler, "--spec"),
+                json.dumps(
+                    {"cls": "distributed.Nanny", "opts": {**options, "name": name}}
+                ),
+            ]
+            self._process: Any = None
+            super().__init__()
+
+        async def start(self) -> None:
+            """Start the process; the worker reports to the scheduler by itself."""
+            quiet = {"DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical"}
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, env=os.environ | quiet
+            )
+            await super().start()
+
+        async def close(self) -> None:
+            """Kill the nanny and its worker."""
+            import psutil
+
+            if self._process is not None and self._process.returncode is None:
+                try:
+                    children = psutil.Process(self._process.pid).children(True)
+                except psutil.NoSuchProcess:
+                    children = []
+                self._process.kill()
+                for child in children:
+                    with suppress(psutil.NoSuchProcess):
+                        child.kill()
+                await self._process.wait()
+            self._process = None
+            await super().close()
+
+    return LocalWorker

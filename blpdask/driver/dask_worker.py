@@ -1,0 +1,316 @@
+"""What runs on a Dask worker: a pass over a few blocks, and what blocks remember.
+
+Blocks are loaded from their source and kept while the worker's budget allows it. What a
+block remembers of a named pass is kept too, and is at the same time either sent to the
+driver or, where it is large, written to a directory that all workers see: a worker that
+dies takes nothing with it that cannot be had again, bit for bit.
+"""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import BlpdaskError
+from ..partitions.residency import RESIDENT
+from ..partitions.sealed import digest, read_sealed, write_sealed
+from ..partitions.source import BlockSource, count_bytes
+from .engine import Pass
+from .faults import Event, Failed, Missing, OutOfMemory
+from .ordered_sum import ordered_sum
+
+#: Bytes of all blocks' memories of one pass up to which they travel to the driver.
+CARRIED_BYTES = 64 * 2**20
+#: Share of a worker's memory that blocks and their memories may fill.
+RESIDENT_SHARE = 0.35
+#: Seconds between two reports of a worker.
+REPORT_SECONDS = 0.5
+TOPIC = "blpdask-blocks"
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """Stands for a memory that lies in the placement's directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A pass, as it is sent to all tasks.
+
+    Attributes
+    ----------
+    placement
+        Name of the placement.
+    pass_, state, anchor, keep
+        As in :meth:`blpdask.driver.engine.Placement.reduce`.
+    alive
+        Names of passes whose memories are still wanted.
+    n_blocks
+        Blocks of the whole placement.
+    directory
+        Where large memories are written, or None.
+    """
+
+    placement: str
+    pass_: Pass
+    state: Any
+    anchor: str | None
+    keep: str | None
+    alive: frozenset[str]
+    n_blocks: int
+    directory: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a task did.
+
+    Attributes
+    ----------
+    records
+        By block; records that may be added in any order come as one, under the first.
+    memories
+        By block, what the driver is to hold.
+    events
+        What went wrong with the other blocks.
+    """
+
+    records: dict[int, Any]
+    memories: dict[int, Any]
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFigures:
+    """What a worker's process holds: bytes kept, bytes read, peak memory."""
+
+    held_bytes: int
+    read_bytes: int
+    peak_bytes: int
+
+
+def open_bundle(source: BlockSource) -> BlockSource:
+    """Hold a source on a worker; blocks are loaded when they are first asked for."""
+    return source
+
+
+def run_blocks(
+    source: BlockSource,
+    blocks: Sequence[int],
+    request: Request,
+    sent: dict[int, Any],
+) -> Outcome:
+    """Run a pass over some blocks, one after another.
+
+    Parameters
+    ----------
+    source
+        Loads the blocks.
+    blocks
+        Which ones.
+    request
+        The pass.
+    sent
+        Memories of the anchor that came along, by block.
+    """
+    _prepare_process()
+    _forget_the_dead(request)
+    records: dict[int, Any] = {}
+    memories: dict[int, Any] = {}
+    missing: list[int] = []
+    reporter = _Reporter(request.placement)
+    for place, block in enumerate(blocks):
+        try:
+            anchor = _find_anchor(request, block, sent)
+            if isinstance(anchor, Missing):
+                missing.append(block)
+                continue
+            record, memory = request.pass_(source.load(block), request.state, anchor)
+            records[block] = record
+            if request.keep is not None:
+                memories[block] = _keep(request, block, memory)
+        except MemoryError as error:
+            rest = tuple(blocks[place:])
+            event: Event = OutOfMemory(rest, f"{error} on {_worker_name()}")
+            return _outcome(records, memories, missing, event)
+        except Exception as error:
+            rest = tuple(blocks[place + 1 :])
+            failed = Failed(block, rest, _portable(error), _worker_name())
+            return _outcome(records, memories, missing, failed)
+        reporter.done()
+    return _outcome(records, memories, missing)
+
+
+def run_item(source: BlockSource, task: Any, state: Any, item: int) -> Outcome:
+    """Run one whole replicate on this worker."""
+    _prepare_process()
+    try:
+        return Outcome({item: task(source, state, item)}, {})
+    except MemoryError as error:
+        event: Event = OutOfMemory((item,), f"{error} on {_worker_name()}")
+    except Exception as error:
+        event = Failed(item, (), _portable(error), _worker_name())
+    return Outcome({}, {}, (event,))
+
+
+def warm_up() -> None:
+    """Load what kernels need, so that the first pass does not wait for it."""
+    _prepare_process()
+
+
+def forget_placement(placement: str) -> None:
+    """Let go of everything that blocks of a placement remember."""
+    RESIDENT.drop(lambda owner: _is_of(owner, placement))
+
+
+def worker_figures() -> WorkerFigures:
+    """Tell what this process holds."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return WorkerFigures(RESIDENT.held_bytes, RESIDENT.read_bytes, peak)
+
+
+def memory_path(directory: Path, name: str, block: int) -> Path:
+    """Name the file of a block's memory of a named pass."""
+    return directory / digest(name) / f"{block:06d}"
+
+
+def remove_memories(directory: Path, name: str) -> None:
+    """Remove the files of a named pass."""
+    shutil.rmtree(memory_path(directory, name, 0).parent, ignore_errors=True)
+
+
+def _outcome(
+    records: dict[int, Any],
+    memories: dict[int, Any],
+    missing: list[int],
+    *events: Event,
+) -> Outcome:
+    """Gather what was done, adding what may be added in any order."""
+    if missing:
+        events = (Missing(tuple(missing)), *events)
+    if records and getattr(next(iter(records.values())), "order_free", False):
+        records = {next(iter(records)): ordered_sum(list(records.values()))}
+    return Outcome(records, memories, events)
+
+
+def _find_anchor(request: Request, block: int, sent: dict[int, Any]) -> Any:
+    """Find what a block remembers of the anchor; Missing where only others know."""
+    if request.anchor is None:
+        return None
+    key = ((request.placement, request.anchor), block)
+    found = RESIDENT.peek(key)
+    if found is not None:
+        return found
+    if block not in sent:
+        return Missing((block,))
+    found, filed = sent[block], isinstance(sent[block], Filed)
+    if filed:
+        assert request.directory is not None
+        found = read_sealed(memory_path(request.directory, request.anchor, block))
+    RESIDENT.offer(key, count_bytes(found), found, always=not filed)
+    return found
+
+
+def _keep(request: Request, block: int, memory: Any) -> Any:
+    """Keep a block's memory here, and send it or write it down."""
+    assert request.keep is not None
+    size = count_bytes(memory)
+    carried = size * request.n_blocks <= CARRIED_BYTES or request.directory is None
+    key = ((request.placement, request.keep), block)
+    RESIDENT.offer(key, size, memory, always=carried)
+    if carried or request.directory is None:
+        return memory
+    path = memory_path(request.directory, request.keep, block)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_sealed(path, memory, durable=False)
+    return Filed()
+
+
+def _forget_the_dead(request: Request) -> None:
+    """Let go of memories of this placement that nobody will ask for again."""
+
+    def dead(owner: Any) -> bool:
+        return _is_of(owner, request.placement) and owner[1] not in request.alive
+
+    RESIDENT.drop(dead)
+
+
+def _is_of(owner: Any, placement: str) -> bool:
+    return isinstance(owner, tuple) and len(owner) == 2 and owner[0] == placement
+
+
+def _prepare_process() -> None:
+    """Hold libraries at one thread and set the budget, once a process."""
+    from .cores import hold_libraries_at_one_thread
+
+    hold_libraries_at_one_thread()
+    limit = _memory_limit()
+    if limit:
+        RESIDENT.budget = int(RESIDENT_SHARE * limit)
+
+
+def _memory_limit() -> int:
+    """Give the memory limit of this worker in bytes, zero where there is none."""
+    from distributed import get_worker
+
+    try:
+        worker: Any = get_worker()
+    except ValueError:
+        return 0
+    return int(worker.memory_manager.memory_limit or 0)
+
+
+def _worker_name() -> str:
+    from distributed import get_worker
+
+    try:
+        return str(get_worker().address)
+    except ValueError:
+        return "this process"
+
+
+def _portable(error: Exception) -> BaseException:
+    """Give an exception that can travel, with the place where it was raised."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    if not isinstance(error, BlpdaskError):
+        error.add_note(f"raised at {where.filename}:{where.lineno}, in {where.name}")
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+class _Reporter:
+    """Tells the driver now and then how many blocks are done."""
+
+    def __init__(self, placement: str) -> None:
+        self._placement = placement
+        self._count = 0
+        self._last = time.monotonic()
+
+    def done(self) -> None:
+        """Count a block, and report where the last report is some time ago."""
+        self._count += 1
+        now = time.monotonic()
+        if now - self._last >= REPORT_SECONDS:
+            self._last = now
+            self._send()
+
+    def _send(self) -> None:
+        from distributed import get_worker
+
+        try:
+            worker: Any = get_worker()
+        except ValueError:
+            return
+        worker.log_event(TOPIC, {"placement": self._placement, "done": self._count})
+        self._count = 0

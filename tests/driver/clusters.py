@@ -1,0 +1,63 @@
+"""Local clusters for tests, and ways to hurt them: only pids that they started."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from blpdask.driver.clusters import local_client
+
+
+@contextmanager
+def cluster(n_workers: int, **options: Any) -> Iterator[Any]:
+    """Start a cluster for the length of a block."""
+    with local_client(n_workers, memory_limit="2GiB", **options) as client:
+        yield client
+
+
+def worker_pids(client: Any) -> dict[str, int]:
+    """Give the process of each worker, by address."""
+    return client.run(os.getpid)
+
+
+class Killer:
+    """Kills a random worker every so many seconds until it is stopped."""
+
+    def __init__(self, client: Any, every: float, seed: int = 0) -> None:
+        self.deaths = 0
+        self._client = client
+        self._every = every
+        self._random = random.Random(seed)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Killer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        import psutil
+
+        nannies = [p for p in psutil.Process().children() if _is_nanny(p)]
+        while not self._stop.wait(self._every):
+            with suppress(psutil.NoSuchProcess):
+                workers = [w for n in nannies for w in n.children() if _is_worker(w)]
+                if workers:
+                    self._random.choice(workers).kill()
+                    self.deaths += 1
+
+
+def _is_nanny(process: Any) -> bool:
+    return "spec" in process.cmdline()
+
+
+def _is_worker(process: Any) -> bool:
+    return any("spawn_main" in part for part in process.cmdline())
