@@ -7,53 +7,64 @@ from typing import Any
 import numpy as np
 
 from ..problem.demand_problem import DemandProblem
+from ..problem.outline import DemandOutline, outline_of
+from ..problem.stored_problem import StoredProblem
 
 
 class Dimensions:
     """Counts of a demand problem; what a supply side would have is zero."""
 
-    _demand: DemandProblem
+    _demand: DemandProblem | StoredProblem
+
+    @property
+    def outline(self) -> DemandOutline:
+        """What is known without rows, of data in memory or in a store."""
+        if isinstance(self._demand, StoredProblem):
+            return self._demand.outline
+        return outline_of(self._demand)
 
     @property
     def unique_market_ids(self) -> np.ndarray[Any, Any]:
         """Sorted market IDs, ``(T,)``."""
-        return self._demand.products.unique_market_ids
+        return self.outline.market_ids
 
     @property
     def rc_types(self) -> list[str]:
         """Types of random coefficients."""
-        return list(self._demand.types)
+        return list(self.outline.types)
 
     @property
     def N(self) -> int:
         """Number of products, all markets together."""
-        return self._demand.n_products
+        return self.outline.n_products
 
     @property
     def T(self) -> int:
         """Number of markets."""
-        return self._demand.n_markets
+        return int(self.outline.market_ids.size)
 
     @property
     def F(self) -> int:
         """Number of firms."""
+        if isinstance(self._demand, StoredProblem):
+            return self._demand.store.description.n_firms
         ids = self._demand.products.ids.get("firm_ids")
         return 0 if ids is None else len(set(ids.tolist()))
 
     @property
     def I(self) -> int:  # noqa: E743
         """Number of agents, all markets together."""
-        return int(self._demand.agents.weights.size)
+        return self.outline.n_agents
 
     @property
     def K1(self) -> int:
         """Number of linear characteristics."""
-        return int(self._demand.products.X1.shape[1])
+        return len(self.outline.X1_columns)
 
     @property
     def K2(self) -> int:
         """Number of characteristics with random coefficients."""
-        return int(self._demand.products.X2.shape[1])
+        return len(self.outline.X2_columns)
 
     @property
     def K3(self) -> int:
@@ -63,12 +74,12 @@ class Dimensions:
     @property
     def D(self) -> int:
         """Number of demographics."""
-        return int(self._demand.agents.demographics.shape[1])
+        return len(self.outline.agent_columns)
 
     @property
     def MD(self) -> int:
         """Number of demand-side instruments, exogenous characteristics included."""
-        return int(self._demand.products.ZD.shape[1])
+        return len(self.outline.ZD_names)
 
     @property
     def MS(self) -> int:
@@ -83,7 +94,7 @@ class Dimensions:
     @property
     def ED(self) -> int:
         """Number of absorbed demand-side effects."""
-        return len(self._demand.products.effects)
+        return self.outline.n_effects
 
     @property
     def ES(self) -> int:

@@ -59,7 +59,7 @@ def compare_rules(
             sigma_bounds=estimates.sigma_bounds,
             pi_bounds=estimates.pi_bounds if estimates.pi.size else None,
             beta_bounds=estimates.beta_bounds,
-            delta=estimates.delta,
+            delta=results.delta,
             method="1s",
             W=estimates.W,
             optimization=Optimization("return"),
@@ -71,9 +71,9 @@ def compare_rules(
         )
         parameters = other.parameters_at(again.estimates)
         errors = share_errors(
-            other.demand,
+            other.prepare(choose_engine(engine), silent),
             tastes_at(parameters, parameters.theta),
-            estimates.delta[:, 0],
+            other.demand.in_market_order(results.delta[:, 0]),
             choose_engine(engine),
             backend,
         )

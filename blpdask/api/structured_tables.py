@@ -92,11 +92,11 @@ def dimensions_text(problem: Problem) -> str:
     """Print a problem's dimensions and formulations."""
     sizes = {name: getattr(problem, name) for name in _DIMENSIONS}
     shown = {name: str(size) for name, size in sizes.items() if size}
-    products, agents = problem.demand.products, problem.demand.agents
+    outline = problem.outline
     matrices = {
-        "X1: Linear Characteristics": products.X1_columns,
-        "X2: Nonlinear Characteristics": products.X2_columns,
-        "d: Demographics": agents.columns,
+        "X1: Linear Characteristics": outline.X1_columns,
+        "X2: Nonlinear Characteristics": outline.X2_columns,
+        "d: Demographics": outline.agent_columns,
     }
     rows = [
         [title, *[column.name for column in columns]]

@@ -69,7 +69,7 @@ def halton(
         permutations = _digit_permutations(state, bases, last - first, scramble)
         indices = np.arange(discard + first * size, discard + last * size)
         for column, base in enumerate(bases):
-            uniforms[first:last, :, column] = _radical_inverse(
+            uniforms[first:last, :, column] = radical_inverse(
                 indices.reshape(-1, size), base, permutations[column]
             )
     nodes = normal_quantiles(uniforms.reshape(-1, dimensions))
@@ -93,7 +93,7 @@ def first_primes(count: int) -> list[int]:
     return primes
 
 
-def _place_values(base: int) -> list[float]:
+def place_values(base: int) -> list[float]:
     """List b^-1, b^-2, ... as far as they change a double close to one."""
     values = []
     value = 1 / base
@@ -107,7 +107,7 @@ def _digit_permutations(
     state: np.random.RandomState, bases: list[int], n_markets: int, scramble: bool
 ) -> list[Integers]:
     """Draw ``(markets, digits, base)`` permutations: by market, dimension, digit."""
-    shapes = [(n_markets, len(_place_values(base)), base) for base in bases]
+    shapes = [(n_markets, len(place_values(base)), base) for base in bases]
     if not scramble:
         return [
             np.broadcast_to(np.arange(base), (n_markets, digits, base))
@@ -121,10 +121,10 @@ def _digit_permutations(
     return permutations
 
 
-def _radical_inverse(indices: Integers, base: int, permutations: Integers) -> Floats:
+def radical_inverse(indices: Integers, base: int, permutations: Integers) -> Floats:
     """Mirror permuted digits of ascending ``(markets, I)`` indices at the point."""
     points = np.zeros(indices.shape)
-    for digit, place_value in enumerate(_place_values(base)):
+    for digit, place_value in enumerate(place_values(base)):
         permutation = permutations[:, digit]
         if indices[-1, -1] == 0:
             points += place_value * permutation[:, :1]

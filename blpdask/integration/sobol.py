@@ -55,10 +55,16 @@ def sobol(dimensions: int, size: int, *, n_markets: int, seed: int) -> MarketNod
 
 def sobol_nodes(dimensions: int, size: int, seed: int, market: int) -> Floats:
     """Build the ``(I, K)`` nodes of the market at one place among the markets."""
+    key = np.random.SeedSequence(seed, spawn_key=(market,))
+    stream = np.random.default_rng(key)
+    return normal_quantiles(sobol_uniforms(dimensions, size, stream))
+
+
+def sobol_uniforms(dimensions: int, size: int, stream: np.random.Generator) -> Floats:
+    """Build ``(I, K)`` points inside the unit cube, scrambled by a stream."""
     from scipy.stats.qmc import Sobol
 
-    key = np.random.SeedSequence(seed, spawn_key=(market,))
-    sequence = Sobol(dimensions, bits=BITS, seed=np.random.default_rng(key))
+    sequence = Sobol(dimensions, bits=BITS, seed=stream)
     uniforms = sequence.random_base2((size - 1).bit_length())[:size]
-    centred = uniforms + 2.0 ** -(BITS + 1)  # the middle of a cell: never 0 or 1
-    return normal_quantiles(centred)
+    # The middle of a cell is never 0 or 1.
+    return np.asarray(uniforms + 2.0 ** -(BITS + 1))

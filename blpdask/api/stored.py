@@ -1,0 +1,147 @@
+"""What :class:`blpdask.Problem` does differently where its data are in a store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import options
+from ..errors import BlpdaskError, Faults
+from ..estimators.simulation_error import KeyedResamples, Resampling
+from ..moments.simulation_error import SCALINGS
+from ..problem.demand_problem import DemandProblem
+from ..problem.stored_blocks import as_rule
+from ..problem.stored_checks import StoredFormulas
+from ..problem.stored_problem import StoredProblem
+from .formulation import Formulation
+from .integration import Integration
+from .problem_checks import check_scope, check_types
+from .resamples import Resamples
+from .stores import Store, described
+
+
+def stored_problem(
+    store: Store,
+    formulations: tuple[Formulation, Formulation | None, Formulation | None],
+    *,
+    agent_data: Any,
+    integration: Integration | None,
+    rc_types: Sequence[str] | None,
+    epsilon_scale: float,
+    add_exogenous: bool,
+) -> StoredProblem:
+    """Make the problem of formulations of X1, X2 and demographics on a store.
+
+    Raises
+    ------
+    InputError
+        With every fault.
+    """
+    faults = Faults("Problem")
+    if agent_data is not None:
+        faults.add(
+            "agent_data beside a store",
+            "agents in the store, or an Integration",
+            "build the store with agent_data",
+        )
+    if options.collinear_atol < 0 or options.collinear_rtol < 0:
+        faults.add("negative collinear tolerances", "at least zero", "correct options")
+    faults.check()
+    linear, random, demographics = formulations
+    description = store.blocks.description
+    products, agents = (
+        dict.fromkeys(column.name for column in columns)
+        for columns in (description.products, description.agents)
+    )
+    check_scope(products, agents, epsilon_scale)
+    return StoredProblem(
+        store.blocks,
+        StoredFormulas(
+            linear=linear.parsed,
+            random=random.parsed if random is not None else None,
+            demographics=demographics.parsed if demographics is not None else None,
+        ),
+        add_exogenous=add_exogenous,
+        absorption=linear.controls,
+        types=check_types(rc_types, 0 if random is None else len(random.parsed.terms)),
+        nodes=described(integration),
+        weights_tol=options.weights_tol,
+        collinear=(options.collinear_atol, options.collinear_rtol),
+    )
+
+
+def in_memory(demand: DemandProblem | StoredProblem, what: str) -> DemandProblem:
+    """Give a problem's rows; an error where they are in a store.
+
+    Raises
+    ------
+    BlpdaskError
+        Where they are.
+    """
+    if isinstance(demand, DemandProblem):
+        return demand
+    raise BlpdaskError(
+        f"found: {what} of a problem whose data are in the store {demand.store.path}\n"
+        "  expected: a problem with its data in memory\n  what to do: read the blocks "
+        "that you need with blpdask.open_store(…).read(block)"
+    )
+
+
+def stored_resampling(
+    given: Any, scaling: str, problem: StoredProblem, faults: Faults
+) -> Resampling | None:
+    """Turn what a user says about resampling into what an estimator does.
+
+    Parameters
+    ----------
+    given
+        None or :class:`blpdask.Resamples`; a function would have to give tables as
+        long as the store.
+    scaling
+        How the covariance of simulation error is scaled.
+    problem
+        On a store.
+    faults
+        What every fault is added to.
+    """
+    if scaling not in SCALINGS:
+        faults.add(
+            f"simulation_scaling={scaling!r}",
+            f"one of {', '.join(map(repr, SCALINGS))}",
+            "correct simulation_scaling",
+        )
+        return None
+    if given is None:
+        return None
+    own = problem.nodes
+    if not isinstance(given, Resamples):
+        faults.add(
+            f"resample_agent_data of type {type(given).__name__} on a store",
+            "None or a Resamples",
+            "pass Resamples(50), for example",
+        )
+        return None
+    chosen = given.integration.rule if given.integration is not None else None
+    if chosen is None and own is not None:
+        chosen = as_rule(own)
+    if problem.formulas.random is None or chosen is None or not chosen.is_simulation:
+        faults.add(
+            "resamples without a rule that draws the problem's nodes at random",
+            "random coefficients, and the rule that the nodes come from",
+            "pass it as Resamples(..., integration=...)",
+        )
+        return None
+    counts, sums = problem.agents_by_market()
+    if (counts != chosen.size).any() or (np.abs(sums - 1) > 1e-8).any():
+        faults.add(
+            f"resamples of {chosen.size} nodes of equal weight, but markets with "
+            f"{counts.min()} to {counts.max()} agents, whose weights sum to "
+            f"{sums.min():.6g} to {sums.max():.6g}",
+            "the rule that the estimates are made with",
+            "pass that rule as integration",
+        )
+        return None
+    keyed = KeyedResamples(chosen, given.replicates, given.seed, given.directory)
+    return Resampling(keyed, scaling)

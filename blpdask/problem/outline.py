@@ -1,0 +1,66 @@
+"""What is known of a demand problem without its rows: counts, columns and names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .demand_problem import DemandProblem
+from .formulas import Column
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DemandOutline:
+    """Dimensions and names of a demand problem.
+
+    Attributes
+    ----------
+    market_ids
+        ``(T,)`` sorted.
+    n_products, n_agents
+        N and A.
+    types
+        ``(K2,)`` names of the types of random coefficients.
+    X1_columns, X2_columns, agent_columns
+        Columns of X1, X2 and of demographics.
+    n_node_columns
+        Columns of nodes.
+    ZD_names
+        ``(MD,)`` names of the instruments.
+    n_effects
+        Number of absorbed effects.
+    has_clusters
+        Whether clusters are known.
+    """
+
+    market_ids: np.ndarray[Any, Any]
+    n_products: int
+    n_agents: int
+    types: tuple[str, ...]
+    X1_columns: tuple[Column, ...]
+    X2_columns: tuple[Column, ...]
+    agent_columns: tuple[Column, ...]
+    n_node_columns: int
+    ZD_names: tuple[str, ...]
+    n_effects: int
+    has_clusters: bool
+
+
+def outline_of(demand: DemandProblem) -> DemandOutline:
+    """Outline a problem in memory."""
+    products, agents = demand.products, demand.agents
+    return DemandOutline(
+        market_ids=products.unique_market_ids,
+        n_products=demand.n_products,
+        n_agents=int(agents.weights.size),
+        types=demand.types,
+        X1_columns=products.X1_columns,
+        X2_columns=products.X2_columns,
+        agent_columns=agents.columns,
+        n_node_columns=agents.nodes.shape[1],
+        ZD_names=products.ZD_names,
+        n_effects=len(products.effects),
+        has_clusters=products.clusters is not None,
+    )

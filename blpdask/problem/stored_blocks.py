@@ -1,0 +1,388 @@
+"""The blocks of a problem that lives in a store, made on the worker that asks.
+
+A source carries the store's path and fingerprint and a recipe: which formulas, which
+instruments, which nodes, which levels of absorbed effects. It is small, and what it
+loads depends on it and on the store's contents alone, so that every worker, and every
+retry, makes the same bits. Every load opens the store anew: a store that was replaced
+or damaged is an error, and one that was mended is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import Faults, InputError, StoreError
+from ..integration.keyed import count_nodes, draw_markets
+from ..integration.rules import Rule, RuleOptions
+from ..moments.grouped_sums import subtract_levels
+from ..partitions.block_store import BlockStore, open_expected
+from ..partitions.residency import RESIDENT
+from ..partitions.sealed import digest
+from ..partitions.store_schema import DescribedNodes
+from ..records import Floats, Integers, LinearRows, MarketBlock
+from .fields import read_matrix, some
+from .formulas import ParsedFormula
+from .groupings import Grouping
+
+Columns = dict[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockRecipe:
+    """How the columns of a block become X1, X2, Z and draws.
+
+    Attributes
+    ----------
+    linear, random, demographics
+        Formulas of X1, of X2 and of demographics; None where there are none.
+    exogenous
+        Columns of X1 that are instruments too.
+    absorb_instruments
+        Whether covariances of moments are those of absorbed instruments.
+    n_excluded
+        Columns of excluded instruments.
+    n_node_columns
+        Columns of nodes, at most K2.
+    nodes
+        The rule that draws them, None where they are stored.
+    effects, clusters
+        How rows are coded; clusters None where there are none.
+    levels
+        For each effect ``(G, MD)`` what to subtract from instruments; empty where
+        nothing is absorbed, or not yet.
+    """
+
+    linear: ParsedFormula
+    random: ParsedFormula | None
+    demographics: ParsedFormula | None
+    exogenous: tuple[int, ...]
+    absorb_instruments: bool
+    n_excluded: int
+    n_node_columns: int
+    nodes: DescribedNodes | None
+    effects: tuple[Grouping, ...] = ()
+    clusters: Grouping | None = None
+    levels: tuple[Floats, ...] = ()
+
+    @property
+    def product_names(self) -> list[str]:
+        """Columns of products that X1 and Z need."""
+        matrix = ParsedFormula(self.linear.terms, ())
+        excluded = [f"demand_instruments{m}" for m in range(self.n_excluded)]
+        groups = [name for grouping in self.effects for name in grouping.names]
+        return list(
+            dict.fromkeys(["shares", *sorted(matrix.names), *excluded, *groups])
+        )
+
+    @property
+    def widths(self) -> tuple[int, int, int, int]:
+        """Give K1, K2, MD and D."""
+        K1, K2, D = (
+            0 if formula is None else len(formula.terms)
+            for formula in (self.linear, self.random, self.demographics)
+        )
+        return K1, K2, self.n_excluded + len(self.exogenous), D
+
+
+class StoredBlocks:
+    """A block source that reads a store."""
+
+    def __init__(self, store: BlockStore, recipe: BlockRecipe) -> None:
+        """Keep what travels: path, fingerprint, sizes and the recipe."""
+        self._path = store.path
+        self._fingerprint = store.fingerprint
+        self._labels = store.description.block_labels
+        self._sizes = _block_sizes(store, recipe)
+        self._edges = store.description.block_edges
+        self.recipe = recipe
+
+    @cached_property
+    def name(self) -> str:
+        """A digest of the store's contents and the recipe."""
+        return digest((self._fingerprint, self.recipe))
+
+    def __len__(self) -> int:
+        """Count the blocks."""
+        return len(self._labels)
+
+    def load(self, index: int) -> MarketBlock:
+        """Give a block, read where this process does not hold it.
+
+        Raises
+        ------
+        StoreError
+            Where the store is not what it was, or values are not finite.
+        """
+        size = self.size(index)
+        return RESIDENT.get((self.name, index), size, lambda: self._make(index))
+
+    def load_linear(self, index: int) -> LinearRows:
+        """Give the linear rows of a block, held where all blocks fit with theirs."""
+        if not self._holds_rows:
+            return self._make_linear(index)
+        size = self._row_bytes * self._sizes[index][0]
+        key = self.name, index, "linear"
+        return RESIDENT.get(key, size, lambda: self._make_linear(index))
+
+    @property
+    def _row_bytes(self) -> int:
+        """Count the bytes of a product's linear row."""
+        K1, _, MD, _ = self.recipe.widths
+        return 8 * (K1 + MD + 2 + len(self.recipe.effects))
+
+    @property
+    def _holds_rows(self) -> bool:
+        """Tell whether the whole problem, linear rows included, fits well."""
+        blocks = sum(self.size(index) for index in range(len(self)))
+        rows = self._row_bytes * sum(n_products for n_products, _ in self._sizes)
+        return blocks + rows <= RESIDENT.budget / 2
+
+    def _make_linear(self, index: int) -> LinearRows:
+        """Read the linear rows of a block."""
+        store = self._open()
+        recipe = self.recipe
+        names = list(recipe.product_names)
+        if recipe.clusters is not None:
+            names += recipe.clusters.names
+        columns = store.read("products", index, names)
+        X1, Z = self._linear_matrices(columns, index)
+        effects = tuple(grouping.codes(columns) for grouping in recipe.effects)
+        if recipe.absorb_instruments and recipe.levels:
+            Z = subtract_levels(Z, effects, recipe.levels)
+        clusters = recipe.clusters
+        self._check_finite(store, index, {"X1": X1, "ZD": Z})
+        return LinearRows(
+            rows=store.rows(index),
+            X1=X1,
+            Z=np.ascontiguousarray(Z),
+            effects=effects,
+            clusters=None if clusters is None else clusters.codes(columns),
+        )
+
+    def size(self, index: int) -> int:
+        """Estimate the bytes of a block: its products, its agents."""
+        _, K2, MD, D = self.recipe.widths
+        n_products, n_agents = self._sizes[index]
+        return 8 * (n_products * (K2 + MD + 3) + n_agents * (K2 + D + 1))
+
+    def describe(self, index: int) -> str:
+        """Name a block, with its markets."""
+        return f"block {index} ({self._labels[index]})"
+
+    def only(self, indices: Iterable[int]) -> StoredBlocks:
+        """Give the source itself, which holds no blocks."""
+        del indices
+        return self
+
+    def _open(self) -> BlockStore:
+        return open_expected(self._path, self._fingerprint)
+
+    def _make(self, index: int) -> MarketBlock:
+        """Read a block's columns and make the block."""
+        store, recipe = self._open(), self.recipe
+        product_counts, _ = store.block_counts(index)
+        random = recipe.random
+        names = {*recipe.product_names, *(random.names if random is not None else ())}
+        columns = store.read("products", index, sorted(names))
+        _, Z = self._linear_matrices(columns, index)
+        if recipe.levels:
+            effects = [grouping.codes(columns) for grouping in recipe.effects]
+            Z = subtract_levels(Z, effects, recipe.levels)
+        shares = np.asarray(columns["shares"], dtype=np.float64)
+        X2 = self._design(random, columns, "X2", index)
+        log_shares, logit_delta = _logit(shares, product_counts)
+        agent_offsets, draws, weights = self._agents(store, index)
+        block = MarketBlock(
+            index=index,
+            first_market=int(self._edges[index]),
+            product_offsets=_offsets(product_counts),
+            agent_offsets=agent_offsets,
+            X2=np.ascontiguousarray(X2.T),
+            log_shares=log_shares,
+            logit_delta=logit_delta,
+            draws=draws,
+            weights=weights,
+            ZD=np.ascontiguousarray(Z),
+            linear=StoredRows(self, index),
+        )
+        self._check_finite(store, index, {"X2": X2, "ZD": Z, "log_shares": log_shares})
+        self._check_finite(store, index, {"logit_delta": logit_delta})
+        self._check_finite(
+            store, index, {"draws": draws, "weights": weights}, agent_offsets
+        )
+        return block
+
+    def _linear_matrices(self, columns: Columns, index: int) -> tuple[Floats, Floats]:
+        """Compute X1 and Z, effects not absorbed, ``(N, K1)`` and ``(N, MD)``."""
+        X1 = self._design(self.recipe.linear, columns, "X1", index)
+        exogenous = X1[:, self.recipe.exogenous]
+        excluded = read_matrix(columns, "demand_instruments", Faults("product_data"))
+        if excluded is None or self.recipe.n_excluded == 0:
+            return X1, exogenous
+        return X1, np.hstack([excluded.astype(np.float64), exogenous])
+
+    def _design(
+        self, formula: ParsedFormula | None, columns: Columns, array: str, index: int
+    ) -> Floats:
+        """Evaluate a formula; where it fails, say in which block."""
+        if formula is None:
+            return np.empty((len(next(iter(columns.values()))), 0))
+        try:
+            return formula.build(columns).values
+        except InputError as error:
+            raise StoreError(
+                f"found: {array} of {self.describe(index)} cannot be evaluated:\n"
+                f"{error}\n  expected: finite numbers from every row\n  what to do: "
+                "look at the rows (counted within the block) with store.read, then "
+                "change the formula or mend the data and build the store again"
+            ) from error
+
+    def _agents(self, store: BlockStore, index: int) -> tuple[Integers, Floats, Floats]:
+        """Read, or draw, the agents of a block: offsets, draws and weights."""
+        recipe = self.recipe
+        first, stop = self._edges[index], self._edges[index + 1]
+        if recipe.random is None:
+            none = np.zeros(stop - first + 1, dtype=np.int64)
+            return none, np.empty((0, 0)), np.empty(0)
+        stored = [f"nodes{k}" for k in range(recipe.n_node_columns)]
+        names = sorted(recipe.demographics.names) if recipe.demographics else []
+        if recipe.nodes is None:
+            counts = store.block_counts(index)[1]
+            columns = store.read("agents", index, ["weights", *stored, *names])
+            nodes = [columns[name].astype(np.float64) for name in stored]
+            weights = columns["weights"].astype(np.float64)
+            matrix = np.stack(nodes, axis=1) if nodes else np.empty((weights.size, 0))
+        else:
+            K2 = recipe.widths[1]
+            built = draw_markets(
+                as_rule(recipe.nodes), K2, recipe.nodes.seed, range(first, stop)
+            )
+            matrix, weights = built.nodes, built.weights
+            columns = store.read("agents", index, names)
+            available = store.block_counts(index)[1]
+            counts = np.bincount(built.market_index, minlength=stop - first)
+            kept = _first_rows(available, counts) if names else None
+            columns = {name: values[kept] for name, values in columns.items()}
+        parts = [matrix]
+        if recipe.demographics is not None:
+            parts.append(
+                # The nameless column says how many rows there are.
+                self._design(
+                    recipe.demographics, {**columns, "": weights}, "demographics", index
+                )
+            )
+        return _offsets(counts), np.ascontiguousarray(np.hstack(parts)), weights
+
+    def _check_finite(
+        self,
+        store: BlockStore,
+        index: int,
+        arrays: dict[str, Floats],
+        offsets: Integers | None = None,
+    ) -> None:
+        """Raise where arrays, a row a product or agent, are not finite."""
+        for array, values in arrays.items():
+            if np.isfinite(values).all():
+                continue
+            bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(1))
+            if offsets is None:
+                offsets = _offsets(store.block_counts(index)[0])
+            places = np.unique(np.searchsorted(offsets, bad, side="right") - 1)
+            ids = store.market_ids()[self._edges[index] + places]
+            raise StoreError(
+                f"found: {bad.size} rows of {array} that are not finite in "
+                f"{self.describe(index)}, markets {some(ids)}\n  expected: finite "
+                "numbers\n  what to do: mend the data there and build the store again, "
+                "or change the formula"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredRows:
+    """Linear rows of a block in a store: reads them when called."""
+
+    source: StoredBlocks
+    index: int
+
+    def __call__(self) -> LinearRows:
+        """Read the rows."""
+        return self.source.load_linear(self.index)
+
+
+class StoredColumns:
+    """A block source that loads columns of products by name and holds nothing."""
+
+    def __init__(self, store: BlockStore, names: Sequence[str]) -> None:
+        """Keep the path, the fingerprint and the names."""
+        self._path: Path = store.path
+        self._fingerprint = store.fingerprint
+        self._labels = store.description.block_labels
+        self._sizes = store.description.block_products
+        self._names = tuple(names)
+        self.name = digest((self._fingerprint, self._names))
+
+    def __len__(self) -> int:
+        """Count the blocks."""
+        return len(self._labels)
+
+    def load(self, index: int) -> Columns:
+        """Read the columns of a block."""
+        store = open_expected(self._path, self._fingerprint)
+        return store.read("products", index, self._names)
+
+    def size(self, index: int) -> int:
+        """Estimate the bytes of a block."""
+        return 8 * self._sizes[index] * len(self._names)
+
+    def describe(self, index: int) -> str:
+        """Name a block, with its markets."""
+        return f"block {index} ({self._labels[index]})"
+
+    def only(self, indices: Iterable[int]) -> StoredColumns:
+        """Give the source itself, which holds no blocks."""
+        del indices
+        return self
+
+
+def as_rule(nodes: DescribedNodes) -> Rule:
+    """Give the integration rule that a store describes."""
+    options = RuleOptions(nodes.seed, nodes.discard, nodes.scramble)
+    return Rule(nodes.specification, nodes.size, options)
+
+
+def _block_sizes(store: BlockStore, recipe: BlockRecipe) -> tuple[tuple[int, int], ...]:
+    """Count products and agents of each block."""
+    description = store.description
+    agents: Sequence[int] = description.block_agents
+    if recipe.random is None:
+        agents = [0] * len(store)
+    elif recipe.nodes is not None:
+        size = count_nodes(as_rule(recipe.nodes), recipe.widths[1])
+        agents = (np.diff(description.block_edges) * size).tolist()
+    return tuple(zip(description.block_products, agents, strict=True))
+
+
+def _logit(shares: Floats, counts: Integers) -> tuple[Floats, Floats]:
+    """Compute log S_j and log S_j - log S_0, ``(N,)`` each."""
+    codes = np.repeat(np.arange(counts.size), counts)
+    outside = 1 - np.bincount(codes, weights=shares, minlength=counts.size)
+    with np.errstate(all="ignore"):
+        log_shares = np.log(shares)
+        return log_shares, log_shares - np.log(outside)[codes]
+
+
+def _offsets(counts: Integers) -> Integers:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def _first_rows(available: Integers, wanted: Integers) -> Integers:
+    """Give the places of each market's first rows, as many as wanted."""
+    starts = np.repeat(_offsets(available)[:-1], wanted)
+    ranks = np.arange(wanted.sum()) - np.repeat(_offsets(wanted)[:-1], wanted)
+    return np.asarray(starts + ranks, dtype=np.int64)

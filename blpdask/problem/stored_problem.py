@@ -1,0 +1,334 @@
+"""A demand problem whose data stay in a block store.
+
+What is known at once comes from the store's description and its first block. The rest,
+Z'X1 and Z'Z with effects absorbed, is sums over blocks, made on the engine that will
+estimate: nothing as long as the data comes to the driver. Absorbing effects finds their
+levels α, and a worker subtracts them from the rows that it loads,
+
+    M Z = Z - Σ_e α_e[codes_e],       Z'M X1 = (M Z)'(M X1).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..driver.cores import single_threaded_libraries
+from ..driver.engine import Engine
+from ..errors import DataWarning, Faults, InputError
+from ..integration.keyed import count_nodes
+from ..partitions.block_store import BlockStore
+from ..partitions.residency import RESIDENT
+from ..partitions.store_schema import DescribedNodes
+from ..progress import Listener, StepEvent, silent
+from ..records import Floats, Integers
+from .absorption_options import AbsorptionControls
+from .absorption_over_blocks import absorb_over_blocks
+from .fields import some
+from .formulas import Column, ParsedFormula
+from .groupings import Grouping, find_groupings
+from .outline import DemandOutline
+from .prepared import PreparedDemand
+from .stored_blocks import BlockRecipe, StoredBlocks, StoredColumns, as_rule
+from .stored_checks import StoredFormulas, check_formulas
+from .stored_sums import SumsState, stored_sums_pass, warn_of_collinearity
+
+
+class StoredProblem:
+    """A demand problem on a store.
+
+    Attributes
+    ----------
+    store
+        The store.
+    formulas
+        Formulas of X1, X2 and demographics.
+    types
+        ``(K2,)`` names of the types of random coefficients.
+    nodes
+        The rule that nodes are drawn by, None where they are stored.
+    outline
+        Dimensions and names.
+    """
+
+    def __init__(
+        self,
+        store: BlockStore,
+        formulas: StoredFormulas,
+        *,
+        add_exogenous: bool,
+        absorption: AbsorptionControls,
+        types: tuple[str, ...],
+        nodes: DescribedNodes | None = None,
+        weights_tol: float = np.inf,
+        collinear: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
+        """Check formulas against the store's columns and evaluate its first block.
+
+        Parameters
+        ----------
+        store
+            Open.
+        formulas
+            Of X1, X2 and demographics.
+        add_exogenous
+            Whether exogenous columns of X1 are added to the instruments; if not,
+            effects are not absorbed into the instruments either.
+        absorption
+            When the absorption of effects stops.
+        types
+            ``(K2,)`` types of random coefficients.
+        nodes
+            The rule that nodes are drawn by, the store's own where None.
+        weights_tol
+            Largest distance from one of a market's weights before a warning.
+        collinear
+            Absolute and relative bounds below which a column is collinear.
+
+        Raises
+        ------
+        InputError
+            With every fault of the formulas.
+        StoreError
+            Where the first block cannot be read.
+        """
+        self.store = store
+        self.formulas = formulas
+        self.types = types
+        self._absorption = absorption
+        self._collinear = collinear
+        own = store.description.nodes
+        self.nodes = (nodes or own) if formulas.random is not None else None
+        check_formulas(store, formulas, self.nodes)
+        self._recipe, columns = self._read_recipe(add_exogenous)
+        self.outline = self._outline(columns)
+        if self.nodes is None and formulas.random is not None:
+            self._warn_of_weights(weights_tol)
+        self._prepared: PreparedDemand | None = None
+
+    def prepare(self, engine: Engine, listener: Listener = silent) -> PreparedDemand:
+        """Sum over the blocks what an estimator needs, once.
+
+        Parameters
+        ----------
+        engine
+            Where blocks are read.
+        listener
+            Told of every pass.
+
+        Raises
+        ------
+        InputError
+            If effects have missing levels.
+        StoreError
+            Where a block cannot be read or has values that are not finite.
+        """
+        if self._prepared is None:
+            with single_threaded_libraries():
+                self._prepared = self._prepare(engine, listener)
+        return self._prepared
+
+    def in_market_order(self, values: Floats) -> Floats:
+        """Give rows as they are: those of a store are in its order, by market."""
+        return values
+
+    def agents_by_market(self) -> tuple[Integers, Floats]:
+        """Give I_t and the sums of weights of all markets, ``(T,)`` each."""
+        if self.nodes is None:
+            return self.store.market_counts()[1], self.store.weight_sums()
+        T = self.outline.market_ids.size
+        return np.full(T, self.outline.n_agents // T), np.ones(T)
+
+    def with_nodes(self, nodes: DescribedNodes | None) -> StoredProblem:
+        """Give the same problem nodes of another rule, the store's own where None."""
+        add_exogenous = self._recipe.absorb_instruments
+        return StoredProblem(
+            self.store,
+            self.formulas,
+            add_exogenous=add_exogenous,
+            absorption=self._absorption,
+            types=self.types,
+            nodes=nodes,
+            collinear=self._collinear,
+        )
+
+    def _read_recipe(
+        self, add_exogenous: bool
+    ) -> tuple[BlockRecipe, tuple[Sequence[Column], ...]]:
+        """Evaluate the first block for the columns, and choose the instruments."""
+        formulas = self.formulas
+        columns = tuple(
+            _columns_of(self.store, formula, table)
+            for formula, table in (
+                (formulas.linear, "products"),
+                (formulas.random, "products"),
+                (formulas.demographics, "agents"),
+            )
+        )
+        exogenous = [
+            place
+            for place, column in enumerate(columns[0])
+            if add_exogenous and "prices" not in column.names
+        ]
+        names = {column.name for column in self.store.description.products}
+        n_excluded = 0
+        while f"demand_instruments{n_excluded}" in names:
+            n_excluded += 1
+        recipe = BlockRecipe(
+            linear=formulas.linear,
+            random=formulas.random,
+            demographics=formulas.demographics,
+            exogenous=tuple(exogenous),
+            absorb_instruments=add_exogenous,
+            n_excluded=n_excluded,
+            n_node_columns=self._count_node_columns(len(columns[1])),
+            nodes=self.nodes,
+        )
+        return recipe, columns
+
+    def _count_node_columns(self, K2: int) -> int:
+        """Count the columns of nodes that are used, at most K2."""
+        if self.formulas.random is None:
+            return 0
+        if self.nodes is not None:
+            return K2
+        names = {column.name for column in self.store.description.agents}
+        return next((k for k in range(K2) if f"nodes{k}" not in names), K2)
+
+    def _outline(self, columns: tuple[Sequence[Column], ...]) -> DemandOutline:
+        """Gather dimensions and names."""
+        description, recipe = self.store.description, self._recipe
+        T = description.n_markets
+        n_agents = sum(description.block_agents)
+        if recipe.random is None:
+            n_agents = 0
+        elif recipe.nodes is not None:
+            n_agents = T * count_nodes(as_rule(recipe.nodes), len(columns[1]))
+        excluded = [f"demand_instruments{m}" for m in range(recipe.n_excluded)]
+        return DemandOutline(
+            market_ids=self.store.market_ids(),
+            n_products=sum(description.block_products),
+            n_agents=n_agents,
+            types=self.types,
+            X1_columns=tuple(columns[0]),
+            X2_columns=tuple(columns[1]),
+            agent_columns=tuple(columns[2]),
+            n_node_columns=recipe.n_node_columns,
+            ZD_names=(*excluded, *(columns[0][k].name for k in recipe.exogenous)),
+            n_effects=len(self.formulas.linear.absorbed),
+            has_clusters=description.column("products", "clustering_ids") is not None,
+        )
+
+    def _warn_of_weights(self, tolerance: float) -> None:
+        """Warn of stored weights that do not sum to one."""
+        sums = self.store.weight_sums()
+        off = np.abs(sums - 1) > tolerance
+        if off.any():
+            warnings.warn(
+                f"integration weights do not sum to one in {off.sum()} of {off.size} "
+                f"markets ({some(self.outline.market_ids[off])}): sums lie between "
+                f"{sums[off].min():.6g} and {sums[off].max():.6g}. This is right for "
+                "importance sampling; else check the weights, or set "
+                "options.weights_tol = numpy.inf not to be told",
+                DataWarning,
+                stacklevel=4,
+            )
+
+    def _prepare(self, engine: Engine, listener: Listener) -> PreparedDemand:
+        """Find groups, absorb effects and sum."""
+        groupings, clusters = self._find_groups(engine, listener)
+        recipe = dataclasses.replace(self._recipe, effects=groupings, clusters=clusters)
+        raw = StoredBlocks(self.store, recipe)
+        counts = tuple(grouping.n_groups for grouping in groupings)
+        K1 = len(self.outline.X1_columns)
+        placement = engine.place(raw)
+        try:
+            absorbed = absorb_over_blocks(
+                placement,
+                columns="data",
+                level_counts=counts,
+                controls=self._absorption,
+                listener=listener,
+            )
+            listener(StepEvent(0, "Summing over blocks"))
+            sums = placement.reduce(
+                stored_sums_pass, SumsState(absorbed.levels, recipe.absorb_instruments)
+            )
+        finally:
+            placement.close()
+        source = raw
+        if counts:
+            levels = tuple(
+                np.ascontiguousarray(alpha[:, K1:]) for alpha in absorbed.levels
+            )
+            source = StoredBlocks(
+                self.store, dataclasses.replace(recipe, levels=levels)
+            )
+            RESIDENT.drop(lambda owner: owner == raw.name)
+        warn_of_collinearity(sums, self.outline, self._collinear)
+        return PreparedDemand(
+            source=source,
+            n_products=self.outline.n_products,
+            n_agents=self.outline.n_agents,
+            n_random=len(self.outline.X2_columns),
+            market_ids=self.outline.market_ids,
+            product_counts=self.store.market_counts()[0],
+            block_edges=np.array(self.store.description.block_edges, dtype=np.int64),
+            ZtX=sums.ZtX,
+            ZtZ=np.asarray(sums.ZtZ, dtype=np.float64),
+            level_counts=counts,
+            absorption=self._absorption,
+            n_clusters=0 if clusters is None else clusters.n_groups,
+            rows_at=self.store.path.with_name(f"{self.store.path.name}.rows"),
+        )
+
+    def _find_groups(
+        self, engine: Engine, listener: Listener
+    ) -> tuple[tuple[Grouping, ...], Grouping | None]:
+        """Find the groups of effects and of clusters."""
+        terms = list(self.formulas.linear.absorbed_terms)
+        if self.outline.has_clusters:
+            terms.append(("clustering_ids",))
+        names = sorted({name for term in terms for name in term})
+        described = [self.store.description.column("products", n) for n in names]
+        found = find_groupings(
+            terms,
+            StoredColumns(self.store, names),
+            engine,
+            texts=frozenset(c.name for c in described if c and c.kind == "text"),
+            listener=listener,
+        )
+        if not self.outline.has_clusters:
+            return found, None
+        if found[-1].n_groups < 2:
+            faults = Faults("product_data")
+            faults.add(
+                "one distinct clustering_ids",
+                "at least two clusters",
+                "check clustering_ids or leave it out of the store",
+            )
+            faults.check()
+        return found[:-1], found[-1]
+
+
+def _columns_of(
+    store: BlockStore, formula: ParsedFormula | None, table: str
+) -> Sequence[Column]:
+    """Evaluate a formula on the first block for its columns."""
+    if formula is None:
+        return ()
+    terms = ParsedFormula(formula.terms, ())
+    columns = store.read(table, 0, sorted(terms.names))
+    columns[""] = np.empty(0) if columns else np.empty(1)
+    if terms.names:
+        del columns[""]
+    try:
+        return ParsedFormula(formula.terms, formula.absorbed).build(columns).columns
+    except InputError as error:
+        faults = Faults(f"formulas, on {store.description.describe(0)} of the store")
+        faults.extend(error)
+        faults.check()
+        raise
