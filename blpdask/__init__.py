@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from .api.integration import Integration, build_integration
     from .api.iteration import Iteration
     from .api.optimization import Optimization
+    from .api.parallel import parallel
     from .api.pickles import read_pickle, save_pickle
     from .api.problem import Problem
+    from .api.resamples import Resamples
     from .api.results import ProblemResults, read_results
+    from .api.stores import Store, build_store, open_store, simulate_store
     from .api.structured_tables import data_to_dict
 
 __version__ = "0.1.0"
@@ -32,15 +35,21 @@ __all__ = [
     "Optimization",
     "Problem",
     "ProblemResults",
+    "Resamples",
+    "Store",
     "build_integration",
     "build_matrix",
+    "build_store",
     "data",
     "data_to_dict",
     "exceptions",
+    "open_store",
     "options",
+    "parallel",
     "read_pickle",
     "read_results",
     "save_pickle",
+    "simulate_store",
 ]
 
 #: Where each public name lives; modules stand for themselves.
@@ -51,12 +60,18 @@ _HOMES = {
     "Optimization": "api.optimization",
     "Problem": "api.problem",
     "ProblemResults": "api.results",
+    "Resamples": "api.resamples",
+    "Store": "api.stores",
     "build_integration": "api.integration",
     "build_matrix": "api.formulation",
+    "build_store": "api.stores",
     "data_to_dict": "api.structured_tables",
+    "open_store": "api.stores",
+    "parallel": "api.parallel",
     "read_pickle": "api.pickles",
     "read_results": "api.results",
     "save_pickle": "api.pickles",
+    "simulate_store": "api.stores",
 }
 _MODULES = {"data": "api.data", "exceptions": "errors", "options": "options"}
 
@@ -72,7 +87,6 @@ _LATER = {
     "build_differentiation_instruments",
     "build_id_data",
     "build_ownership",
-    "parallel",
 }
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from .. import options
-from ..progress import EvaluationEvent, Event, Listener, silent
+from ..progress import BlocksEvent, EvaluationEvent, Event, Listener, silent
 
 _HEADER = "step  evaluation        objective  gradient norm  share maps  seconds"
+#: Passes that take less say nothing of their blocks, and others no more often.
+_BLOCKS_SECONDS = 5.0
 
 
 def choose_listener(progress: Listener | None) -> Listener:
@@ -26,9 +29,13 @@ class Printer:
         """Print with ``output``."""
         self._output = output
         self._in_table = False
+        self._told = -_BLOCKS_SECONDS
 
     def __call__(self, event: Event) -> None:
         """Print one event."""
+        if isinstance(event, BlocksEvent):
+            self._tell_blocks(event)
+            return
         if not isinstance(event, EvaluationEvent):
             self._in_table = False
             self._output(f"{event.message} (GMM step {event.step}) ...")
@@ -42,3 +49,12 @@ class Printer:
             f"{event.gradient_norm:>13.3e}  {event.share_maps:>10}  "
             f"{event.seconds:>7.3f}{'  best' if event.best else ''}{failed}"
         )
+
+    def _tell_blocks(self, event: BlocksEvent) -> None:
+        """Print now and then how far a long pass has come."""
+        now = time.monotonic()
+        if min(event.seconds, now - self._told) >= _BLOCKS_SECONDS:
+            self._told = now
+            self._output(
+                f"... block {event.done} of {event.total}, {event.seconds:.0f} s"
+            )

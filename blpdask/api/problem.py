@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from .. import options
+from ..driver.engine import Engine
 from ..errors import Faults, InputError
 from ..estimators.gmm import estimate_gmm
 from ..estimators.gmm_options import GmmOptions
 from ..estimators.optimizers.choose import OptimizerChoice
+from ..estimators.simulation_error import Resampling
 from ..model.parameters import Parameters, lay_out
 from ..problem.agents import Agents, read_agents
 from ..problem.demand_problem import DemandProblem, prepare_demand
+from ..problem.prepared import PreparedDemand
 from ..problem.products import Products, read_products, warn_of_collinearity
+from ..problem.stored_problem import StoredProblem
 from ..progress import Listener
 from ..results.estimates import GmmEstimates
 from .dimensions import Dimensions
@@ -27,6 +32,8 @@ from .iteration import Iteration
 from .optimization import Optimization
 from .printing import choose_listener
 from .problem_checks import check_formulations, check_scope, check_types
+from .recorded import check_directory, in_words, recorded
+from .resamples import Resamples, check_resampling, warn_of_clusters
 from .results import ProblemResults
 from .solve_checks import (
     check_absent,
@@ -40,6 +47,8 @@ from .solve_checks import (
     check_weights,
 )
 from .starting_points import starting_points
+from .stored import in_memory, stored_problem, stored_resampling
+from .stores import Store, described
 from .structured_tables import agents_table, dimensions_text, products_table
 
 
@@ -54,13 +63,16 @@ class Problem(Dimensions):
     product_data
         Table with ``market_ids``, ``shares``, ``prices``, ``demand_instruments0``, …
         and what the formulations name; optionally ``firm_ids``, ``product_ids``,
-        ``clustering_ids``. A DataFrame, a mapping of arrays or a structured array.
+        ``clustering_ids``. A DataFrame, a mapping of arrays or a structured array; or a
+        :class:`blpdask.Store` of products and agents, whose rows stay where they are.
     agent_formulation
         Formulation of demographics.
     agent_data
         Table with ``market_ids``, ``weights``, ``nodes0``, … and demographics.
     integration
-        Rule that builds nodes and weights instead of the data.
+        Rule that builds nodes and weights instead of the data. On a store each market
+        has a stream of its own (:mod:`blpdask.integration.keyed`); in memory one stream
+        runs through the markets, as in PyBLP.
     rc_types
         ``"linear"``, ``"log"`` or ``"logit"`` for each random coefficient.
     epsilon_scale, costs_type
@@ -104,8 +116,24 @@ class Problem(Dimensions):
         linear, random = check_formulations(
             product_formulations, agent_formulation, integration
         )
-        check_scope(product_data, agent_data, epsilon_scale)
         del costs_type
+        self.product_formulations = (linear, random, None)
+        self.agent_formulation = agent_formulation
+        self._agent_data = agent_data
+        self._integration = integration
+        if isinstance(product_data, Store):
+            self._demand = stored_problem(
+                product_data,
+                (linear, random, agent_formulation),
+                agent_data=agent_data,
+                integration=integration,
+                rc_types=rc_types,
+                epsilon_scale=epsilon_scale,
+                add_exogenous=add_exogenous,
+            )
+            self._tell()
+            return
+        check_scope(product_data, agent_data, epsilon_scale)
         products = read_products(
             product_data,
             linear.parsed,
@@ -114,12 +142,13 @@ class Problem(Dimensions):
             absorption=linear.controls,
         )
         warn_of_collinearity(products, options.collinear_atol, options.collinear_rtol)
-        self.product_formulations = (linear, random, None)
-        self.agent_formulation = agent_formulation
-        self._agent_data = agent_data
         agents = self._read_agents(products, agent_data, integration)
         types = check_types(rc_types, products.X2.shape[1])
         self._demand = prepare_demand(products, agents, types)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Print the problem where options say so."""
         if options.verbose:
             options.verbose_output(f"{self}\n")
 
@@ -152,25 +181,49 @@ class Problem(Dimensions):
         other = copy.copy(self)
         other.__dict__.pop("agents", None)
         other._agent_data = self._agent_data if agent_data is None else agent_data
+        other._integration = integration
         demand = self._demand
+        if isinstance(demand, StoredProblem):
+            if agent_data is not None:
+                in_memory(demand, "other agent_data")
+            other._demand = demand.with_nodes(described(integration))
+            return other
         agents = other._read_agents(demand.products, other._agent_data, integration)
         other._demand = prepare_demand(demand.products, agents, demand.types)
         return other
 
     @property
-    def demand(self) -> DemandProblem:
-        """The frozen record behind the problem."""
+    def demand(self) -> DemandProblem | StoredProblem:
+        """The record behind the problem."""
         return self._demand
+
+    def prepare(
+        self, engine: Engine, listener: Listener, blocks: int | None = None
+    ) -> PreparedDemand:
+        """Give an estimator what it knows of the problem.
+
+        Parameters
+        ----------
+        engine
+            Where a store's blocks are read and summed.
+        listener
+            Told of passes over a store.
+        blocks
+            Number of blocks of data in memory, chosen from the data where None.
+        """
+        if isinstance(self._demand, StoredProblem):
+            return self._demand.prepare(engine, listener)
+        return self._demand.prepare(blocks)
 
     @cached_property
     def products(self) -> np.recarray[Any, Any]:
         """Product data as a record array, in PyBLP's form."""
-        return products_table(self._demand)
+        return products_table(in_memory(self._demand, "the table of products"))
 
     @cached_property
     def agents(self) -> np.recarray[Any, Any]:
         """Agent data as a record array, in PyBLP's form."""
-        return agents_table(self._demand)
+        return agents_table(in_memory(self._demand, "the table of agents"))
 
     def __str__(self) -> str:
         """Print dimensions and formulations."""
@@ -217,7 +270,9 @@ class Problem(Dimensions):
         covariance_moments_mean: float = 0,
         micro_moments: Sequence[Any] = (),
         micro_sample_covariances: Any = None,
-        resample_agent_data: Callable[[int], Mapping[str, Any] | None] | None = None,
+        resample_agent_data: Callable[[int], Mapping[str, Any] | None]
+        | Resamples
+        | None = None,
         *,
         starts: Any = None,
         seed: int = 0,
@@ -226,6 +281,8 @@ class Problem(Dimensions):
         backend: str = "numba",
         progress: Listener | None = None,
         blocks: int | None = None,
+        simulation_scaling: str = "moments",
+        resume: Any = None,
     ) -> ProblemResults:
         """Estimate the problem by GMM in one or two steps.
 
@@ -279,9 +336,23 @@ class Problem(Dimensions):
             Function that is told of every evaluation and step.
         blocks
             Number of blocks that markets are cut into, chosen from the data where None.
+        resample_agent_data
+            How agents are redrawn at the end of each step, so that weights and standard
+            errors account for simulation error: a :class:`Resamples`, or a function
+            that gives a table for 0, 1, … and then None.
+        simulation_scaling
+            ``"moments"`` adds N times the covariance of ḡ over resamples to S, with θ
+            and β at their estimates; ``"pyblp"`` adds what PyBLP does, without N and
+            with β concentrated out again (:mod:`blpdask.moments.simulation_error`).
+        resume
+            Directory in which every sum over blocks is recorded as it is computed. When
+            the same call is made again, after a kill say, it replays what is recorded
+            there and goes on, with the same bits; a call that had finished replays all
+            of it in a moment. Other data or options than those recorded are an error.
+            Threads and engine may differ. None records nothing.
         rho, phi, gamma, rho_bounds, phi_bounds, gamma_bounds, demand_moment_types, \
 supply_moment_types, covariance_moments_mean, micro_moments, \
-micro_sample_covariances, resample_agent_data
+micro_sample_covariances
             Not part of this version; passing any is an error that says so.
 
         Returns
@@ -295,6 +366,8 @@ micro_sample_covariances, resample_agent_data
             With every fault of the arguments.
         NumericalError
             Where a computation fails and ``error_behavior`` is ``"raise"``.
+        StoreError
+            Where the recording in ``resume`` is in use, damaged or of something else.
         """
         named = {
             "method": method,
@@ -315,7 +388,6 @@ micro_sample_covariances, resample_agent_data
             "gamma_bounds": gamma_bounds,
             "micro_moments": micro_moments or None,
             "micro_sample_covariances": micro_sample_covariances,
-            "resample_agent_data": resample_agent_data,
         }
         types = {"demand": demand_moment_types, "supply": supply_moment_types}
         absent |= {f"{s}_moment_types": t for s, t in types.items() if t != "levels"}
@@ -327,7 +399,13 @@ micro_sample_covariances, resample_agent_data
         iteration = check_iteration(iteration, faults)
         check_choices(named, faults)
         check_absent(absent, faults)
-        check_clusters(self._demand, W_type, se_type, faults)
+        check_clusters(self.outline.has_clusters, W_type, se_type, faults)
+        if blocks is not None and isinstance(self._demand, StoredProblem):
+            faults.add(
+                f"blocks={blocks!r} although the data are in a store",
+                "None: the blocks of a store are cut when it is built",
+                "leave blocks out, or build the store with blocks=",
+            )
         weights = check_weights(W, self.MD, faults)
         start_delta = check_delta(delta, self.N, faults)
         check_numbers(error_punishment, threads, blocks, seed, faults)
@@ -344,39 +422,56 @@ micro_sample_covariances, resample_agent_data
         parameters = self._lay_out(
             sigma, pi, beta, (sigma_bounds, pi_bounds, beta_bounds), optimizer, faults
         )
+        resampling = self._resampling(resample_agent_data, simulation_scaling, faults)
         chosen = check_engine(engine, threads, faults)
+        directory = check_directory(resume, faults)
         faults.check()
         assert parameters is not None and chosen is not None
+        if resampling is not None and isinstance(self._demand, DemandProblem):
+            warn_of_clusters(self._demand.products, (W_type, se_type))
         further = starting_points(starts, parameters, seed)
         listener = choose_listener(progress)
-        run = estimate_gmm(
-            self._demand,
-            parameters,
-            engine=chosen,
-            optimizer=optimizer,
-            options=GmmOptions(
-                n_steps=int(method[0]),
-                initial_update=bool(initial_update),
-                scale_objective=bool(scale_objective),
-                check_optimality=check_optimality,  # type: ignore[arg-type]
-                finite_differences=bool(finite_differences),
-                error_behavior=error_behavior,  # type: ignore[arg-type]
-                error_punishment=float(error_punishment),
-                delta_behavior=delta_behavior,  # type: ignore[arg-type]
-                center_moments=bool(center_moments),
-                W_type=W_type,  # type: ignore[arg-type]
-                se_type=se_type,  # type: ignore[arg-type]
-                backend=backend,
-                controls=iteration.controls(options.scratch_bytes),
-                iterate=iteration.iterate(),
-                epsilon=float(options.finite_differences_epsilon),
-            ),
-            W=weights,
-            delta=start_delta,
-            starts=further,
-            listener=listener,
-            n_blocks=blocks,
+        how = GmmOptions(
+            n_steps=int(method[0]),
+            initial_update=bool(initial_update),
+            scale_objective=bool(scale_objective),
+            check_optimality=check_optimality,  # type: ignore[arg-type]
+            finite_differences=bool(finite_differences),
+            error_behavior=error_behavior,  # type: ignore[arg-type]
+            error_punishment=float(error_punishment),
+            delta_behavior=delta_behavior,  # type: ignore[arg-type]
+            center_moments=bool(center_moments),
+            W_type=W_type,  # type: ignore[arg-type]
+            se_type=se_type,  # type: ignore[arg-type]
+            backend=backend,
+            controls=iteration.controls(options.scratch_bytes),
+            iterate=iteration.iterate(),
+            epsilon=float(options.finite_differences_epsilon),
         )
+        prepared = self.prepare(chosen, listener, blocks)
+        settings = {
+            "parameters": parameters,
+            "options": how,
+            "optimization": in_words(dataclasses.asdict(optimizer)),
+            "iteration": in_words(iteration),
+            "weights and starts": (weights, start_delta, list(further)),
+            "resampling": in_words(resampling),
+        }
+        with recorded(chosen, directory, prepared, settings, listener) as recording:
+            run = estimate_gmm(
+                prepared,
+                parameters,
+                engine=recording,
+                optimizer=optimizer,
+                options=how,
+                W=weights,
+                delta=None
+                if start_delta is None
+                else self._demand.in_market_order(start_delta),
+                starts=further,
+                listener=listener,
+                resampling=resampling,
+            )
         results = ProblemResults(run.steps, minima=run.minima, problem=self)
         if progress is None and options.verbose:
             options.verbose_output(f"\n{results}")
@@ -391,13 +486,29 @@ micro_sample_covariances, resample_agent_data
             sigma_bounds=None,
             pi_bounds=None,
             beta_bounds=None,
-            types=self._demand.types,
-            n_node_columns=self._demand.agents.nodes.shape[1],
+            types=self.outline.types,
+            n_node_columns=self.outline.n_node_columns,
             sigma_labels=estimates.sigma_labels,
             pi_labels=estimates.pi_labels,
             beta_labels=estimates.beta_labels,
             bounded=False,
             default_bounds=False,
+        )
+
+    def _resampling(
+        self, given: Any, scaling: str, faults: Faults
+    ) -> Resampling | None:
+        """Turn what the user says about resampling into what an estimator does."""
+        demand = self._demand
+        if isinstance(demand, StoredProblem):
+            return stored_resampling(given, scaling, demand, faults)
+        return check_resampling(
+            given,
+            scaling,
+            rule=None if self._integration is None else self._integration.rule,
+            agents=demand.agents,
+            read=partial(self._read_agents, demand.products, integration=None),
+            faults=faults,
         )
 
     def _lay_out(
@@ -410,7 +521,7 @@ micro_sample_covariances, resample_agent_data
         faults: Faults,
     ) -> Parameters | None:
         """Lay θ out and check that there are instruments enough."""
-        products, agents = self._demand.products, self._demand.agents
+        outline = self.outline
         try:
             parameters = lay_out(
                 sigma=sigma,
@@ -419,11 +530,11 @@ micro_sample_covariances, resample_agent_data
                 sigma_bounds=bounds[0],
                 pi_bounds=bounds[1],
                 beta_bounds=bounds[2],
-                types=self._demand.types,
-                n_node_columns=agents.nodes.shape[1],
-                sigma_labels=[column.name for column in products.X2_columns],
-                pi_labels=[column.name for column in agents.columns],
-                beta_labels=[column.name for column in products.X1_columns],
+                types=outline.types,
+                n_node_columns=outline.n_node_columns,
+                sigma_labels=[column.name for column in outline.X2_columns],
+                pi_labels=[column.name for column in outline.agent_columns],
+                beta_labels=[column.name for column in outline.X1_columns],
                 bounded=optimizer.supports_bounds,
                 default_bounds=optimizer.bounds_by_default,
             )

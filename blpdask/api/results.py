@@ -17,6 +17,7 @@ from ..estimators.gmm import Minimum
 from ..records import Floats
 from ..results import specification_tests
 from ..results.estimates import GmmEstimates
+from ..results.rows_at_rest import RowsAtRest
 from ..results.store import read_estimates, save_estimates
 from ..results.tables import (
     estimates_tables,
@@ -80,8 +81,9 @@ class ProblemResults:
             return list(getattr(self.estimates, name))
         if name in SCALARS:
             return np.array(getattr(self.estimates, name))
-        if hasattr(self.estimates, name):
-            return getattr(self.estimates, name)
+        value = getattr(self.estimates, name, None)
+        if value is not None:
+            return np.asarray(value) if isinstance(value, RowsAtRest) else value
         if name in SUMMED:
             return sum(getattr(step, SUMMED[name]) for step in self._steps)
         if name in JOINED:

@@ -13,7 +13,6 @@ from ..driver.engine import Engine
 from ..errors import Faults, InputError
 from ..estimators.optimizers.choose import OptimizerChoice
 from ..moments.weighting import COVARIANCE_TYPES
-from ..problem.demand_problem import DemandProblem
 from ..records import Floats
 from .iteration import Iteration
 from .optimization import Optimization
@@ -82,14 +81,27 @@ def check_iteration(given: Any, faults: Faults) -> Iteration:
 
 
 def check_engine(engine: Any, threads: Any, faults: Faults) -> Engine | None:
-    """Choose the engine where the arguments allow it."""
+    """Choose the engine where the arguments allow it.
+
+    A scheduler is called only where nothing else is wrong, since it may take a while to
+    find out that it does not answer.
+    """
     if threads is not None and not isinstance(threads, int | np.integer):
         return None
-    try:
-        return choose_engine(engine, None if threads is None else int(threads))
-    except InputError as error:
-        faults.extend(error)
-        return None
+    calls = isinstance(engine, str) and "://" in engine
+    chosen: Engine | None = None
+    if not (calls and (len(faults) or threads is not None)):
+        try:
+            chosen = choose_engine(engine, None if threads is None else int(threads))
+        except InputError as error:
+            faults.extend(error)
+    if threads is not None and (calls or getattr(chosen, "name", "") == "dask"):
+        faults.add(
+            f"threads={threads} with a Dask cluster",
+            "threads of this process, or workers, which have threads of their own",
+            "leave threads out, or say engine='threads'",
+        )
+    return chosen
 
 
 def check_numbers(
@@ -114,10 +126,10 @@ def check_numbers(
 
 
 def check_clusters(
-    demand: DemandProblem, W_type: str, se_type: str, faults: Faults
+    has_clusters: bool, W_type: str, se_type: str, faults: Faults
 ) -> None:
     """Check that clustered covariances have clusters."""
-    if "clustered" in (W_type, se_type) and demand.products.clusters is None:
+    if "clustered" in (W_type, se_type) and not has_clusters:
         faults.add(
             "clustered W_type or se_type without clusters",
             "a column 'clustering_ids' in product_data",

@@ -1,0 +1,170 @@
+"""A solve that is made again with its recording gives the bits of one never stopped.
+
+Invariants: for every method and wherever the recording ends, all arrays of the results
+are those of a calm solve, bit for bit, times aside; a recording of another problem or
+of other options is refused by name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import blpdask
+from blpdask.driver import checkpointing, recording
+from blpdask.errors import InputError, StoreError
+from blpdask.partitions.log_frames import read_frames
+from blpdask.partitions.run_log import LOG, keep_first
+from blpdask.progress import EvaluationEvent, StepEvent
+from tests.api import nevo
+
+TIMES = {"total_time", "optimization_time"}
+METHODS = {
+    "structured": blpdask.Optimization("structured"),
+    "bfgs": blpdask.Optimization("bfgs", {"gtol": 1e-4, "maxiter": 15}),
+    "nelder-mead": blpdask.Optimization(
+        "nelder-mead", {"maxfev": 60}, compute_gradient=False
+    ),
+}
+pytestmark = pytest.mark.filterwarnings("ignore::blpdask.errors.NumericalWarning")
+
+
+def bits(results):
+    """Give everything in all steps of results that is no time, as bytes."""
+    found = []
+    for step in results._steps:
+        for field in dataclasses.fields(step):
+            if field.name not in TIMES:
+                found.append((field.name, as_bytes(getattr(step, field.name))))
+    return found
+
+
+def as_bytes(value):
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, value.shape, value.tobytes()
+    if isinstance(value, tuple):
+        return tuple(map(as_bytes, value))
+    return repr(value)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return nevo.problem(blpdask, 20)
+
+
+def solve(problem, **arguments):
+    defaults = {"sigma": nevo.SIGMA, "pi": nevo.PI, "W_type": "unadjusted"}
+    return problem.solve(
+        **{**defaults, "progress": lambda event: None, "threads": 2, **arguments}
+    )
+
+
+def count(directory):
+    return len(list(read_frames(directory / LOG))) - 2
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("kept_at_rest", [False, True])
+def test_a_solve_cut_anywhere_ends_with_the_same_bits(
+    problem, tmp_path, monkeypatch, name, kept_at_rest
+):
+    if kept_at_rest:
+        monkeypatch.setattr(recording, "CHECKPOINT_SECONDS", 0.0)
+        monkeypatch.setattr(checkpointing, "SHARE", 0.0)
+    optimization = METHODS[name]
+    calm = bits(solve(problem, optimization=optimization))
+    recorded = solve(problem, optimization=optimization, resume=tmp_path)
+    assert bits(recorded) == calm
+    n = count(tmp_path)
+    assert not (tmp_path / "memories").exists()
+    for left in (n, n - 3, n // 2 + 20, n // 2, 7, 1, 0):
+        keep_first(tmp_path, left)
+        again = solve(problem, optimization=optimization, resume=tmp_path, threads=1)
+        assert bits(again) == calm, left
+        assert count(tmp_path) == n
+    assert [path.name for path in tmp_path.iterdir()] == [LOG]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"starts": 2, "method": "1s"},
+        {"initial_update": True},
+        {"finite_differences": True, "method": "1s"},
+        {"delta_behavior": "last"},
+        {"delta_behavior": "first", "backend": "numpy", "method": "1s"},
+        {"iteration": blpdask.Iteration("squarem"), "method": "1s"},
+        {"iteration": blpdask.Iteration("df-sane"), "method": "1s"},
+    ],
+    ids=str,
+)
+def test_every_kind_of_solve_resumes(problem, tmp_path, arguments):
+    arguments["optimization"] = blpdask.Optimization("slsqp", {"maxiter": 4})
+    if "delta_behavior" in arguments:
+        arguments["delta"] = np.log(problem.products.shares) * 0.9
+    calm = bits(solve(problem, **arguments))
+    solve(problem, resume=tmp_path, **arguments)
+    n = count(tmp_path)
+    keep_first(tmp_path, 2 * n // 3)
+    assert bits(solve(problem, resume=tmp_path, **arguments)) == calm
+
+
+def test_replay_is_told_and_costs_no_evaluations(problem, tmp_path):
+    events = []
+    solve(problem, resume=tmp_path, progress=events.append)
+    assert not any("eplay" in e.message for e in events if isinstance(e, StepEvent))
+    told = [plain(event) for event in events if isinstance(event, EvaluationEvent)]
+    for left in (count(tmp_path), 10):
+        keep_first(tmp_path, left)
+        events.clear()
+        solve(problem, resume=tmp_path, progress=events.append)
+        again = [plain(event) for event in events if isinstance(event, EvaluationEvent)]
+        assert again == told
+        sentences = [e.message for e in events if isinstance(e, StepEvent)]
+        assert sentences[0].startswith(f"Replaying {left} recorded sums over blocks (")
+        assert ("Replayed; computing again" in sentences) == (left == 10)
+
+
+def plain(event):
+    return repr(dataclasses.replace(event, seconds=0.0))
+
+
+def test_other_problems_and_options_are_refused_by_name(problem, tmp_path):
+    solve(problem, resume=tmp_path, method="1s")
+    before = (tmp_path / LOG).read_bytes()
+    others = [
+        ("data", nevo.problem(blpdask, 19), {}),
+        ("data", problem, {"blocks": 3}),
+        ("parameters", problem, {"sigma": nevo.SIGMA * 1.1}),
+        ("options", problem, {"method": "2s"}),
+        ("options", problem, {"backend": "numpy"}),
+        ("optimization", problem, {"optimization": METHODS["bfgs"]}),
+        ("weights and starts", problem, {"W": np.eye(problem.MD)}),
+    ]
+    for part, other, arguments in others:
+        with pytest.raises(StoreError, match=rf"another estimation \({part} ") as error:
+            solve(other, **{"resume": tmp_path, "method": "1s", **arguments})
+        assert f"bring the same {part}" in str(error.value)
+    assert (tmp_path / LOG).read_bytes() == before
+
+
+def test_a_file_is_no_directory(problem, tmp_path):
+    (tmp_path / "file").write_text("")
+    for resume in (tmp_path / "file", 3):
+        with pytest.raises(InputError, match="resume="):
+            solve(problem, resume=resume)
+
+
+def test_an_error_leaves_the_recording_to_be_resumed(problem, tmp_path):
+    calm = bits(solve(problem))
+
+    def stop(event):
+        if isinstance(event, EvaluationEvent) and event.number == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        solve(problem, resume=tmp_path, progress=stop)
+    assert len(list(read_frames(tmp_path / LOG))) == 1 + 5
+    assert bits(solve(problem, resume=tmp_path)) == calm
