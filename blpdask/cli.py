@@ -1,4 +1,4 @@
-"""The command line: run a job, check it, show what it found, list its options.
+"""The command line: run a job, resume it, check it, show what it found, list options.
 
 Exit codes: 0, done; 1, a numerical failure or an optimiser that did not converge; 2,
 wrong input, and standard error says all that is wrong with it; 130, Ctrl-C.
@@ -116,7 +116,8 @@ def run(
     The directory then holds resolved.yaml (the job with every default, and the versions
     and data it ran with; itself a job), results/ (read it with blpdask.read_results),
     estimates.csv, summary.json, evaluations.jsonl (a line per evaluation of the
-    objective) and log.txt. Ctrl-C keeps the evaluations.
+    objective), reductions.log (every sum over blocks, for resuming) and log.txt. A run
+    that is stopped, by Ctrl-C or otherwise, goes on with 'blpdask resume'.
 
     Exit code 1 says that the optimiser did not converge, 2 that the input is wrong.
     """
@@ -131,6 +132,67 @@ def run(
         typer.echo(f"Job {prepared.job.name}. {prepared.job.description}".rstrip())
         with display_listener(console) as listener:
             finished = run_job(prepared, output=output, force=force, listener=listener)
+        _report(finished)
+        if not finished.summary["converged"]:
+            raise typer.Exit(FAILED)
+
+
+@app.command()
+def resume(
+    directory: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="What the run left, say results/nevo.partial-1, or the output that it "
+            "was to become, say results/nevo: then the newest there is.",
+        ),
+    ],
+    threads: Threads = None,
+    engine: Engine = None,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="COUNT",
+            help="Keep only so many of the recorded sums, because what follows is "
+            "damaged; the message says how many are good. Say --keep 120.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Replace the results of another job that have the output's name.",
+        ),
+    ] = False,
+) -> None:
+    """Go on with a run that was stopped, to the results it would have had.
+
+    Example: `blpdask resume results/nevo.partial-1`
+
+    Everything that was summed over the data is recorded as it is computed. The
+    estimation is run again with what is recorded in place of what was computed, which
+    takes moments, and goes on where it was stopped: the numbers are the same to the
+    last bit, whatever stopped it. The data must be those of the run.
+
+    Exit codes are those of 'blpdask run'.
+    """
+    with _exit_codes():
+        from rich.console import Console
+
+        from .jobs.display import display_listener
+        from .jobs.resume import cut_recording, reopen_run, resume_run
+
+        if keep is not None and cut_recording(directory, keep):
+            typer.echo(
+                f"{keep} sums are kept; the same call of solve goes on from there."
+            )
+            return
+        changes = _all_changes(None, threads, engine)
+        reopened = reopen_run(directory, changes, keep=keep, force=force)
+        typer.echo(f"Resuming {_short(reopened.directory.partial)}.")
+        with display_listener(Console()) as listener:
+            finished = resume_run(reopened, listener=listener)
         _report(finished)
         if not finished.summary["converged"]:
             raise typer.Exit(FAILED)

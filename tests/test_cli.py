@@ -196,11 +196,11 @@ def test_help_comes_without_heavy_imports():
         [sys.executable, "-m", "blpdask.cli", "--help"], cwd=ROOT, text=True
     )
     print(f"blpdask --help: {time.perf_counter() - began:.2f} s")
-    for command in ("run", "check", "show", "options"):
+    for command in ("run", "resume", "check", "show", "options"):
         assert f" {command} " in text
 
 
-@pytest.mark.parametrize("command", ["run", "check", "show", "options"])
+@pytest.mark.parametrize("command", ["run", "resume", "check", "show", "options"])
 def test_help_of_every_command_has_an_example(command):
     result = invoke(command, "--help")
     assert result.exit_code == 0

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ..api.iteration import Iteration
     from ..api.optimization import Optimization
     from ..api.problem import Problem
+    from ..api.resamples import Resamples
+    from .schema import IntegrationOptions
 
 Made = TypeVar("Made")
 
@@ -40,6 +42,7 @@ _SAME_NAME = (
     "center_moments",
     "W_type",
     "se_type",
+    "simulation_scaling",
     "demand_moment_types",
     "supply_moment_types",
     "covariance_moments_mean",
@@ -57,6 +60,7 @@ class Configurations:
     integration: Integration | None
     optimization: Optimization | None
     iteration: Iteration | None
+    resamples: Resamples | None
 
 
 def configure(job: Job, faults: Faults) -> Configurations:
@@ -73,6 +77,7 @@ def configure(job: Job, faults: Faults) -> Configurations:
     from ..api.integration import Integration
     from ..api.iteration import Iteration
     from ..api.optimization import Optimization
+    from ..api.resamples import Resamples
 
     formulas, rule, solve = job.formulations, job.integration, job.solve
 
@@ -81,24 +86,29 @@ def configure(job: Job, faults: Faults) -> Configurations:
         make = None if text is None else partial(Formulation, text, absorb)
         return _make(make, f"formulations.{name}", faults)
 
+    def integration(rule: IntegrationOptions | None, option: str) -> Integration | None:
+        if rule is None:
+            return None
+        options = dict(rule.specification_options)
+        make = partial(Integration, rule.specification, rule.size, options)
+        return _make(make, option, faults)
+
+    def resamples() -> Resamples | None:
+        given = solve.resample
+        if given is None:
+            return None
+        drawn = integration(given.integration, "solve.resample.integration")
+        seed = job.seed if given.seed is None else given.seed
+        make = partial(Resamples, given.replicates, seed, drawn)
+        return _make(make, "solve.resample", faults)
+
     optimization, iteration = solve.optimization, solve.iteration
     return Configurations(
         linear=formulation("linear", formulas.absorb),
         random=formulation("random"),
         supply=formulation("supply", formulas.absorb_supply),
         demographics=formulation("demographics"),
-        integration=_make(
-            None
-            if rule is None
-            else partial(
-                Integration,
-                rule.specification,
-                rule.size,
-                dict(rule.specification_options),
-            ),
-            "integration",
-            faults,
-        ),
+        integration=integration(rule, "integration"),
         optimization=_make(
             partial(
                 Optimization,
@@ -121,6 +131,7 @@ def configure(job: Job, faults: Faults) -> Configurations:
             "solve.iteration",
             faults,
         ),
+        resamples=resamples(),
     )
 
 
@@ -191,6 +202,8 @@ def solve_arguments(job: Job) -> dict[str, Any]:
         arguments["starts"] = job.solve.starts if many else _array(job.solve.starts)
     if made.iteration is not None:
         arguments["iteration"] = made.iteration
+    if made.resamples is not None:
+        arguments["resample_agent_data"] = made.resamples
     arguments["optimization"] = made.optimization
     return arguments | {
         "seed": job.seed,

@@ -42,6 +42,8 @@ def find_conflicts(job: Job) -> Iterator[Conflict]:
     yield from _formulas(job)
     yield from _shapes(job)
     yield from _bound_shapes(job)
+    yield from _resamples(job)
+    yield from _engine(job)
 
 
 def _sources(job: Job) -> Iterator[Conflict]:
@@ -164,6 +166,69 @@ def _bound_shapes(job: Job) -> Iterator[Conflict]:
                     "one number, or a matrix of the parameters' own shape",
                     f"change bounds.{name}.{side}; null is no bound",
                 )
+
+
+def _resamples(job: Job) -> Iterator[Conflict]:
+    """Find nodes to be redrawn that no rule drew."""
+    if job.solve.resample is None:
+        return
+    rule = job.solve.resample.integration or job.integration
+    if rule is None:
+        yield Conflict(
+            ("solve", "integration"),
+            "solve.resample without integration",
+            "the rule that the nodes come from",
+            "add integration to solve.resample, or delete solve.resample",
+        )
+    elif rule.specification not in SEEDED_RULES:
+        yield Conflict(
+            ("solve", "integration"),
+            f"solve.resample of the rule {rule.specification}, which draws nothing",
+            f"one of {', '.join(SEEDED_RULES)}",
+            "delete solve.resample: a quadrature has no simulation error",
+        )
+
+
+def _engine(job: Job) -> Iterator[Conflict]:
+    """Find options of the engine that ask for two places at once."""
+    engine = job.engine
+    ways = [
+        name
+        for name in ("workers", "scheduler", "scheduler_file")
+        if getattr(engine, name) is not None
+    ]
+    if len(ways) > 1:
+        yield Conflict(
+            ("engine",),
+            " and ".join(f"engine.{name}" for name in ways),
+            "one of the three: workers that are started here, or a cluster's scheduler",
+            "delete all but one",
+        )
+    clustered = engine.kind == "dask" or (engine.kind is None and ways)
+    if engine.kind in ("serial", "threads") and ways:
+        yield Conflict(
+            ("engine",),
+            f"engine.kind {engine.kind} with engine.{ways[0]}",
+            "kind dask, or no workers and no scheduler",
+            "delete one of the two",
+        )
+    if clustered and engine.threads is not None:
+        yield Conflict(
+            ("engine",),
+            f"engine.threads = {engine.threads} with "
+            f"{f'engine.{ways[0]}' if ways else 'engine.kind dask'}",
+            "threads of this process, or workers of a cluster",
+            "delete engine.threads, or say how many engine.workers",
+        )
+    if engine.worker_memory is not None and not (
+        engine.workers or (engine.kind == "dask" and not ways)
+    ):
+        yield Conflict(
+            ("engine",),
+            "engine.worker_memory without engine.workers",
+            "workers that are started for the run; those of a scheduler have their own",
+            "add engine.workers, or delete engine.worker_memory",
+        )
 
 
 def _shape(rows: Rows) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 On a terminal, the last evaluations of the objective stay in view with the best value
 and the work done so far; anywhere else (a file, a batch system's log) every evaluation
-is one line.
+is one line. A pass over the blocks that takes long says how far it has come.
 """
 
 from __future__ import annotations
@@ -13,14 +13,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..progress import EvaluationEvent, Event, Listener, StepEvent
+from ..progress import BlocksEvent, EvaluationEvent, Event, Listener, StepEvent
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
 _ROWS_IN_VIEW = 10
 _REDRAWS_A_SECOND = 8
+#: Passes that take less say nothing of their blocks.
+_LONG_SECONDS = 2.0
+#: Seconds between two lines about blocks.
+_LINE_SECONDS = 10.0
+_BAR_WIDTH = 40
 _COLUMNS = (
     "step",
     "start",
@@ -49,7 +54,7 @@ def display_listener(console: Console) -> Iterator[Listener]:
 
     view = _View(console)
     with Live(
-        get_renderable=view.table,
+        get_renderable=view.draw,
         console=console,
         refresh_per_second=_REDRAWS_A_SECOND,
         transient=True,
@@ -83,11 +88,34 @@ share maps 1200  0.040 s'
     )
 
 
+def blocks_line(event: BlocksEvent) -> str:
+    """Write how far a pass has come.
+
+    Parameters
+    ----------
+    event
+        What was told of it.
+
+    Examples
+    --------
+    >>> blocks_line(BlocksEvent(37, 128, 4.2))
+    'block 37 of 128, 4 s'
+    """
+    return f"block {event.done} of {event.total}, {event.seconds:.0f} s"
+
+
 def _plain_listener(console: Console) -> Listener:
-    """Give a listener that prints a line an event."""
+    """Give a listener that prints a line an event, and few of them about blocks."""
+    told = -_LINE_SECONDS
 
     def listen(event: Event) -> None:
-        if isinstance(event, StepEvent):
+        nonlocal told
+        if isinstance(event, BlocksEvent):
+            now = time.monotonic()
+            if event.seconds < _LONG_SECONDS or now - told < _LINE_SECONDS:
+                return
+            told, text = now, blocks_line(event)
+        elif isinstance(event, StepEvent):
             text = f"step {event.step}: {event.message}"
         else:
             text = evaluation_line(event)
@@ -107,9 +135,14 @@ class _View:
         self._best: EvaluationEvent | None = None
         self._evaluations = 0
         self._share_maps = 0
+        self._blocks: BlocksEvent | None = None
 
     def listen(self, event: Event) -> None:
         """Take an event in; sentences are printed above the table."""
+        if isinstance(event, BlocksEvent):
+            self._blocks = event if event.seconds >= _LONG_SECONDS else None
+            return
+        self._blocks = None
         if isinstance(event, StepEvent):
             text = f"step {event.step}: {event.message}"
             self._console.print(text, markup=False, highlight=False)
@@ -119,6 +152,18 @@ class _View:
         self._last.append(event)
         self._evaluations += 1
         self._share_maps += event.share_maps
+
+    def draw(self) -> RenderableType:
+        """Draw the table and, below it, how far a long pass has come."""
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.text import Text
+
+        blocks = self._blocks
+        if blocks is None:
+            return self.table()
+        bar = ProgressBar(blocks.total, blocks.done, width=_BAR_WIDTH)
+        return Group(self.table(), bar, Text(blocks_line(blocks)))
 
     def table(self) -> Table:
         """Draw the table."""

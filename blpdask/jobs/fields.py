@@ -6,6 +6,7 @@ of rows; a single number is a 1 x 1 matrix, and a flat list is a column.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Strict
@@ -15,6 +16,8 @@ Number = Annotated[float, Strict()]
 Whole = Annotated[int, Strict()]
 Flag = Annotated[bool, Strict()]
 Text = Annotated[str, Strict()]
+
+_MEMORY = re.compile(r"(?!0+(\.0*)? *[kMGT])[0-9]+(\.[0-9]+)? *[kMGT]i?B", re.ASCII)
 
 
 class Options(BaseModel):
@@ -99,6 +102,13 @@ def _as_starts(value: Any) -> Any:
     return _as_rows(value)
 
 
+def _as_memory(value: Any) -> Any:
+    """Check an amount of memory: a number with its unit."""
+    if not isinstance(value, str) or not _MEMORY.fullmatch(value):
+        raise PydanticCustomError("memory", "a number with its unit, say 2GiB or 500MB")
+    return value
+
+
 def _is_count(value: Any) -> bool:
     """Whether a value is a whole number of at least 1."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
@@ -108,4 +118,5 @@ Rows = tuple[tuple[float | None, ...], ...]
 Matrix = Annotated[Any, BeforeValidator(_as_rows)]
 CountOrRange = Annotated[Any, BeforeValidator(_as_count_or_range)]
 Starts = Annotated[Any, BeforeValidator(_as_starts)]
+Memory = Annotated[str, BeforeValidator(_as_memory)]
 MomentTypes = Annotated[Any, BeforeValidator(_as_moment_types)]

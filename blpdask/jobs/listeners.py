@@ -10,11 +10,12 @@ import json
 import logging
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
+from ..errors import StoreError
 from ..progress import EvaluationEvent, Event, Listener, StepEvent
 
 
@@ -22,16 +23,32 @@ from ..progress import EvaluationEvent, Event, Listener, StepEvent
 def evaluation_listener(path: Path) -> Iterator[Listener]:
     """Open a file and give a listener that writes evaluations to it.
 
+    Evaluations that a run which was stopped has written stay as they are: a resumed run
+    tells of them again, and those are passed over. From the first one that is not the
+    same, should there be any, lines are written anew.
+
     Parameters
     ----------
     path
-        The file; it must not exist.
+        The file, new or of a run that is resumed.
     """
-    with path.open("x", encoding="utf-8") as file:
+    earlier = _whole_lines(path)
+    with path.open("ab", buffering=0) as file:
+        file.truncate(sum(map(len, earlier)))
+        passed = 0
 
         def listen(event: Event) -> None:
-            if isinstance(event, EvaluationEvent):
-                _write_line(file, event)
+            nonlocal passed
+            if not isinstance(event, EvaluationEvent):
+                return
+            line = _line(event)
+            if passed < len(earlier):
+                if _same_evaluation(earlier[passed], line):
+                    passed += 1
+                    return
+                file.truncate(sum(map(len, earlier[:passed])))
+                del earlier[passed:]
+            _write(file, line, path)
 
         yield listen
 
@@ -42,7 +59,7 @@ def log_listener(log: logging.Logger) -> Listener:
     def listen(event: Event) -> None:
         if isinstance(event, StepEvent):
             log.info("step %d: %s", event.step, event.message)
-        elif event.markets_failed:
+        elif isinstance(event, EvaluationEvent) and event.markets_failed:
             log.warning(
                 "step %d, evaluation %d: %d markets did not converge",
                 event.step,
@@ -79,7 +96,7 @@ def run_log(
     import warnings
 
     log = logging.getLogger("blpdask")
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _QuietHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     level = log.level
     log.addHandler(handler)
@@ -124,11 +141,51 @@ def read_evaluations(path: Path) -> list[dict[str, Any]]:
     return evaluations
 
 
-def _write_line(file: TextIO, event: EvaluationEvent) -> None:
-    """Write an evaluation as one line; numbers that are not finite become null."""
+class _QuietHandler(logging.FileHandler):
+    """Logs while the disk takes it; a disk that is full stops the run elsewhere."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say nothing of a line that cannot be written."""
+
+    def close(self) -> None:
+        """Close the file, whatever the disk says."""
+        with suppress(OSError):
+            super().close()
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    """Read the lines of a file, without a last one that was cut short."""
+    if not path.exists():
+        return []
+    lines = path.read_bytes().splitlines(keepends=True)
+    return [line for line in lines if line.endswith(b"\n")]
+
+
+def _line(event: EvaluationEvent) -> bytes:
+    """Write an evaluation as a line; numbers that are not finite become null."""
     entries = {name: _finite(value) for name, value in asdict(event).items()}
-    file.write(json.dumps(entries) + "\n")
-    file.flush()
+    return json.dumps(entries).encode() + b"\n"
+
+
+def _same_evaluation(one: bytes, other: bytes) -> bool:
+    """Whether two lines tell of one evaluation, seconds aside."""
+    try:
+        entries, others = (json.loads(line) | {"seconds": 0} for line in (one, other))
+    except (ValueError, TypeError):
+        return False
+    return bool(entries == others)
+
+
+def _write(file: Any, line: bytes, path: Path) -> None:
+    """Write a line whole, or say that the disk refuses."""
+    try:
+        while line:
+            line = line[file.write(line) :]
+    except OSError as error:
+        raise StoreError(
+            f"found: {path} cannot be written: {error.strerror}\n  expected: a disk "
+            "with room\n  what to do: make room, then resume the run"
+        ) from error
 
 
 def _finite(value: Any) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,9 @@ if TYPE_CHECKING:
 _LABELS = ("matrix", "row", "column", "kind")
 
 
-def summarise(job: Job, results: ProblemResults, seconds: float) -> dict[str, Any]:
+def summarise(
+    job: Job, results: ProblemResults, seconds: float, replayed: int = 0
+) -> dict[str, Any]:
     """Sum up results in numbers that JSON can say.
 
     Parameters
@@ -34,7 +35,9 @@ def summarise(job: Job, results: ProblemResults, seconds: float) -> dict[str, An
     results
         Its results.
     seconds
-        Wall time of the whole estimation.
+        Wall time of the estimation, of its last part where it was resumed.
+    replayed
+        How many evaluations came before that part.
     """
     import numpy as np
 
@@ -52,6 +55,7 @@ def summarise(job: Job, results: ProblemResults, seconds: float) -> dict[str, An
         "objective_evaluations": results.cumulative_objective_evaluations,
         "share_maps": np.sum(results.cumulative_contraction_evaluations),
         "seconds": seconds,
+        "replayed_evaluations": replayed,
     }
     return {name: _plain(value) for name, value in summary.items()}
 
@@ -148,15 +152,9 @@ def _check_complete(directory: Path) -> None:
         faults.add(
             f"a run that did not finish, with {len(evaluations)} evaluations",
             "a run that did",
-            f"run its job again: blpdask run {directory / RESOLVED} "
-            f"--output {_output_of(directory)}",
+            f"go on with it: blpdask resume {directory}",
         )
     faults.check()
-
-
-def _output_of(partial: Path) -> Path:
-    """Name the directory that a run which did not finish was to become."""
-    return partial.with_name(re.sub(r"\.partial-\d+$", "", partial.name))
 
 
 def _plain(value: Any) -> Any:

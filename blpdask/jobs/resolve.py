@@ -14,7 +14,7 @@ from typing import Any
 
 from .consistency import SEEDED_RULES
 from .data import JobData
-from .schema import Job, TableSource
+from .schema import EngineOptions, Job, TableSource
 from .yaml_text import write_yaml
 
 _PACKAGES = ("numpy", "scipy", "pandas", "numba", "zarr", "formulaic", "cupy", "pyblp")
@@ -44,12 +44,42 @@ def resolve_job(job: Job, directory: Path) -> Job:
     if integration is not None and integration.specification in SEEDED_RULES:
         options = {"seed": job.seed, **integration.specification_options}
         integration = integration.model_copy(update={"specification_options": options})
+    solve, resample = job.solve, job.solve.resample
+    if resample is not None and resample.seed is None:
+        seeded = resample.model_copy(update={"seed": job.seed})
+        solve = solve.model_copy(update={"resample": seeded})
     return job.model_copy(
         update={
             "data": job.data.model_copy(update=sources),
             "integration": integration,
+            "solve": solve,
+            "engine": resolve_engine(job.engine, directory),
         }
     )
+
+
+def resolve_engine(engine: EngineOptions, directory: Path) -> EngineOptions:
+    """Say which kind of engine is meant, and where its scheduler's file is.
+
+    Parameters
+    ----------
+    engine
+        Options of the engine, which do not contradict one another.
+    directory
+        Directory of the job file.
+
+    Examples
+    --------
+    >>> resolve_engine(EngineOptions(workers=4), Path("/jobs")).kind
+    'dask'
+    """
+    update: dict[str, Any] = {}
+    if engine.kind is None:
+        cluster = engine.workers or engine.scheduler or engine.scheduler_file
+        update["kind"] = "dask" if cluster else "threads"
+    if engine.scheduler_file is not None:
+        update["scheduler_file"] = _absolute(engine.scheduler_file, directory)
+    return engine.model_copy(update=update)
 
 
 def write_resolved(job: Job, data: JobData) -> str:

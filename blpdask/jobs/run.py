@@ -1,7 +1,8 @@
 """Run a job: from a file to a directory of results.
 
 Five stages: read the job and check it; read the data; build the problem; solve it,
-writing every evaluation down; save. Whatever stops a run, its evaluations stay.
+writing every sum and every evaluation down; save. Whatever stops a run, what it has
+computed stays, and the run can be resumed from there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import InputError, NumericalError, StoreError
+from ..partitions.run_log import LOG as SUMS
 from ..progress import Event, Listener, StepEvent, silent
 from .build import build_problem, check_shapes, solve_arguments
 from .data import JobData, read_data
@@ -38,6 +40,8 @@ from .run_directory import (
     SUMMARY,
     RunDirectory,
     open_run_directory,
+    resume_command,
+    unfinished_alike,
 )
 from .schema import Job
 
@@ -131,23 +135,48 @@ def run_job(
     Notes
     -----
     An exception that stops the run, KeyboardInterrupt included, carries a note that
-    says what is kept and where.
+    says what is kept and where, and how to go on.
     """
-    job = prepared.job
     directory = open_run_directory(
-        (output or Path("results") / job.name).absolute(),
-        write_resolved(job, prepared.data),
+        (output or Path("results") / prepared.job.name).absolute(),
+        write_resolved(prepared.job, prepared.data),
         force,
     )
-    began = time.perf_counter()
-    try:
-        results = _solve(prepared, directory.partial, listener)
-        summary = summarise(job, results, time.perf_counter() - began)
-        _save(results, summary, job.solve.starts is not None, directory.partial)
+    for earlier in unfinished_alike(directory):
+        command = resume_command(RunDirectory(earlier, directory.output))
+        text = "An earlier run of this job did not finish, and this is a new one."
+        listener(StepEvent(0, f"{text} Go on with that one: {command}"))
+    return solve_in(prepared, directory, listener)
+
+
+def solve_in(
+    prepared: PreparedJob, directory: RunDirectory, listener: Listener
+) -> FinishedRun:
+    """Solve in a directory, save there, and give the directory its name.
+
+    Parameters
+    ----------
+    prepared
+        The job.
+    directory
+        New, or of the same job's run that did not finish, which then goes on.
+    listener
+        Called with every event, those that are replayed included.
+
+    Raises
+    ------
+    blpdask.errors.StoreError
+        If another process works there, or what was recorded cannot be used.
+    """
+    job, partial = prepared.job, directory.partial
+    with directory.alone(), _noting(directory):
+        began = time.perf_counter()
+        replayed = len(read_evaluations(partial / EVALUATIONS))
+        results = _solve(prepared, partial, listener)
+        summary = summarise(job, results, time.perf_counter() - began, replayed)
+        _save(results, summary, job.solve.starts is not None, partial)
+    with _noting(directory):
         directory.complete()
-    except BaseException as error:
-        error.add_note(_what_is_kept(directory, error))
-        raise
     return FinishedRun(output=directory.output, results=results, summary=summary)
 
 
@@ -203,13 +232,23 @@ def _quiet() -> Iterator[None]:
         options.verbose = verbose
 
 
+@contextmanager
+def _noting(directory: RunDirectory) -> Iterator[None]:
+    """Add to whatever stops a run what is kept of it."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(_what_is_kept(directory, error))
+        raise
+
+
 def _solve(prepared: PreparedJob, partial: Path, listener: Listener) -> ProblemResults:
-    """Solve the problem, writing down evaluations, steps and warnings."""
+    """Solve the problem, writing down sums, evaluations, steps and warnings."""
 
     def show_warning(text: str) -> None:
         listener(StepEvent(0, text))
 
-    arguments = solve_arguments(prepared.job)
+    arguments = solve_arguments(prepared.job) | {"resume": partial}
     with (
         run_log(partial / LOG, show_warning) as log,
         evaluation_listener(partial / EVALUATIONS) as evaluations,
@@ -226,20 +265,29 @@ def _save(
     results: ProblemResults, summary: dict[str, Any], starts: bool, partial: Path
 ) -> None:
     """Write results, estimates and summary; the results get their name last."""
+    for left in partial.glob(f"*{RESULTS}*"):  # by a run that was killed in here
+        shutil.rmtree(left)
     unfinished = partial / f"{RESULTS}.unfinished"
-    results.save(unfinished)
-    results.to_frame().to_csv(partial / ESTIMATES, index=False)
-    if starts:
-        results.starts_frame().to_csv(partial / STARTS, index=False)
     text = json.dumps(summary, indent=2) + "\n"
-    (partial / SUMMARY).write_text(text, encoding="utf-8")
-    unfinished.rename(partial / RESULTS)
+    try:
+        results.save(unfinished)
+        results.to_frame().to_csv(partial / ESTIMATES, index=False)
+        if starts:
+            results.starts_frame().to_csv(partial / STARTS, index=False)
+        (partial / SUMMARY).write_text(text, encoding="utf-8")
+        unfinished.rename(partial / RESULTS)
+    except OSError as error:
+        raise StoreError(
+            f"found: the results cannot be written to {partial}: {error.strerror}\n"
+            "  expected: a disk with room\n  what to do: make room, then resume the run"
+        ) from error
 
 
 def _what_is_kept(directory: RunDirectory, error: BaseException) -> str:
     """Say what a run that was stopped leaves; faults of the input leave nothing."""
     evaluations = read_evaluations(directory.partial / EVALUATIONS)
-    if isinstance(error, InputError) and not evaluations:
+    recorded = (directory.partial / SUMS).exists()
+    if isinstance(error, InputError) and not evaluations and not recorded:
         shutil.rmtree(directory.partial)
         return "Nothing was evaluated, and nothing is kept."
     kept = f"Kept in {directory.partial}: the resolved job, the log and "
@@ -254,4 +302,13 @@ def _what_is_kept(directory: RunDirectory, error: BaseException) -> str:
             f", of which the lowest objective of GMM step {last} is "
             f"{best['objective']:.9g}"
         )
-    return f"{kept}. There are no results."
+    kept = f"{kept}. There are no results."
+    if _would_end_alike(error):
+        return kept
+    return f"{kept}\nGo on from there: {resume_command(directory)}"
+
+
+def _would_end_alike(error: BaseException) -> bool:
+    """Whether a run that is resumed would be stopped by the same error again."""
+    damaged = isinstance(error, StoreError) and error.__cause__ is None
+    return damaged or isinstance(error, InputError | NumericalError)

@@ -11,7 +11,17 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from .fields import Flag, Matrix, MomentTypes, Number, Options, Starts, Text, Whole
+from .fields import (
+    Flag,
+    Matrix,
+    Memory,
+    MomentTypes,
+    Number,
+    Options,
+    Starts,
+    Text,
+    Whole,
+)
 from .simulated import SimulatedSource
 
 OptimizationMethod = Literal[
@@ -153,6 +163,17 @@ class IterationOptions(Options):
     """Whether the algorithm is given the analytic Jacobian."""
 
 
+class ResampleOptions(Options):
+    """How nodes are redrawn for the covariance of simulation error."""
+
+    replicates: Whole = Field(ge=2)
+    """How many times."""
+    seed: Whole | None = Field(default=None, ge=0)
+    """Seed of all replicates; left out, the job's own."""
+    integration: IntegrationOptions | None = None
+    """Rule that the nodes come from; left out, the job's own integration."""
+
+
 class SolveOptions(Options):
     """How the problem is solved."""
 
@@ -195,6 +216,12 @@ class SolveOptions(Options):
     """How the weighting matrix is updated."""
     se_type: ErrorType = "robust"
     """How standard errors are computed; clustered reads the column clustering_ids."""
+    resample: ResampleOptions | None = None
+    """Redraw the nodes at the end of each step, so that weights and standard errors
+    account for simulation error; left out, they do not."""
+    simulation_scaling: Literal["moments", "pyblp"] = "moments"
+    """How the covariance of simulation error is scaled: as that of the moments, or as
+    PyBLP does, without the factor N."""
     demand_moment_types: MomentTypes = "levels"
     """Demand-side moments: levels, innovations, ... or a list of pairs.
     Not in this version."""
@@ -209,10 +236,20 @@ class SolveOptions(Options):
 class EngineOptions(Options):
     """What the computation runs on; it never changes the numbers."""
 
-    kind: Literal["serial", "threads"] = "threads"
-    """One thread, or threads of this process."""
+    kind: Literal["serial", "threads", "dask"] | None = None
+    """One thread, threads of this process, or workers of a Dask cluster; left out, dask
+    where workers or a scheduler are named, and else threads."""
     threads: Whole | None = Field(default=None, ge=1)
     """How many threads; left out, one a usable core."""
+    workers: Whole | None = Field(default=None, ge=1)
+    """How many worker processes to start on this machine for the run; left out with kind
+    dask and no scheduler, one a usable core."""
+    worker_memory: Memory | None = None
+    """Memory of each of them, say 2GiB; left out, an equal part of this machine's."""
+    scheduler: Text | None = Field(default=None, min_length=1)
+    """Address of the scheduler of a cluster that is there, say tcp://host:8786."""
+    scheduler_file: Text | None = Field(default=None, min_length=1)
+    """File in which that scheduler has written its address, relative to the job file."""
     backend: Literal["numba", "numpy", "cupy"] = "numba"
     """Kernels: compiled loops, plain arrays, or arrays on an NVIDIA GPU."""
 

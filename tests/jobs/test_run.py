@@ -199,7 +199,7 @@ def test_warnings_of_a_run_are_logged_and_shown(tmp_path, ending, monkeypatch):
 def test_defaults_of_a_job_are_those_of_the_python_interface():
     solve = inspect.signature(Problem.solve).parameters
     fields = Job.model_fields["solve"].annotation.model_fields
-    same = set(fields) - {"optimization"}
+    same = set(fields) - {"optimization", "resample"}
     for name in same:
         assert fields[name].default == solve[name].default, name
     problem = inspect.signature(Problem).parameters
@@ -214,12 +214,13 @@ def test_defaults_of_a_job_are_those_of_the_python_interface():
         "W",
         "micro_moments",
         "micro_sample_covariances",
-        "resample_agent_data",
         "progress",
         "blocks",
+        "resume",
     }
     in_jobs = {
-        *fields,
+        *(set(fields) - {"resample"}),
+        "resample_agent_data",
         *("sigma", "pi", "rho", "phi", "beta", "gamma", "seed"),
         *(f"{n}_bounds" for n in Job.model_fields["bounds"].annotation.model_fields),
         *("engine", "threads", "backend"),
