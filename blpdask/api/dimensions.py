@@ -25,8 +25,8 @@ class Dimensions:
 
     @property
     def unique_market_ids(self) -> np.ndarray[Any, Any]:
-        """Sorted market IDs, ``(T,)``."""
-        return self.outline.market_ids
+        """Sorted market IDs, ``(T,)`` objects."""
+        return self.outline.market_ids.astype(object)
 
     @property
     def rc_types(self) -> list[str]:

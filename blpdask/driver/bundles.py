@@ -18,6 +18,8 @@ from .workers import WorkerWatch
 
 #: Seconds between two looks for workers where there is none.
 PAUSE = 0.1
+#: Seconds between two looks for workers that have come or gone.
+SETTLE_SECONDS = 1.0
 _LARGE_GRAPH = "distributed.admin.large-graph-warning-threshold"
 _GONE = ("cancelled", "lost", "error")
 
@@ -58,6 +60,7 @@ class Bundles:
         self._limits = limits
         self._watch = watch
         self._serial = 0
+        self._settled = 0.0
         self._threads = self._wait_for_workers()
         self.blocks = cut_bundles(len(source), n_bundles or self.n_threads)
         self._homes: dict[int, str] = {}
@@ -74,8 +77,15 @@ class Bundles:
         """Give the bundle of a block."""
         return block % len(self.blocks)
 
-    def settle(self) -> None:
-        """Give bundles homes among the workers that are there now."""
+    def settle(self, *, at_once: bool = False) -> None:
+        """Give bundles homes among the workers that are there now.
+
+        Workers are looked for about once a second, or at once where one is missing.
+        """
+        now = time.monotonic()
+        if not at_once and self._homes and now - self._settled < SETTLE_SECONDS:
+            return
+        self._settled = now
         threads = self._watch.threads()
         if threads == self._threads and self._homes:
             return
@@ -110,7 +120,7 @@ class Bundles:
         self._opened.pop(bundle, None)
         if bundle < 0:
             self._whole = None
-        self.settle()
+        self.settle(at_once=True)
 
     def close(self) -> None:
         """Let go of all bundles."""

@@ -81,10 +81,9 @@ class DaskEngine:
             Where no worker comes, or where a source in memory is too large to travel.
         """
         source = as_source(blocks)
-        directory: Path | None = getattr(source, "scratch", None)
-        if directory is None:
+        if source.scratch is None:
             _check_size(source)
-        return DaskPlacement(self, source, directory)
+        return DaskPlacement(self, source, source.scratch)
 
 
 class DaskPlacement:

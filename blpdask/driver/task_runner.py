@@ -113,8 +113,12 @@ class TaskRunner:
                     self._obey_all(self._take_stranded())
                     self._tick()
                 delayed = False
-                for future in [f for f in self._under_way if f.status != "pending"]:
-                    found = self._fetch(future, self._under_way[future])
+                ended = [f for f in self._under_way if f.status != "pending"]
+                fetched = self._fetch_together(ended)
+                for future in ended:
+                    found: Outcome | Event | None = fetched.get(future)
+                    if found is None:
+                        found = self._fetch(future, self._under_way[future])
                     if found is None:
                         delayed = True
                         continue
@@ -158,6 +162,19 @@ class TaskRunner:
         except CancelledError:
             return True
         return True
+
+    def _fetch_together(self, futures: list[Any]) -> dict[Any, Outcome]:
+        """Fetch outcomes in one message, as many as come without trouble."""
+        finished = [future for future in futures if future.status == "finished"]
+
+        async def gather() -> Any:
+            return await self._client.gather(finished, asynchronous=True)
+
+        try:
+            outcomes = self._client.sync(gather, callback_timeout=FETCH_SECONDS)
+        except (CancelledError, TimeoutError, OSError):
+            return {}
+        return dict(zip(finished, outcomes, strict=True))
 
     def _fetch(self, future: Any, task: Task) -> Outcome | Event | None:
         """Give the outcome of a task that has ended, or the event that ended it.

@@ -261,7 +261,7 @@ def _counts(record: StepRecord, *, converged: bool) -> dict[str, Any]:
         "optimization_iterations": outcome.iterations,
         "objective_evaluations": len(history),
         "optimization_time": record.optimization_time,
-        "fp_converged": reached.astype(np.int64),
+        "fp_converged": reached.astype(np.int8),
         "fp_iterations": np.column_stack([sums.iterations for sums in history]),
         "contraction_evaluations": np.column_stack([s.evaluations for s in history]),
     }

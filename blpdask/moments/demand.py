@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..kernels.sums import accurate_product
 from ..model.inversion import (
@@ -23,7 +24,6 @@ from ..model.inversion import (
 from ..records import (
     JOINED,
     Floats,
-    Integers,
     Inversion,
     InversionControls,
     MarketBlock,
@@ -71,14 +71,15 @@ class DemandSums:
     ZtDelta_by_theta
         ``(MD, P)`` Z' ∂δ/∂θ.
     status, iterations, evaluations
-        ``(T,)`` how each market ended, joined in market order.
+        ``(T,)`` how each market ended, joined in market order; in small integers, for
+        a driver keeps those of every evaluation.
     """
 
     ZtDelta: Floats
     ZtDelta_by_theta: Floats
-    status: Integers = field(metadata=JOINED)
-    iterations: Integers = field(metadata=JOINED)
-    evaluations: Integers = field(metadata=JOINED)
+    status: NDArray[np.int8] = field(metadata=JOINED)
+    iterations: NDArray[np.int32] = field(metadata=JOINED)
+    evaluations: NDArray[np.int32] = field(metadata=JOINED)
 
 
 def demand_pass(
@@ -93,9 +94,9 @@ def demand_pass(
     sums = DemandSums(
         ZtDelta=accurate_product(block.ZD, delta),
         ZtDelta_by_theta=ZtDelta_by_theta,
-        status=inversion.status,
-        iterations=inversion.iterations,
-        evaluations=inversion.evaluations,
+        status=inversion.status.astype(np.int8),
+        iterations=inversion.iterations.astype(np.int32),
+        evaluations=inversion.evaluations.astype(np.int32),
     )
     factor = inversion.factor if state.keep_factor else np.empty(0)
     return sums, InversionMemory(state.theta, delta, delta_by_theta, factor)

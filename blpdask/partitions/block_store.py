@@ -66,11 +66,10 @@ class BlockStore:
         return self.description.n_blocks
 
     def market_ids(self) -> np.ndarray[Any, Any]:
-        """Read the sorted ids of all markets, ``(T,)`` objects."""
+        """Read the sorted ids of all markets, ``(T,)`` integers or objects."""
         if not self.description.integer_ids:
             return unpack_levels(self._read("markets/ids", (-1,), np.uint8))
-        shape = (self.description.n_markets,)
-        return self._read("markets/ids", shape, np.int64).astype(object)
+        return self._read("markets/ids", (self.description.n_markets,), np.int64)
 
     def market_counts(self) -> tuple[Integers, Integers]:
         """Read J_t and I_t of all markets, ``(T,)`` each; I_t of stored agents."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -20,6 +21,11 @@ class BlockSource(Protocol):
     @property
     def name(self) -> str:
         """A digest or other text: two sources of one name load the same blocks."""
+        ...
+
+    @property
+    def scratch(self) -> Path | None:
+        """A directory that all who load blocks share; None where blocks travel."""
         ...
 
     def __len__(self) -> int:
@@ -68,6 +74,7 @@ class HeldBlocks:
         self._labels = tuple(labels)
         self._n_blocks = len(self._blocks) if n_blocks is None else n_blocks
         self.name = name or f"held-{id(self._blocks):x}"
+        self.scratch: Path | None = None
 
     def __len__(self) -> int:
         """Count the blocks of the whole, held here or not."""
@@ -101,7 +108,7 @@ def as_source(blocks: BlockSource | Sequence[Any]) -> BlockSource:
     """Take a source as it is, and hold a sequence of blocks."""
     if hasattr(blocks, "load"):
         return cast("BlockSource", blocks)
-    return HeldBlocks(cast("Sequence[Any]", blocks))
+    return HeldBlocks(blocks)
 
 
 def count_bytes(value: Any) -> int:

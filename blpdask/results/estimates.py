@@ -12,7 +12,7 @@ from .rows_at_rest import Rows
 
 Pair = tuple[Floats, Floats]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
-Counts = np.ndarray[Any, np.dtype[np.int64]]
+Counts = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

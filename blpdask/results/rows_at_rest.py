@@ -6,7 +6,9 @@
 
 The driver writes what blocks give, one block after another, and holds one at a time;
 the estimates hold a :class:`RowsAtRest` for each array, which reads it when asked. The
-directory is written under a temporary name and renamed at the end.
+directory is written under a temporary name and renamed at the end. It lasts as long as
+the problem that was estimated, which results hold on to; what is saved or pickled has
+the rows themselves.
 """
 
 from __future__ import annotations
@@ -85,6 +87,10 @@ class RowsAtRest:
         if copy is False:
             raise ValueError("rows at rest are read, which makes a new array")
         return self.read().astype(dtype or self.dtype, copy=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel as what is on disk, which does not outlive this process."""
+        return np.asarray, (self.read(),)
 
     def read(self, rows: slice = slice(None)) -> Floats:
         """Read some rows, all by default.

@@ -93,7 +93,8 @@ def test_market_ids_of_any_kind_come_back_sorted_as_in_memory(tmp_path, ids):
     store = build(tmp_path / "s", {**data, "prices": [1.0, 2.0, 3.0, 4.0]}, n_blocks=2)
     expected = factorize(data["market_ids"])[1]
     assert store.market_ids().tolist() == expected.tolist()
-    assert [type(x) for x in store.market_ids()] == [type(x) for x in expected]
+    types = [type(x) for x in store.market_ids().tolist()]
+    assert types == [type(x) for x in expected.tolist()]
 
 
 def test_every_fault_of_values_is_in_one_message(tmp_path):
