@@ -73,6 +73,11 @@ class Bundles:
         """Count the threads of all workers."""
         return sum(self._threads.values())
 
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """Give the addresses of the workers that were last seen."""
+        return tuple(self._threads)
+
     def bundle_of(self, block: int) -> int:
         """Give the bundle of a block."""
         return block % len(self.blocks)

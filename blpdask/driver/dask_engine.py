@@ -12,7 +12,7 @@ nor any death can therefore change a bit of a result.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..partitions.source import BlockSource, as_source
 from ..progress import Listener, silent
 from .block_counter import BlockCounter
 from .bundles import Bundles
+from .cores import hold_libraries_at_one_thread
 from .dask_worker import (
     TOPIC,
     Filed,
@@ -30,7 +31,6 @@ from .dask_worker import (
     remove_memories,
     run_blocks,
     run_item,
-    warm_up,
     worker_figures,
 )
 from .engine import Pass
@@ -112,7 +112,8 @@ class DaskPlacement:
         self._listener: Listener = silent
         self._counter = BlockCounter(len(source), silent)
         self._client.subscribe_topic(TOPIC, self._hear)
-        self._tell_workers("blpdask-warm-up", warm_up)
+        self._warm: Callable[[], None] = hold_libraries_at_one_thread
+        self._warmed: set[str] = set()
 
     def reduce(
         self,
@@ -174,6 +175,11 @@ class DaskPlacement:
         """Tell a listener how far long passes have come."""
         self._listener = listener
 
+    def warm(self, function: Callable[[], None]) -> None:
+        """Run a function on every worker, and on those that will come."""
+        self._warm = function
+        self._warm_up()
+
     def forget(self, *names: str) -> None:
         """Drop the memories of named passes; workers follow at the next pass."""
         for name in names:
@@ -186,7 +192,8 @@ class DaskPlacement:
         import shutil
 
         self._client.unsubscribe_topic(TOPIC)
-        self._tell_workers("blpdask-forget", forget_placement, self._id)
+        workers = self._watch.threads() if self._client.status == "running" else ()
+        self._tell("blpdask-forget", workers, forget_placement, self._id)
         self._bundles.close()
         self._memories = {}
         if self._directory:
@@ -217,6 +224,7 @@ class DaskPlacement:
     def _run(self, request: Request, blocks: range) -> Iterator[Outcome]:
         """Run a pass over some blocks, a task a bundle."""
         self._bundles.settle()
+        self._warm_up()
         self._counter = BlockCounter(len(blocks), self._listener)
         runner = self._runner(
             lambda task: self._submit(request, task),
@@ -284,13 +292,19 @@ class DaskPlacement:
         self._serial += 1
         return prefix, self._id, self._serial, what
 
-    def _tell_workers(self, prefix: str, function: Any, *arguments: Any) -> None:
-        """Run a function on every worker, and wait for none of them."""
+    def _warm_up(self) -> None:
+        """Warm those workers up that have not been yet."""
+        new = set(self._bundles.workers) - self._warmed
+        self._warmed |= new
+        self._tell("blpdask-warm-up", sorted(new), self._warm)
+
+    def _tell(
+        self, prefix: str, workers: Iterable[str], function: Any, *arguments: Any
+    ) -> None:
+        """Run a function on some workers, and wait for none of them."""
         from distributed import fire_and_forget
 
-        if self._client.status != "running":
-            return
-        for worker in self._watch.threads():
+        for worker in workers:
             key = self._key(prefix, worker)
             fire_and_forget(
                 self._client.submit(

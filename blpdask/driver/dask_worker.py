@@ -159,11 +159,6 @@ def run_item(source: BlockSource, task: Any, state: Any, item: int) -> Outcome:
     return Outcome({}, {}, (event,))
 
 
-def warm_up() -> None:
-    """Load what kernels need, so that the first pass does not wait for it."""
-    _prepare_process()
-
-
 def forget_placement(placement: str) -> None:
     """Let go of everything that blocks of a placement remember."""
     RESIDENT.drop(lambda owner: _is_of(owner, placement))

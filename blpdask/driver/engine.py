@@ -114,6 +114,10 @@ class Placement(Protocol):
         """Tell a listener from now on how far long passes have come."""
         ...
 
+    def warm(self, function: Callable[[], None]) -> None:
+        """Run a function once in every other process, and wait for none of them."""
+        ...
+
     def forget(self, *names: str) -> None:
         """Drop the memories of named passes; unknown names are no error."""
         ...
@@ -187,6 +191,10 @@ class LocalPlacement:
     def listen(self, listener: Listener) -> None:
         """Tell a listener how far long passes have come."""
         self._listener = listener
+
+    def warm(self, function: Callable[[], None]) -> None:
+        """Do nothing: there is no other process."""
+        del function
 
     def forget(self, *names: str) -> None:
         """Drop the memories of named passes."""

@@ -182,6 +182,10 @@ class RecordingPlacement:
         """Tell a listener how far long passes have come."""
         self._placement.listen(listener)
 
+    def warm(self, function: Callable[[], None]) -> None:
+        """Run a function once in every other process."""
+        self._placement.warm(function)
+
     def remember(self, name: str, memories: Sequence[Any]) -> None:
         """Hand every block a memory under a name."""
         key = digest((self._root, name, list(memories)))

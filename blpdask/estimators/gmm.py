@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from ..driver.engine import Engine, Placement
 from ..errors import NumericalError, NumericalWarning
 from ..model.inversion import InversionMemory, compilation_notice
 from ..model.parameters import Parameters
+from ..moments.demand import warm_kernels
 from ..moments.objective import LinearGmm, prepare_linear_gmm
 from ..moments.weighting import invert_covariances
 from ..problem.fields import some
@@ -116,6 +118,7 @@ def estimate_gmm(
     with single_threaded_libraries():
         placement = engine.place(problem.source)
         placement.listen(listener)
+        placement.warm(partial(warm_kernels, options.backend))
         try:
             run = _Run(problem, parameters, placement, optimizer, options, listener)
             run.resampling = resampling

@@ -102,6 +102,31 @@ def demand_pass(
     return sums, InversionMemory(state.theta, delta, delta_by_theta, factor)
 
 
+def warm_kernels(backend: str) -> None:
+    """Load or compile kernels by working on one market of one product and one agent."""
+    one, places = np.ones((1, 1)), np.array([0, 1])
+    block = MarketBlock(
+        index=0,
+        first_market=0,
+        product_offsets=places,
+        agent_offsets=places,
+        X2=one,
+        log_shares=np.full(1, np.log(0.3)),
+        logit_delta=np.full(1, np.log(0.3 / 0.7)),
+        draws=one,
+        weights=np.ones(1),
+        ZD=one,
+    )
+    zero = places[:1]
+    state = DemandState(
+        theta=np.full(1, 0.5),
+        tastes=Tastes(loadings=0.5 * one, types=zero, rows=zero, columns=zero),
+        controls=InversionControls(),
+        backend=backend,
+    )
+    demand_pass(block, state, None)
+
+
 def invert_block(
     block: MarketBlock, state: DemandState, memory: InversionMemory | None
 ) -> Inversion:
