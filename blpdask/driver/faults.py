@@ -13,7 +13,8 @@ tested without a cluster.
 - A pass is a pure function of its arguments: an exception that it raises would be
   raised again, and is reported at once with its block; only what the operating system
   refuses (a file system that is away for a moment) is tried again.
-- A worker that has been silent for too long is evicted, once.
+- A worker that has been silent for too long is evicted, once; workers that have all
+  paused, for their memory is full, are waited for a bounded time.
 """
 
 from __future__ import annotations
@@ -43,12 +44,15 @@ class FaultLimits:
         Seconds without a heartbeat after which a worker is evicted.
     no_workers
         Seconds to wait for a worker where there is none.
+    paused
+        Seconds to wait where all workers have paused for want of memory.
     """
 
     deaths: int = 3
     retries: int = 2
     silence: float = 20.0
     no_workers: float = 120.0
+    paused: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +118,30 @@ class NoWorkers:
 
 
 @dataclass(frozen=True, slots=True)
+class AllPaused:
+    """All workers have paused, their memory being full, for some seconds."""
+
+    workers: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class SchedulerLost:
     """The connection to the scheduler is gone."""
 
     cause: str
 
 
-Event = Lost | OutOfMemory | Missing | Failed | Silent | NoWorkers | SchedulerLost
+Event = (
+    Lost
+    | OutOfMemory
+    | Missing
+    | Failed
+    | Silent
+    | NoWorkers
+    | AllPaused
+    | SchedulerLost
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +210,8 @@ class FaultPolicy:
             return self._answer_silence(event)
         if isinstance(event, NoWorkers):
             return self._answer_absence(event)
+        if isinstance(event, AllPaused):
+            return self._answer_pause(event)
         return [GiveUp(_scheduler_lost(event.cause))]
 
     def _isolate(self, event: Lost | OutOfMemory) -> list[Instruction]:
@@ -238,6 +261,12 @@ class FaultPolicy:
         self._evicted.add(event.worker)
         return [Evict(event.worker)]
 
+    def _answer_pause(self, event: AllPaused) -> list[Instruction]:
+        """Wait a bounded time for workers to find memory again."""
+        if event.seconds < self._limits.paused:
+            return []
+        return [GiveUp(_all_paused(event))]
+
     def _answer_absence(self, event: NoWorkers) -> list[Instruction]:
         """Wait a bounded time for workers to come."""
         if event.seconds < self._limits.no_workers:
@@ -251,6 +280,16 @@ class FaultPolicy:
                 )
             )
         ]
+
+
+def _all_paused(event: AllPaused) -> ClusterError:
+    return ClusterError(
+        f"found: all {len(event.workers)} workers have paused for {event.seconds:.0f} "
+        f"s, their memory being full ({event.workers[0]} among them)\n  expected: "
+        "workers with room for a block and what is computed of it\n  what to do: give "
+        "workers more memory, run fewer threads in each, or cut the data into more "
+        "blocks"
+    )
 
 
 def _scheduler_lost(cause: str) -> ClusterError:

@@ -6,7 +6,7 @@ import time
 from concurrent.futures import CancelledError
 from typing import Any
 
-from .faults import Event, NoWorkers, Silent
+from .faults import AllPaused, Event, NoWorkers, Silent
 
 
 class WorkerWatch:
@@ -21,6 +21,7 @@ class WorkerWatch:
         self._client = client
         self._heard: dict[str, tuple[float, float]] = {}
         self._alone_since: float | None = None
+        self._paused_since: float | None = None
 
     def threads(self) -> dict[str, int]:
         """Give the threads of each worker that is there, by address."""
@@ -40,7 +41,15 @@ class WorkerWatch:
             self._alone_since = self._alone_since or now
             return [NoWorkers(now - self._alone_since)]
         self._alone_since = None
-        return [Silent(w, now - heard) for w, (_, heard) in self._heard.items()]
+        events: list[Event] = [
+            Silent(worker, now - heard) for worker, (_, heard) in self._heard.items()
+        ]
+        if all(found.get("status") == "paused" for found in workers.values()):
+            self._paused_since = self._paused_since or now
+            events.append(AllPaused(tuple(workers), now - self._paused_since))
+        else:
+            self._paused_since = None
+        return events
 
     def _workers(self) -> list[tuple[str, Any]]:
         try:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from blpdask.driver.clusters import local_client
 from blpdask.driver.dask_engine import DaskEngine
 from blpdask.driver.faults import ClusterError, FaultLimits
 from blpdask.driver.serial import SerialEngine
@@ -192,6 +193,43 @@ def test_a_block_without_enough_memory_is_found_and_named(client):
     with pytest.raises(ClusterError, match=r"block 4 needs more memory .* 3 times"):
         placement.reduce(hungry_pass, parts[4][0])
     placement.close()
+
+
+def greedy_pass(block: Any, state: Any, anchor: Any) -> tuple[Sum, None]:
+    KEPT.append(np.ones(state // 8))
+    return Sum(float(block[0]), block[:1]), None
+
+
+KEPT: list[np.ndarray] = []
+
+
+def _fill_memory(wanted: int) -> None:
+    import psutil
+
+    while (room := wanted - psutil.Process().memory_info().rss) > 2**20:
+        KEPT.append(np.ones(int(room) // 16))
+
+
+def test_a_worker_whose_memory_fills_up_is_split_over_its_successors():
+    serial = SerialEngine().place(blocks(40))
+    with local_client(1, memory_limit="400MiB") as client:
+        (first,) = worker_pids(client).values()
+        placement = DaskEngine(client).place(blocks(40))
+        found = placement.reduce(greedy_pass, 20 * 2**20)
+        assert found.total == serial.reduce(greedy_pass, 8).total
+        assert first not in worker_pids(client).values()
+        placement.close()
+
+
+def test_workers_that_stay_full_are_reported():
+    with local_client(1, memory_limit="1GiB") as client:
+        engine = DaskEngine(client, limits=FaultLimits(paused=2.0))
+        placement = engine.place(blocks(3))
+        client.run(_fill_memory, int(0.87 * 2**30))
+        time.sleep(1.0)
+        with pytest.raises(ClusterError, match=r"workers have paused for [2-9] s"):
+            placement.reduce(sum_pass, 1.0)
+        placement.close()
 
 
 def test_a_block_that_kills_its_workers_is_found_and_named():

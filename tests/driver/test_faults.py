@@ -10,6 +10,7 @@ from __future__ import annotations
 import pytest
 
 from blpdask.driver.faults import (
+    AllPaused,
     ClusterError,
     Evict,
     Failed,
@@ -121,6 +122,13 @@ def test_workers_are_waited_for_but_not_for_ever():
     assert found.handle(NoWorkers(59)) == []
     (instruction,) = found.handle(NoWorkers(61))
     assert "no worker for 61 s" in str(instruction.error)
+
+
+def test_paused_workers_are_waited_for_but_not_for_ever():
+    found = policy(paused=30)
+    assert found.handle(AllPaused(("tcp://full",), 29)) == []
+    (instruction,) = found.handle(AllPaused(("tcp://full", "tcp://too"), 31))
+    assert "all 2 workers have paused for 31 s" in str(instruction.error)
 
 
 def test_a_lost_scheduler_ends_the_run_with_advice():
