@@ -14,10 +14,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..errors import Faults
 from .faults import ClusterError
+from .orphans import PARENT
 
 #: Seconds of silence after which the scheduler itself gives a worker up.
 WORKER_TTL = "30s"
@@ -91,6 +95,7 @@ def start_cluster(
                 "dashboard_address": "127.0.0.1:0",
                 "dashboard": False,
                 "host": "127.0.0.1",
+                "preload_nanny": ["blpdask.driver.orphans"],
             }
         },
     }
@@ -126,6 +131,12 @@ def connect(address: str | None = None, scheduler_file: str | None = None) -> An
     """
     from distributed import Client
 
+    if scheduler_file is not None and not Path(scheduler_file).is_file():
+        raise ClusterError(
+            f"found: no file {scheduler_file}\n  expected: what a scheduler wrote "
+            "(dask scheduler --scheduler-file FILE)\n  what to do: start the scheduler "
+            "first, on a file system that is seen here"
+        )
     where = address or f"the scheduler of {scheduler_file}"
     try:
         return Client(address, scheduler_file=scheduler_file, timeout=CONNECT_SECONDS)
@@ -139,7 +150,8 @@ def connect(address: str | None = None, scheduler_file: str | None = None) -> An
 
 def check_workers(n_workers: Any, faults: Faults) -> None:
     """Check a number of workers."""
-    if not isinstance(n_workers, int) or n_workers < 1:
+    whole = isinstance(n_workers, int | np.integer) and not isinstance(n_workers, bool)
+    if not whole or n_workers < 1:
         faults.add(f"{n_workers!r} workers", "a whole number, at least 1", "correct it")
 
 
@@ -171,9 +183,12 @@ def _worker_class() -> type:
 
         async def start(self) -> None:
             """Start the process; the worker reports to the scheduler by itself."""
-            quiet = {"DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical"}
+            quiet = {
+                "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical",
+                PARENT: str(os.getpid()),
+            }
             self._process = await asyncio.create_subprocess_exec(
-                *self._command, env=os.environ | quiet
+                *self._command, env=os.environ | quiet, start_new_session=True
             )
             await super().start()
 

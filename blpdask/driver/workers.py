@@ -83,7 +83,8 @@ def find_stranded(client: Any, keys: list[Any]) -> dict[Any, bool]:
 
     def look(dask_scheduler: Any) -> dict[Any, bool]:
         tasks = dask_scheduler.tasks
-        found = {key: False for key in keys if key not in tasks}
+        found: dict[Any, bool] = {}
+        # A task that is not there is still on its way to the scheduler.
         for key in [key for key in keys if key in tasks]:
             concerned = (tasks[key], *tasks[key].dependencies)
             if any(task.state == "no-worker" for task in concerned):

@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from blpdask.jobs.display import display_listener
-from blpdask.progress import EvaluationEvent, StepEvent
+from blpdask.progress import BlocksEvent, EvaluationEvent, StepEvent
 
 EVENTS = [
     StepEvent(1, "begins [bold]"),
@@ -18,10 +18,10 @@ EVENTS = [
 ]
 
 
-def shown(**options):
+def shown(events=EVENTS, **options):
     console = Console(file=io.StringIO(), width=80, **options)
     with display_listener(console) as listener:
-        for event in EVENTS:
+        for event in events:
             listener(event)
     return console.file.getvalue()
 
@@ -41,3 +41,17 @@ def test_on_a_terminal_a_table_holds_whole_numbers_in_80_columns():
         assert whole in text
     assert "best 2.935334310e+01   2 evaluations   7,480,000 share maps" in text
     assert "…" not in text
+
+
+PASS = [BlocksEvent(12 * second, 128, float(second)) for second in range(1, 10)]
+
+
+def test_a_long_pass_is_a_bar_on_a_terminal_and_a_line_elsewhere():
+    lines = shown(PASS, force_terminal=False).splitlines()
+    assert lines == ["block 24 of 128, 2 s"]  # and no second one within ten seconds
+    terminal = {"force_terminal": True, "_environ": {"TERM": "xterm"}}
+    text = shown(PASS, **terminal)
+    assert "block 108 of 128, 9 s" in text
+    assert "\u2501" in text or "-" * 8 in text
+    assert "block" not in shown([*PASS, *EVENTS], **terminal)
+    assert "block" not in shown(PASS[:1], **terminal)
