@@ -1,4 +1,4 @@
-"""The command line: run a job, resume it, check it, show what it found, list options.
+"""The command line: check, plan, run and resume a job, store its data, show results.
 
 Exit codes: 0, done; 1, a numerical failure or an optimiser that did not converge; 2,
 wrong input, and standard error says all that is wrong with it; 130, Ctrl-C.
@@ -44,6 +44,14 @@ class EngineKind(StrEnum):
 
     serial = "serial"
     threads = "threads"
+    dask = "dask"
+
+
+class PlanForm(StrEnum):
+    """How a plan is written."""
+
+    text = "text"
+    json = "json"
 
 
 class Form(StrEnum):
@@ -52,6 +60,13 @@ class Form(StrEnum):
     table = "table"
     json = "json"
     csv = "csv"
+
+
+class Draws(StrEnum):
+    """How a store gives the nodes of agents."""
+
+    described = "described"
+    stored = "stored"
 
 
 JobFile = Annotated[
@@ -79,8 +94,50 @@ Threads = Annotated[
 Engine = Annotated[
     EngineKind | None,
     typer.Option(
-        help="Run in one thread (serial) or several (threads), with the same numbers. "
-        "Say --engine serial."
+        help="Run in one thread (serial), several (threads) or workers (dask), "
+        "with the same numbers. Say --engine serial."
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="COUNT",
+        help="Run on a Dask cluster of so many worker processes of this machine, which "
+        "live as long as the run. Say --workers 8.",
+    ),
+]
+WorkerMemory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Memory of each of those workers, by default an equal part of the "
+        "machine's. Say --worker-memory 2GiB.",
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Run on the Dask cluster of this scheduler. "
+        "Say --scheduler tcp://node1:8786.",
+    ),
+]
+SchedulerFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="The same, by the file that 'dask scheduler --scheduler-file FILE' "
+        "writes. Say --scheduler-file scheduler.json.",
+    ),
+]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--performance-report",
+        metavar="FILE",
+        help="Write Dask's own report of what each worker did when, an HTML page. "
+        "Say --performance-report report.html.",
     ),
 ]
 
@@ -101,6 +158,11 @@ def run(
     changes: Changes = None,
     threads: Threads = None,
     engine: Engine = None,
+    workers: Workers = None,
+    worker_memory: WorkerMemory = None,
+    scheduler: Scheduler = None,
+    scheduler_file: SchedulerFile = None,
+    report: Report = None,
     force: Annotated[
         bool,
         typer.Option(
@@ -113,10 +175,14 @@ def run(
 
     Example: `blpdask run workflows/nevo/job.yaml --threads 4 --set solve.method=2s`
 
+    On eight worker processes: `blpdask run workflows/nevo/job.yaml --workers 8`. On the
+    machines of a cluster: `blpdask run job.yaml --scheduler-file scheduler.json`.
+
     The directory then holds resolved.yaml (the job with every default, and the versions
     and data it ran with; itself a job), results/ (read it with blpdask.read_results),
     estimates.csv, summary.json, evaluations.jsonl (a line per evaluation of the
-    objective), reductions.log (every sum over blocks, for resuming) and log.txt. A run
+    objective) and log.txt; and, for resuming, reductions.log (every sum over blocks),
+    replicates/ (of solve.resample) and preparation.sealed (of data in a store). A run
     that is stopped, by Ctrl-C or otherwise, goes on with 'blpdask resume'.
 
     Exit code 1 says that the optimiser did not converge, 2 that the input is wrong.
@@ -124,13 +190,19 @@ def run(
     with _exit_codes():
         from rich.console import Console
 
+        from .jobs.cluster import engine_of
         from .jobs.display import display_listener
         from .jobs.run import prepare_job, run_job
 
-        console = Console()
-        prepared = prepare_job(job, _all_changes(changes, threads, engine))
+        where = _where(
+            threads, engine, workers, worker_memory, scheduler, scheduler_file
+        )
+        prepared = prepare_job(job, [*(changes or ()), *where])
         typer.echo(f"Job {prepared.job.name}. {prepared.job.description}".rstrip())
-        with display_listener(console) as listener:
+        with (
+            engine_of(prepared.job, report),
+            display_listener(Console()) as listener,
+        ):
             finished = run_job(prepared, output=output, force=force, listener=listener)
         _report(finished)
         if not finished.summary["converged"]:
@@ -149,6 +221,11 @@ def resume(
     ],
     threads: Threads = None,
     engine: Engine = None,
+    workers: Workers = None,
+    worker_memory: WorkerMemory = None,
+    scheduler: Scheduler = None,
+    scheduler_file: SchedulerFile = None,
+    report: Report = None,
     keep: Annotated[
         int | None,
         typer.Option(
@@ -170,6 +247,8 @@ def resume(
 
     Example: `blpdask resume results/nevo.partial-1`
 
+    It may go on elsewhere: `blpdask resume results/nevo --workers 8`.
+
     Everything that was summed over the data is recorded as it is computed. The
     estimation is run again with what is recorded in place of what was computed, which
     takes moments, and goes on where it was stopped: the numbers are the same to the
@@ -180,6 +259,7 @@ def resume(
     with _exit_codes():
         from rich.console import Console
 
+        from .jobs.cluster import engine_of
         from .jobs.display import display_listener
         from .jobs.resume import cut_recording, reopen_run, resume_run
 
@@ -188,10 +268,15 @@ def resume(
                 f"{keep} sums are kept; the same call of solve goes on from there."
             )
             return
-        changes = _all_changes(None, threads, engine)
-        reopened = reopen_run(directory, changes, keep=keep, force=force)
+        where = _where(
+            threads, engine, workers, worker_memory, scheduler, scheduler_file
+        )
+        reopened = reopen_run(directory, where, keep=keep, force=force)
         typer.echo(f"Resuming {_short(reopened.directory.partial)}.")
-        with display_listener(Console()) as listener:
+        with (
+            engine_of(reopened.prepared.job, report),
+            display_listener(Console()) as listener,
+        ):
             finished = resume_run(reopened, listener=listener)
         _report(finished)
         if not finished.summary["converged"]:
@@ -211,26 +296,39 @@ def check(
     ] = False,
     threads: Threads = None,
     engine: Engine = None,
+    workers: Workers = None,
+    worker_memory: WorkerMemory = None,
+    scheduler: Scheduler = None,
+    scheduler_file: SchedulerFile = None,
+    report: Report = None,
 ) -> None:
     """Check a job and its data without estimating anything.
 
     Example: `blpdask check workflows/nevo/job.yaml --evaluate`
+
+    With `--evaluate --workers 2`, or a scheduler, the cluster is tried too.
 
     Reads the file and the tables, builds the problem and prints its dimensions. All
     that is wrong with the file is said at once. The cheap way to fail.
     """
     with _exit_codes():
         import time
+        from dataclasses import replace
 
+        from .jobs.cluster import engine_of, without_cluster
         from .jobs.run import check_arguments, evaluate_job, prepare_job
 
-        prepared = prepare_job(job, _all_changes(changes, threads, engine))
-        check_arguments(prepared)
+        where = _where(
+            threads, engine, workers, worker_memory, scheduler, scheduler_file
+        )
+        prepared = prepare_job(job, [*(changes or ()), *where])
+        check_arguments(replace(prepared, job=without_cluster(prepared.job)))
         typer.echo(str(prepared.problem))
         if evaluate:
-            began = time.perf_counter()
-            results = evaluate_job(prepared)
-            seconds = time.perf_counter() - began
+            with engine_of(prepared.job, report):
+                began = time.perf_counter()
+                results = evaluate_job(prepared)
+                seconds = time.perf_counter() - began
             typer.echo(
                 f"\nAt the starting values: objective {results.objective:.9e}, "
                 f"gradient norm {float(results.projected_gradient_norm):.3e}, "
@@ -238,6 +336,119 @@ def check(
                 f"{seconds:.2f} s (compilation included)."
             )
         typer.echo(f"\n{job} is good. Estimate it: blpdask run {job}")
+
+
+@app.command()
+def plan(
+    job: JobFile,
+    changes: Changes = None,
+    threads: Threads = None,
+    engine: Engine = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="COUNT",
+            help="Plan for so many workers of one thread each. Say --workers 64.",
+        ),
+    ] = None,
+    worker_memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Plan for workers of this much memory each, by default an equal part "
+            "of this machine's. Say --worker-memory 4GiB.",
+        ),
+    ] = None,
+    form: Annotated[
+        PlanForm,
+        typer.Option(
+            "--format", help="text for people; json for programs. Say --format json."
+        ),
+    ] = PlanForm.text,
+) -> None:
+    """Say what a job will take, in memory and in time, without estimating it.
+
+    Example: `blpdask plan workflows/nevo/job.yaml --workers 4 --worker-memory 2GiB`
+
+    Builds the problem, evaluates a few blocks of markets here, and scales up: blocks,
+    bytes, what workers can hold, and seconds per evaluation of the objective. Says what
+    to change where a budget does not allow it.
+    """
+    with _exit_codes():
+        from dataclasses import replace
+
+        from .jobs.cluster import without_cluster
+        from .jobs.plan import plan_job
+        from .jobs.plan_text import plan_json, plan_text
+        from .jobs.run import check_arguments, prepare_job
+
+        where = _where(threads, engine, workers, worker_memory)
+        prepared = prepare_job(job, [*(changes or ()), *where])
+        check_arguments(replace(prepared, job=without_cluster(prepared.job)))
+        planned = plan_job(prepared.job, prepared.problem)
+        write = plan_json if form is PlanForm.json else plan_text
+        typer.echo(write(planned))
+
+
+@app.command()
+def store(
+    job: JobFile,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Directory of the store, which appears when it is whole. "
+            "Say --output stores/nevo.",
+        ),
+    ],
+    changes: Changes = None,
+    draws: Annotated[
+        Draws | None,
+        typer.Option(
+            help="For a job with integration: describe its rule, by which each machine "
+            "draws the nodes that it needs, a stream a market (the default); or store "
+            "the nodes that the job draws in memory, which keeps its numbers. Say "
+            "--draws stored.",
+        ),
+    ] = None,
+    blocks: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="COUNT",
+            help="Cut the markets into so many blocks, by default as many as suit the "
+            "data. Say --blocks 64.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the store that is there.")
+    ] = False,
+) -> None:
+    """Write the data of a job to a store, which is read block by block.
+
+    Example: `blpdask store workflows/large/job.yaml --output stores/large`
+
+    For data that one machine cannot hold, or that many machines work on. Parquet files
+    are read in parts, simulated markets made a block at a time; CSV files are read
+    whole. Everything is checked, and the job is tried on the store. Says in the end
+    what to write into the job file.
+    """
+    with _exit_codes():
+        from .jobs.load import load_job
+        from .jobs.store import write_store
+
+        written = write_store(
+            load_job(job, changes or ()),
+            output,
+            draws=None if draws is None else draws.value,
+            blocks=blocks,
+            force=force,
+            progress=typer.echo,
+        )
+        typer.echo(f"{written.store}\n\n{written.problem}\n\n{written.advice}")
 
 
 @app.command()
@@ -328,13 +539,27 @@ def _stop(error: BaseException, message: str, code: int) -> None:
     raise typer.Exit(code) from None
 
 
-def _all_changes(
-    changes: list[str] | None, threads: int | None, engine: EngineKind | None
+def _where(
+    threads: int | None,
+    engine: EngineKind | None,
+    workers: int | None,
+    worker_memory: str | None,
+    scheduler: str | None = None,
+    scheduler_file: Path | None = None,
 ) -> list[str]:
-    """Write all that the command line changes as changes of options."""
-    named = {"engine.threads": threads, "engine.kind": engine and engine.value}
-    given = [f"{name}={value}" for name, value in named.items() if value is not None]
-    return [*(changes or ()), *given]
+    """Write what the command line says of the engine as changes of options."""
+    from .jobs.cluster import engine_changes
+
+    return engine_changes(
+        {
+            "kind": engine and engine.value,
+            "threads": threads,
+            "workers": workers,
+            "worker_memory": worker_memory,
+            "scheduler": scheduler,
+            "scheduler_file": scheduler_file and str(scheduler_file.absolute()),
+        }
+    )
 
 
 def _report(finished: FinishedRun) -> None:

@@ -35,8 +35,8 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def invoke(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+def invoke(*arguments, env=None):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env=env)
 
 
 def install(monkeypatch, ending):
@@ -196,15 +196,30 @@ def test_help_comes_without_heavy_imports():
         [sys.executable, "-m", "blpdask.cli", "--help"], cwd=ROOT, text=True
     )
     print(f"blpdask --help: {time.perf_counter() - began:.2f} s")
-    for command in ("run", "resume", "check", "show", "options"):
+    for command in ("run", "resume", "check", "plan", "store", "show", "options"):
         assert f" {command} " in text
 
 
-@pytest.mark.parametrize("command", ["run", "resume", "check", "show", "options"])
+@pytest.mark.parametrize(
+    "command", ["run", "resume", "check", "plan", "store", "show", "options"]
+)
 def test_help_of_every_command_has_an_example(command):
     result = invoke(command, "--help")
     assert result.exit_code == 0
     assert f"Example: blpdask {command}" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["run", "resume", "check"])
+def test_help_teaches_clusters_with_an_example_each(command):
+    text = " ".join(invoke(command, "--help", env={"COLUMNS": "300"}).stdout.split())
+    for example in (
+        "--workers 8",
+        "--worker-memory 2GiB",
+        "--scheduler tcp://node1:8786",
+        "--scheduler-file scheduler.json",
+        "--performance-report report.html",
+    ):
+        assert f"Say {example}." in text
 
 
 def test_ctrl_c_keeps_the_evaluations_and_exits_with_130(tmp_path):

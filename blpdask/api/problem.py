@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,13 @@ from .optimization import Optimization
 from .printing import choose_listener
 from .problem_checks import check_formulations, check_scope, check_types
 from .recorded import check_directory, in_words, recorded
-from .resamples import Resamples, check_resampling, warn_of_clusters
+from .resamples import (
+    Resamples,
+    check_resampling,
+    kept_in,
+    warn_of_clusters,
+    wherever_kept,
+)
 from .results import ProblemResults
 from .solve_checks import (
     check_absent,
@@ -198,7 +205,11 @@ class Problem(Dimensions):
         return self._demand
 
     def prepare(
-        self, engine: Engine, listener: Listener, blocks: int | None = None
+        self,
+        engine: Engine,
+        listener: Listener,
+        blocks: int | None = None,
+        directory: Path | None = None,
     ) -> PreparedDemand:
         """Give an estimator what it knows of the problem.
 
@@ -210,9 +221,11 @@ class Problem(Dimensions):
             Told of passes over a store.
         blocks
             Number of blocks of data in memory, chosen from the data where None.
+        directory
+            Of a recording, where what is summed over a store is kept.
         """
         if isinstance(self._demand, StoredProblem):
-            return self._demand.prepare(engine, listener)
+            return self._demand.prepare(engine, listener, directory)
         return self._demand.prepare(blocks)
 
     @cached_property
@@ -349,7 +362,9 @@ class Problem(Dimensions):
             the same call is made again, after a kill say, it replays what is recorded
             there and goes on, with the same bits; a call that had finished replays all
             of it in a moment. Other data or options than those recorded are an error.
-            Threads and engine may differ. None records nothing.
+            Threads and engine may differ. Replicates of :class:`Resamples` are kept
+            there too, and levels of absorbed effects where the data are in a store.
+            None records nothing.
         rho, phi, gamma, rho_bounds, phi_bounds, gamma_bounds, demand_moment_types, \
 supply_moment_types, covariance_moments_mean, micro_moments, \
 micro_sample_covariances
@@ -422,9 +437,10 @@ micro_sample_covariances
         parameters = self._lay_out(
             sigma, pi, beta, (sigma_bounds, pi_bounds, beta_bounds), optimizer, faults
         )
-        resampling = self._resampling(resample_agent_data, simulation_scaling, faults)
         chosen = check_engine(engine, threads, faults)
         directory = check_directory(resume, faults)
+        redrawn = kept_in(resample_agent_data, directory)
+        resampling = self._resampling(redrawn, simulation_scaling, faults)
         faults.check()
         assert parameters is not None and chosen is not None
         if resampling is not None and isinstance(self._demand, DemandProblem):
@@ -448,14 +464,14 @@ micro_sample_covariances
             iterate=iteration.iterate(),
             epsilon=float(options.finite_differences_epsilon),
         )
-        prepared = self.prepare(chosen, listener, blocks)
+        prepared = self.prepare(chosen, listener, blocks, directory)
         settings = {
             "parameters": parameters,
             "options": how,
             "optimization": in_words(dataclasses.asdict(optimizer)),
             "iteration": in_words(iteration),
             "weights and starts": (weights, start_delta, list(further)),
-            "resampling": in_words(resampling),
+            "resampling": in_words(wherever_kept(resampling)),
         }
         with recorded(chosen, directory, prepared, settings, listener) as recording:
             run = estimate_gmm(

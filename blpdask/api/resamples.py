@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from ..moments.simulation_error import SCALINGS, GivenAgents
 from ..problem.agents import Agents
 from ..problem.products import Products
 from .integration import Integration
+
+#: Below a recording's directory.
+REPLICATES = "replicates"
 
 
 class Resamples:
@@ -45,7 +49,8 @@ class Resamples:
         than those that estimates are made with would measure another rule's error.
     directory
         Where replicates are kept as they come, so that a solve that was killed goes on
-        between two of them; nowhere if None.
+        between two of them. Where None, with the recording if the solve has
+        ``resume=``, else nowhere.
 
     Raises
     ------
@@ -151,6 +156,31 @@ def check_resampling(
             "pass Resamples(50), for example",
         )
     return None
+
+
+def kept_in(given: Any, directory: Path | None) -> Any:
+    """Keep replicates of a rule with a recording where they are kept nowhere yet.
+
+    Parameters
+    ----------
+    given
+        None, :class:`Resamples`, or a function, which stays as it is: its resamples are
+        sums over blocks, and recorded.
+    directory
+        Of the recording; None for none.
+    """
+    if directory is None or not isinstance(given, Resamples) or given.directory:
+        return given
+    return Resamples(
+        given.replicates, given.seed, given.integration, directory / REPLICATES
+    )
+
+
+def wherever_kept(resampling: Resampling | None) -> Resampling | None:
+    """Forget where replicates are kept, which no number depends on."""
+    if resampling is None or not isinstance(resampling.resamples, KeyedResamples):
+        return resampling
+    return replace(resampling, resamples=replace(resampling.resamples, directory=None))
 
 
 def warn_of_clusters(products: Products, kinds: Sequence[str]) -> None:

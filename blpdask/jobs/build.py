@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import Faults, InputError
 from .data import JobData
 from .fields import Rows
+from .resolve import kind_of
 from .schema import Bound, Job
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def solve_arguments(job: Job) -> dict[str, Any]:
     arguments["optimization"] = made.optimization
     return arguments | {
         "seed": job.seed,
-        "engine": job.engine.kind,
+        "engine": kind_of(job.engine),
         "threads": job.engine.threads,
     }
 

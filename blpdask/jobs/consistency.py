@@ -47,25 +47,25 @@ def find_conflicts(job: Job) -> Iterator[Conflict]:
 
 
 def _sources(job: Job) -> Iterator[Conflict]:
-    """Find data that are neither two tables nor one simulated truth."""
+    """Find data that are neither two tables, nor one store, nor one simulated truth."""
     data = job.data
-    if data.simulated is None and data.products is None:
+    wholes = [name for name in ("simulated", "store") if getattr(data, name)]
+    if data.products is None and not wholes:
         yield Conflict(
             ("data",),
-            "neither data.products nor data.simulated",
-            "a table of products, or a simulated truth",
+            "neither data.products nor data.simulated nor data.store",
+            "a table of products, a simulated truth, or a store",
             "add data.products.source",
         )
-    if data.simulated is not None and (data.products or data.agents):
+    tables = [name for name in ("products", "agents") if getattr(data, name)]
+    if wholes and len(wholes + tables) > 1:
         yield Conflict(
             ("data",),
-            "data.simulated beside data.products or data.agents",
-            "one or the other: simulated markets bring both tables",
-            "delete one of the two",
+            f"data.{' beside data.'.join(wholes + tables)}",
+            "one or the other: a store and simulated markets bring both tables",
+            "keep one, delete the rest",
         )
-    if job.formulations.random and not (
-        data.agents or data.simulated or job.integration
-    ):
+    if job.formulations.random and not (data.agents or wholes or job.integration):
         yield Conflict(
             ("data", "formulations", "integration"),
             "random coefficients, and neither data.agents nor integration",
@@ -173,6 +173,8 @@ def _resamples(job: Job) -> Iterator[Conflict]:
     if job.solve.resample is None:
         return
     rule = job.solve.resample.integration or job.integration
+    if rule is None and job.data.store:
+        return  # a store may say how its nodes are drawn
     if rule is None:
         yield Conflict(
             ("solve", "integration"),

@@ -1,7 +1,8 @@
-"""Read the tables of a job, and know them again by their fingerprints.
+"""Read the tables of a job, or open its store, and know them by their fingerprints.
 
-A fingerprint is a SHA-256 of column names and contents: two tables that have the same
-one are the same data, whichever file they came from.
+The fingerprint of a table is a SHA-256 of column names and contents, that of a store
+the digest that it holds itself: two that have the same one are the same data, whichever
+file they came from.
 """
 
 from __future__ import annotations
@@ -13,29 +14,37 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Faults
 from .schema import Job
 from .simulated import market_design
-from .sources import locate_source
+from .sources import locate_source, locate_store
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..api.stores import Store
+
 
 @dataclass(frozen=True, slots=True)
 class JobData:
-    """The tables of a job.
+    """The tables of a job, or its store.
 
     Attributes
     ----------
     products
-        Table of products, a row per product and market.
+        Table of products, a row per product and market; or an open store, which holds
+        the agents too.
     agents
         Table of agents, a row per agent and market; None where there is none.
     """
 
-    products: pd.DataFrame
+    products: pd.DataFrame | Store
     agents: pd.DataFrame | None
 
     def record(self) -> dict[str, Any]:
-        """Describe the tables so that they can be known again."""
+        """Describe the data so that they can be known again."""
+        from ..api.stores import Store
+
+        if isinstance(self.products, Store):
+            store = self.products
+            return {"store": {"rows": store.N, "fingerprint": store.fingerprint}}
         tables = {"products": self.products, "agents": self.agents}
         return {
             name: {"rows": len(table), "sha256": fingerprint(table)}
@@ -45,7 +54,7 @@ class JobData:
 
 
 def read_data(job: Job, directory: Path) -> JobData:
-    """Read, or simulate, the tables of a job.
+    """Read, or simulate, the tables of a job, or open its store.
 
     Parameters
     ----------
@@ -57,14 +66,21 @@ def read_data(job: Job, directory: Path) -> JobData:
     Returns
     -------
     JobData
-        The tables.
+        The data.
 
     Raises
     ------
     blpdask.errors.InputError
         If a table cannot be read, or is not the one that the job's record names.
+    blpdask.errors.StoreError
+        If there is no such store, or it is damaged.
     """
-    if job.data.simulated is not None:
+    if job.data.store is not None:
+        from ..api.stores import open_store
+
+        store = open_store(locate_store(job.data.store, directory))
+        data = JobData(products=store, agents=None)
+    elif job.data.simulated is not None:
         from ..simulation.markets import simulate_markets
 
         markets = simulate_markets(market_design(job.data.simulated), job.seed)
@@ -73,7 +89,7 @@ def read_data(job: Job, directory: Path) -> JobData:
     else:
         faults = Faults("data")
         tables = {
-            name: _read_table(locate_source(table.source, directory), name, faults)
+            name: read_table(locate_source(table.source, directory), name, faults)
             for name in ("products", "agents")
             if (table := getattr(job.data, name)) is not None
         }
@@ -109,8 +125,18 @@ def fingerprint(table: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def _read_table(path: Path, name: str, faults: Faults) -> Any:
-    """Read a CSV or Parquet file."""
+def read_table(path: Path, name: str, faults: Faults) -> Any:
+    """Read a CSV or Parquet file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        ``products`` or ``agents``.
+    faults
+        What the fault of a file that cannot be read is added to; it gives None.
+    """
     import pandas as pd
 
     try:

@@ -15,6 +15,7 @@ from typing import Any
 from .consistency import SEEDED_RULES
 from .data import JobData
 from .schema import EngineOptions, Job, TableSource
+from .sources import locate_store
 from .yaml_text import write_yaml
 
 _PACKAGES = ("numpy", "scipy", "pandas", "numba", "zarr", "formulaic", "cupy", "pyblp")
@@ -35,11 +36,13 @@ def resolve_job(job: Job, directory: Path) -> Job:
     Job
         The same job with absolute paths and with its seed wherever one is used.
     """
-    sources = {
+    sources: dict[str, Any] = {
         name: TableSource(source=_absolute(table.source, directory))
         for name in ("products", "agents")
         if (table := getattr(job.data, name)) is not None
     }
+    if job.data.store is not None:
+        sources["store"] = str(locate_store(job.data.store, directory))
     integration = job.integration
     if integration is not None and integration.specification in SEEDED_RULES:
         options = {"seed": job.seed, **integration.specification_options}
@@ -73,13 +76,24 @@ def resolve_engine(engine: EngineOptions, directory: Path) -> EngineOptions:
     >>> resolve_engine(EngineOptions(workers=4), Path("/jobs")).kind
     'dask'
     """
-    update: dict[str, Any] = {}
-    if engine.kind is None:
-        cluster = engine.workers or engine.scheduler or engine.scheduler_file
-        update["kind"] = "dask" if cluster else "threads"
+    update: dict[str, Any] = {"kind": kind_of(engine)}
     if engine.scheduler_file is not None:
         update["scheduler_file"] = _absolute(engine.scheduler_file, directory)
     return engine.model_copy(update=update)
+
+
+def kind_of(engine: EngineOptions) -> str:
+    """Say which kind of engine is meant: dask where a cluster is named, else threads.
+
+    Parameters
+    ----------
+    engine
+        Options of the engine.
+    """
+    if engine.kind is not None:
+        return engine.kind
+    cluster = engine.workers or engine.scheduler or engine.scheduler_file
+    return "dask" if cluster else "threads"
 
 
 def write_resolved(job: Job, data: JobData) -> str:

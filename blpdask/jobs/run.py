@@ -96,7 +96,7 @@ def prepare_job(path: Path | str, overrides: Sequence[str] = ()) -> PreparedJob:
     loaded = load_job(path, overrides)
     job = resolve_job(loaded.job, loaded.path.parent)
     data = read_data(job, loaded.path.parent)
-    with _quiet():
+    with quiet():
         problem = build_problem(job, data)
     check_shapes(job, problem)
     return PreparedJob(job=job, data=data, problem=problem)
@@ -220,7 +220,7 @@ class _ArgumentsAreGood(Exception):
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Let the problem not print itself, as it does for scripts."""
     from .. import options
 

@@ -75,7 +75,7 @@ class TableSource(Options):
 
 
 class DataOptions(Options):
-    """Where products and agents come from: tables, or a simulated truth."""
+    """Where products and agents come from: tables, a store, or a simulated truth."""
 
     products: TableSource | None = None
     """Table of products: market_ids, shares, prices, demand_instruments0, ..."""
@@ -83,6 +83,10 @@ class DataOptions(Options):
     """Table of agents: market_ids, weights, nodes0, ... and demographics."""
     simulated: SimulatedSource | None = None
     """Markets drawn from a known truth, in place of the two tables."""
+    store: Text | None = Field(default=None, min_length=1)
+    """A store of products and agents in place of the two tables, say stores/nevo: a
+    directory that 'blpdask store' wrote, relative to the job file. Data in a store are
+    read block by block, where they are worked on, and never held whole."""
 
 
 class Formulations(Options):
@@ -242,14 +246,14 @@ class EngineOptions(Options):
     threads: Whole | None = Field(default=None, ge=1)
     """How many threads; left out, one a usable core."""
     workers: Whole | None = Field(default=None, ge=1)
-    """How many worker processes to start on this machine for the run; left out with kind
-    dask and no scheduler, one a usable core."""
+    """How many worker processes to start on this machine for the run; left out with
+    kind dask and no scheduler, one a usable core."""
     worker_memory: Memory | None = None
     """Memory of each of them, say 2GiB; left out, an equal part of this machine's."""
     scheduler: Text | None = Field(default=None, min_length=1)
     """Address of the scheduler of a cluster that is there, say tcp://host:8786."""
     scheduler_file: Text | None = Field(default=None, min_length=1)
-    """File in which that scheduler has written its address, relative to the job file."""
+    """File that this scheduler has written its address to, relative to the job file."""
     backend: Literal["numba", "numpy", "cupy"] = "numba"
     """Kernels: compiled loops, plain arrays, or arrays on an NVIDIA GPU."""
 

@@ -1,4 +1,4 @@
-"""Find the table that a job names.
+"""Find the table, or the store, that a job names.
 
 A source is a path relative to the job file, or ``pyblp:NAME`` for the example data that
 come with an installed PyBLP (Conlon and Gortmaker 2020). Those are found next to that
@@ -41,8 +41,13 @@ def locate_source(source: str, directory: Path) -> Path:
     return path
 
 
+def locate_store(store: str, directory: Path) -> Path:
+    """Name the directory of a store, a path relative to ``directory``."""
+    return (directory / Path(store).expanduser()).resolve()
+
+
 def add_missing_sources(data: DataOptions, directory: Path, faults: Faults) -> None:
-    """Add a fault for every table that is not where the job says it is.
+    """Add a fault for every table or store that is not where the job says it is.
 
     Parameters
     ----------
@@ -57,6 +62,14 @@ def add_missing_sources(data: DataOptions, directory: Path, faults: Faults) -> N
         table = getattr(data, name)
         if table is not None:
             _locate(table.source, directory, f"data.{name}.source", faults)
+    if data.store is not None:
+        path = locate_store(data.store, directory)
+        if not path.is_dir():
+            faults.add(
+                f"data.store = {data.store}, and there is no directory {path}",
+                "a store, its path relative to the job file",
+                "check the path, or make the store: blpdask store JOB --output DIR",
+            )
 
 
 def _locate(source: str, directory: Path, option: str, faults: Faults) -> Path | None:

@@ -1,14 +1,17 @@
 """The blocks of a problem that lives in a store, made on the worker that asks.
 
 A source carries the store's path and fingerprint and a recipe: which formulas, which
-instruments, which nodes, which levels of absorbed effects. It is small, and what it
-loads depends on it and on the store's contents alone, so that every worker, and every
-retry, makes the same bits. Every load opens the store anew: a store that was replaced
-or damaged is an error, and one that was mended is read.
+instruments, which nodes, which levels of absorbed effects. What it loads depends on it
+and on the store's contents alone, so that every worker, and every retry, makes the same
+bits. It travels once a bundle and is small: groups and levels of effects that are large
+are filed beside the store, and a process reads them once. Every load opens the store
+anew: a store that was replaced or damaged is an error, and one that was mended is read.
 """
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +26,9 @@ from ..integration.rules import Rule, RuleOptions
 from ..moments.grouped_sums import subtract_levels
 from ..partitions.block_store import BlockStore, open_expected
 from ..partitions.residency import RESIDENT
-from ..partitions.sealed import digest
+from ..partitions.scratch import Scratch, unwritable
+from ..partitions.sealed import digest, read_sealed, write_sealed
+from ..partitions.source import count_bytes
 from ..partitions.store_schema import DescribedNodes
 from ..records import Floats, Integers, LinearRows, MarketBlock
 from .fields import read_matrix, some
@@ -31,6 +36,24 @@ from .formulas import ParsedFormula
 from .groupings import Grouping
 
 Columns = dict[str, np.ndarray[Any, Any]]
+
+#: Bytes of groups and levels up to which they travel with the source itself.
+CARRIED_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lookups:
+    """What the groups of rows need: as large as all levels together.
+
+    Attributes
+    ----------
+    effects, clusters, levels
+        As in :class:`BlockRecipe`.
+    """
+
+    effects: tuple[Grouping, ...] = ()
+    clusters: Grouping | None = None
+    levels: tuple[Floats, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,19 +116,44 @@ class BlockRecipe:
 class StoredBlocks:
     """A block source that reads a store."""
 
-    def __init__(self, store: BlockStore, recipe: BlockRecipe) -> None:
+    def __init__(
+        self, store: BlockStore, recipe: BlockRecipe, scratch: Scratch
+    ) -> None:
         """Keep what travels: path, fingerprint, sizes and the recipe."""
         self._path = store.path
         self._fingerprint = store.fingerprint
         self._labels = store.description.block_labels
         self._sizes = _block_sizes(store, recipe)
         self._edges = store.description.block_edges
-        self.recipe = recipe
+        self._recipe = recipe
+        self._scratch = scratch
+        self._filed: tuple[Path, int] | None = None
+        self.name = digest((self._fingerprint, recipe))
 
-    @cached_property
-    def name(self) -> str:
-        """A digest of the store's contents and the recipe."""
-        return digest((self._fingerprint, self.recipe))
+    @property
+    def recipe(self) -> BlockRecipe:
+        """The recipe, whose lookups are read where they were filed.
+
+        Raises
+        ------
+        StoreError
+            Where they are gone or damaged.
+        """
+        if self._filed is None:
+            return self._recipe
+        path, size = self._filed
+        lookups = RESIDENT.get((self.name, "lookups"), size, lambda: read_sealed(path))
+        return dataclasses.replace(
+            self._recipe,
+            effects=lookups.effects,
+            clusters=lookups.clusters,
+            levels=lookups.levels,
+        )
+
+    @property
+    def scratch(self) -> Path:
+        """Where workers leave what they share, as long as this source is in use."""
+        return self._scratch.path
 
     def __len__(self) -> int:
         """Count the blocks."""
@@ -167,7 +215,7 @@ class StoredBlocks:
 
     def size(self, index: int) -> int:
         """Estimate the bytes of a block: its products, its agents."""
-        _, K2, MD, D = self.recipe.widths
+        _, K2, MD, D = self._recipe.widths
         n_products, n_agents = self._sizes[index]
         return 8 * (n_products * (K2 + MD + 3) + n_agents * (K2 + D + 1))
 
@@ -176,9 +224,42 @@ class StoredBlocks:
         return f"block {index} ({self._labels[index]})"
 
     def only(self, indices: Iterable[int]) -> StoredBlocks:
-        """Give the source itself, which holds no blocks."""
+        """Give the source with large lookups filed; it holds no blocks."""
         del indices
-        return self
+        return self._travelling
+
+    @cached_property
+    def _reading(self) -> StoredBlocks:
+        """The source for blocks, which may be held longer than scratch must last."""
+        reading = copy.copy(self)
+        reading._scratch = copy.copy(self._scratch)
+        return reading
+
+    @cached_property
+    def _travelling(self) -> StoredBlocks:
+        """The source as it travels.
+
+        Raises
+        ------
+        StoreError
+            Where large lookups cannot be written beside the store.
+        """
+        recipe = self._recipe
+        lookups = Lookups(recipe.effects, recipe.clusters, recipe.levels)
+        size = count_bytes(lookups)
+        if self._filed is not None or size <= CARRIED_BYTES:
+            return self
+        path = self.scratch / f"lookups-{self.name}"
+        try:
+            write_sealed(path, lookups, durable=False)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        light = copy.copy(self)
+        light._recipe = dataclasses.replace(
+            recipe, effects=(), clusters=None, levels=()
+        )
+        light._filed = (path, size)
+        return light
 
     def _open(self) -> BlockStore:
         return open_expected(self._path, self._fingerprint)
@@ -209,7 +290,7 @@ class StoredBlocks:
             draws=draws,
             weights=weights,
             ZD=np.ascontiguousarray(Z),
-            linear=StoredRows(self, index),
+            linear=StoredRows(self._reading, index),
         )
         self._check_finite(store, index, {"X2": X2, "ZD": Z, "log_shares": log_shares})
         self._check_finite(store, index, {"logit_delta": logit_delta})
@@ -318,14 +399,22 @@ class StoredRows:
 class StoredColumns:
     """A block source that loads columns of products by name and holds nothing."""
 
-    def __init__(self, store: BlockStore, names: Sequence[str]) -> None:
+    def __init__(
+        self, store: BlockStore, names: Sequence[str], scratch: Scratch
+    ) -> None:
         """Keep the path, the fingerprint and the names."""
         self._path: Path = store.path
+        self._scratch = scratch
         self._fingerprint = store.fingerprint
         self._labels = store.description.block_labels
         self._sizes = store.description.block_products
         self._names = tuple(names)
         self.name = digest((self._fingerprint, self._names))
+
+    @property
+    def scratch(self) -> Path:
+        """Where workers leave what they share, as long as this source is in use."""
+        return self._scratch.path
 
     def __len__(self) -> int:
         """Count the blocks."""

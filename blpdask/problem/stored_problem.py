@@ -6,6 +6,9 @@ estimate: nothing as long as the data comes to the driver. Absorbing effects fin
 levels α, and a worker subtracts them from the rows that it loads,
 
     M Z = Z - Σ_e α_e[codes_e],       Z'M X1 = (M Z)'(M X1).
+
+What was found can be kept in a directory (:mod:`.kept_sums`), and is then read. Rows of
+results lie beside the store as long as the problem, which results hold on to, lives.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +26,8 @@ from ..errors import DataWarning, Faults, InputError
 from ..integration.keyed import count_nodes
 from ..partitions.block_store import BlockStore
 from ..partitions.residency import RESIDENT
+from ..partitions.scratch import Scratch
+from ..partitions.sealed import digest
 from ..partitions.store_schema import DescribedNodes
 from ..progress import Listener, StepEvent, silent
 from ..records import Floats, Integers
@@ -30,9 +36,16 @@ from .absorption_over_blocks import absorb_over_blocks
 from .fields import some
 from .formulas import Column, ParsedFormula
 from .groupings import Grouping, find_groupings
+from .kept_sums import KeptSums, read_kept, write_kept
 from .outline import DemandOutline
 from .prepared import PreparedDemand
-from .stored_blocks import BlockRecipe, StoredBlocks, StoredColumns, as_rule
+from .stored_blocks import (
+    BlockRecipe,
+    Lookups,
+    StoredBlocks,
+    StoredColumns,
+    as_rule,
+)
 from .stored_checks import StoredFormulas, check_formulas
 from .stored_sums import SumsState, stored_sums_pass, warn_of_collinearity
 
@@ -107,9 +120,17 @@ class StoredProblem:
         self.outline = self._outline(columns)
         if self.nodes is None and formulas.random is not None:
             self._warn_of_weights(weights_tol)
+        beside = store.path.with_name(f"{store.path.name}.rows")
+        self._scratch = Scratch(beside / "scratch")
+        self._kept: KeptSums | None = None
         self._prepared: PreparedDemand | None = None
 
-    def prepare(self, engine: Engine, listener: Listener = silent) -> PreparedDemand:
+    def prepare(
+        self,
+        engine: Engine,
+        listener: Listener = silent,
+        directory: Path | None = None,
+    ) -> PreparedDemand:
         """Sum over the blocks what an estimator needs, once.
 
         Parameters
@@ -118,17 +139,29 @@ class StoredProblem:
             Where blocks are read.
         listener
             Told of every pass.
+        directory
+            Of a recording, where the sums are kept, and read if they are there.
 
         Raises
         ------
         InputError
             If effects have missing levels.
         StoreError
-            Where a block cannot be read or has values that are not finite.
+            Where a block cannot be read or has values that are not finite, or what is
+            kept is damaged or of another problem.
         """
-        if self._prepared is None:
+        if directory is not None:
+            found = read_kept(directory, self._fingerprint())
+            if found is not None:
+                self._kept = self._kept or found
+                listener(StepEvent(0, "Sums of the whole data are read, as prepared"))
+        if self._kept is None:
             with single_threaded_libraries():
-                self._prepared = self._prepare(engine, listener)
+                self._kept = self._sum(engine, listener)
+        if directory is not None and found is None:
+            write_kept(directory, self._kept)
+        if self._prepared is None:
+            self._prepared = self._prepare(self._kept)
         return self._prepared
 
     def in_market_order(self, values: Floats) -> Floats:
@@ -237,19 +270,23 @@ class StoredProblem:
                 stacklevel=4,
             )
 
-    def _prepare(self, engine: Engine, listener: Listener) -> PreparedDemand:
+    def _fingerprint(self) -> str:
+        """Name what is prepared: the data, the formulas, how effects are absorbed."""
+        named = (self.store.fingerprint, self._recipe, self._absorption)
+        return digest((*named, self.formulas.linear.absorbed_terms))
+
+    def _sum(self, engine: Engine, listener: Listener) -> KeptSums:
         """Find groups, absorb effects and sum."""
         groupings, clusters = self._find_groups(engine, listener)
         recipe = dataclasses.replace(self._recipe, effects=groupings, clusters=clusters)
-        raw = StoredBlocks(self.store, recipe)
-        counts = tuple(grouping.n_groups for grouping in groupings)
-        K1 = len(self.outline.X1_columns)
+        raw = StoredBlocks(self.store, recipe, self._scratch)
         placement = engine.place(raw)
+        placement.listen(listener)
         try:
             absorbed = absorb_over_blocks(
                 placement,
                 columns="data",
-                level_counts=counts,
+                level_counts=tuple(grouping.n_groups for grouping in groupings),
                 controls=self._absorption,
                 listener=listener,
             )
@@ -259,18 +296,28 @@ class StoredProblem:
             )
         finally:
             placement.close()
-        source = raw
-        if counts:
-            levels = tuple(
-                np.ascontiguousarray(alpha[:, K1:]) for alpha in absorbed.levels
-            )
-            source = StoredBlocks(
-                self.store, dataclasses.replace(recipe, levels=levels)
-            )
+        if groupings:
             RESIDENT.drop(lambda owner: owner == raw.name)
+        K1 = len(self.outline.X1_columns)
+        levels = tuple(np.ascontiguousarray(alpha[:, K1:]) for alpha in absorbed.levels)
+        return KeptSums(
+            fingerprint=self._fingerprint(),
+            lookups=Lookups(groupings, clusters, levels),
+            sums=dataclasses.replace(sums, ZtX=np.ascontiguousarray(sums.ZtX)),
+        )
+
+    def _prepare(self, kept: KeptSums) -> PreparedDemand:
+        """Give an estimator what was summed, and where the blocks are."""
+        lookups, sums = kept.lookups, kept.sums
+        recipe = dataclasses.replace(
+            self._recipe,
+            effects=lookups.effects,
+            clusters=lookups.clusters,
+            levels=lookups.levels,
+        )
         warn_of_collinearity(sums, self.outline, self._collinear)
         return PreparedDemand(
-            source=source,
+            source=StoredBlocks(self.store, recipe, self._scratch),
             n_products=self.outline.n_products,
             n_agents=self.outline.n_agents,
             n_random=len(self.outline.X2_columns),
@@ -278,11 +325,11 @@ class StoredProblem:
             product_counts=self.store.market_counts()[0],
             block_edges=np.array(self.store.description.block_edges, dtype=np.int64),
             ZtX=sums.ZtX,
-            ZtZ=np.asarray(sums.ZtZ, dtype=np.float64),
-            level_counts=counts,
+            ZtZ=np.ascontiguousarray(sums.ZtZ, dtype=np.float64),
+            level_counts=tuple(grouping.n_groups for grouping in lookups.effects),
             absorption=self._absorption,
-            n_clusters=0 if clusters is None else clusters.n_groups,
-            rows_at=self.store.path.with_name(f"{self.store.path.name}.rows"),
+            n_clusters=0 if lookups.clusters is None else lookups.clusters.n_groups,
+            rows_at=self._scratch.path / "rows",
         )
 
     def _find_groups(
@@ -296,7 +343,7 @@ class StoredProblem:
         described = [self.store.description.column("products", n) for n in names]
         found = find_groupings(
             terms,
-            StoredColumns(self.store, names),
+            StoredColumns(self.store, names, self._scratch),
             engine,
             texts=frozenset(c.name for c in described if c and c.kind == "text"),
             listener=listener,

@@ -111,6 +111,42 @@ def test_every_kind_of_solve_resumes(problem, tmp_path, arguments):
     assert bits(solve(problem, resume=tmp_path, **arguments)) == calm
 
 
+def rule(seed=2):
+    return blpdask.Integration("monte_carlo", 20, {"seed": seed})
+
+
+def test_replicates_are_kept_with_the_recording(tmp_path):
+    problem = nevo.problem(blpdask, 20).with_agents(integration=rule())
+    redrawn = {"resample_agent_data": blpdask.Resamples(5, seed=1), "method": "1s"}
+    calm = bits(solve(problem, **redrawn))
+    recorded = tmp_path / "recorded"
+    assert bits(solve(problem, resume=recorded, **redrawn)) == calm
+    (kept,) = (recorded / "replicates").iterdir()
+    times = {p.name: p.stat().st_mtime_ns for p in (kept / "done").iterdir()}
+    assert len(times) == 5
+    # A recording that was moved is still the same.
+    moved = recorded.rename(tmp_path / "moved")
+    done = moved / "replicates" / kept.name / "done"
+    (done / "3").unlink()
+    del times["3"]
+    assert bits(solve(problem, resume=moved, **redrawn)) == calm
+    after = {p.name: p.stat().st_mtime_ns for p in done.iterdir()}
+    assert after.keys() == times.keys() | {"3"}
+    assert times == {name: after[name] for name in times}
+    # A place of their own does not make another estimation of it.
+    elsewhere = blpdask.Resamples(5, seed=1, directory=tmp_path / "own")
+    own = solve(problem, resume=moved, resample_agent_data=elsewhere, method="1s")
+    assert bits(own) == calm
+    assert (tmp_path / "own" / kept.name).is_dir()
+    for other in (
+        {"resample_agent_data": blpdask.Resamples(5, seed=2)},
+        {"resample_agent_data": blpdask.Resamples(6, seed=1)},
+        {"simulation_scaling": "pyblp"},
+    ):
+        with pytest.raises(StoreError, match=r"another estimation \(resampling "):
+            solve(problem, resume=moved, **{**redrawn, **other})
+
+
 def test_replay_is_told_and_costs_no_evaluations(problem, tmp_path):
     events = []
     solve(problem, resume=tmp_path, progress=events.append)

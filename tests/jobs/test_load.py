@@ -92,10 +92,18 @@ def test_unknown_options_come_with_the_closest_known(tmp_path, line, suggestion)
     [
         ("sigma: [[1]]", "sigma without formulations.random"),
         ("gamma: [1]", "gamma without formulations.supply"),
-        ("data: {}", "neither data.products nor data.simulated"),
+        ("data: {}", "neither data.products nor data.simulated nor data.store"),
         (
             "data: {products: {source: products.csv}, simulated: {}}",
-            "data.simulated beside data.products or data.agents",
+            "data.simulated beside data.products",
+        ),
+        (
+            "data: {store: ., agents: {source: products.csv}}",
+            "data.store beside data.agents",
+        ),
+        (
+            "data: {simulated: {}, store: .}",
+            "data.simulated beside data.store",
         ),
         (
             "formulations: {linear: '1', random: '1'}\nsigma: 1",

@@ -146,6 +146,47 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(tmp_path, job, cha
     same_runs(tmp_path / "out", tmp_path / "calm")
 
 
+def marks(output):
+    """List the replicates that are done, and when each was."""
+    found = output.glob("replicates/*/done/[0-9]*")
+    return {f"{p.parts[-3]}/{p.name}": p.stat().st_mtime_ns for p in found}
+
+
+@pytest.mark.slow
+def test_a_run_killed_between_replicates_does_none_of_them_twice(tmp_path):
+    """Two steps of 60 replicates, killed in the midst of either."""
+    changes = [
+        "data.simulated.markets=60",
+        "integration={specification: monte_carlo, size: 150}",
+        "solve.resample={replicates: 60, seed: 1}",
+    ]
+    options = [word for change in changes for word in ("--set", change)]
+    code, output = finish(tmp_path, "run", SMALL, *options, "-o", "calm")
+    assert code == 0, output
+    assert len(marks(tmp_path / "calm")) == 120
+    partial = tmp_path / "out.partial-1"
+    process = start(tmp_path, "run", SMALL, *options, "-o", "out")
+    before: dict[str, int] = {}
+    for number, least in enumerate((7, 40, 75)):
+        stop_when(process, lambda least=least: len(marks(partial)) >= least)
+        assert process.returncode == -signal.SIGKILL
+        now = marks(partial)
+        print(f"killed after {recorded(partial)} sums and {len(now)} replicates")
+        assert before == {name: now[name] for name in before}
+        assert least <= len(now) < 120
+        before = now
+        engine = ["--engine", "serial"] if number % 2 else ["--threads", "2"]
+        process = start(tmp_path, "resume", "out", *engine)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    after = marks(tmp_path / "out")
+    assert after.keys() == marks(tmp_path / "calm").keys()
+    assert before == {name: after[name] for name in before}
+    same_runs(tmp_path / "out", tmp_path / "calm")
+    found = blpdask.read_results(tmp_path / "out/results")
+    assert (found.simulation_covariances != 0).any()
+
+
 def invoke(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 

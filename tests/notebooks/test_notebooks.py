@@ -17,7 +17,17 @@ pytest.importorskip("ipykernel")
 NOTEBOOKS = Path(blpdask.__file__).parents[1] / "notebooks"
 #: What must be among the outputs of each.
 KEY_NUMBERS = {
-    "nevo.ipynb": ("4.561514", "588.3251", "-62.7299", "-60.34 (13.75)", "(True, True)")
+    "cluster.ipynb": (
+        "[True, True, True, True]",
+        "objective 18.762130, price -2.3655",
+        "Replaying 17 recorded sums over blocks",
+        "40 replicates kept",
+        "sigma_se [0.0537] -> [0.0575]",
+    ),
+    "nevo.ipynb": (
+        *("4.561514", "588.3251", "-62.7299"),
+        *("-60.34 (13.75)", "(True, True)"),
+    ),
 }
 
 
