@@ -19,6 +19,7 @@ from blpdask.driver import dask_worker
 from blpdask.driver.dask_engine import CARRIED_SOURCE_BYTES, DaskEngine
 from blpdask.driver.serial import SerialEngine
 from blpdask.errors import InputError
+from blpdask.jobs import plan_time
 from blpdask.jobs.build import build_problem, solve_arguments
 from blpdask.jobs.plan import JobPlan, _parameters, _state, plan_job
 from blpdask.jobs.plan_advice import advise
@@ -195,7 +196,9 @@ def test_seconds_are_about_those_of_a_run(path):
     assert plan.time.passes == 1
 
 
-def test_more_workers_take_less_and_finite_differences_more(path):
+def test_more_workers_take_less_and_finite_differences_more(path, monkeypatch):
+    timing = plan_time._Timing(reading=0.0, cold=2.0, warm=1.0)
+    monkeypatch.setattr(plan_time, "_measure", lambda *given: [timing])
     seconds = {}
     for count in (1, 4):
         plan = planned(path, "engine.kind=dask", f"engine.workers={count}")[1]
@@ -203,6 +206,8 @@ def test_more_workers_take_less_and_finite_differences_more(path):
         assert plan.machines.worker_memory == pytest.approx(
             0.8 * plan.machines.memory / count, rel=1e-9
         )
+    # One worker has all the operations, of which the cheapest block takes a second.
+    assert seconds[1] >= plan.blocks
     assert seconds[4] < seconds[1]
     differences = planned(path, "solve.finite_differences=true")[1]
     assert differences.time.passes == 1 + 2 * 3
