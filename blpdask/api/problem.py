@@ -342,7 +342,11 @@ class Problem(Dimensions):
         seed
             Of random starting points.
         engine, threads
-            ``"threads"`` (where None) with that many threads, or ``"serial"``.
+            Where blocks are worked on, which never changes the numbers: ``None``, the
+            active Dask client if there is one, else as many ``threads`` of this
+            process as said, by default one a core; ``"serial"``; ``"threads"``;
+            ``"dask"``, the active client; a ``distributed.Client``; or the address of
+            a scheduler, such as ``"tcp://host:8786"``.
         backend
             ``"numba"``, ``"numpy"`` or ``"cupy"``.
         progress

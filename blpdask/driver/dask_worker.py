@@ -224,8 +224,11 @@ def _keep(request: Request, block: int, memory: Any) -> Any:
     if carried or request.directory is None:
         return memory
     path = memory_path(request.directory, request.keep, block)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_sealed(path, memory, durable=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_sealed(path, memory, durable=False)
+    except OSError as error:  # with its path, which a refusal to write has not
+        raise OSError(error.errno, error.strerror, str(path)) from error
     return Filed()
 
 

@@ -249,6 +249,7 @@ class FaultPolicy:
             self._retries[event.block] += 1
             if self._retries[event.block] <= self._limits.retries:
                 return [Submit((event.block, *event.rest))]
+            return [GiveUp(_refused(self._describe(event.block), event))]
         note = f"in {self._describe(event.block)}, on worker {event.worker}"
         if note not in getattr(event.error, "__notes__", ()):
             event.error.add_note(note)
@@ -275,8 +276,9 @@ class FaultPolicy:
             GiveUp(
                 ClusterError(
                     f"found: no worker for {event.seconds:.0f} s\n  expected: at least "
-                    "one\n  what to do: start workers (dask worker ADDRESS) and run "
-                    "again; a run that records its reductions resumes where it was"
+                    "one\n  what to do: start workers (dask worker ADDRESS), with more "
+                    "memory if the last ones ran out of it, and run again; a run that "
+                    "records its reductions resumes where it was"
                 )
             )
         ]
@@ -290,6 +292,17 @@ def _all_paused(event: AllPaused) -> ClusterError:
         "workers more memory, run fewer threads in each, or cut the data into more "
         "blocks"
     )
+
+
+def _refused(block: str, event: Failed) -> ClusterError:
+    error = ClusterError(
+        f"found: {block} cannot be worked on, on worker {event.worker}: {event.error}\n"
+        "  expected: files that workers may read and write, and a disk with room\n  "
+        "what to do: make room or give permission there, and run again; a run that "
+        "records its reductions resumes where it was"
+    )
+    error.__cause__ = event.error
+    return error
 
 
 def _scheduler_lost(cause: str) -> ClusterError:

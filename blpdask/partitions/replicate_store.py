@@ -75,7 +75,8 @@ class ReplicateStore:
         Raises
         ------
         StoreError
-            Where the directory holds other replicates, is damaged, or is in use.
+            Where the directory holds other replicates, is damaged, or is in use, or
+            where the disk refuses.
         """
         self.directory = Path(directory)
         self.n = n
@@ -89,9 +90,12 @@ class ReplicateStore:
                 for name, field in self.fields.items()
             },
         }
-        if not self.directory.exists():
-            self._create()
-        self._lock = RunLock(self.directory / "lock")
+        try:
+            if not self.directory.exists():
+                self._create()
+            self._lock = RunLock(self.directory / "lock")
+        except OSError as error:
+            raise _unwritable(self.directory, error) from error
         try:
             self._arrays = self._open()
         except BaseException:
@@ -112,14 +116,19 @@ class ReplicateStore:
         ------
         ValueError
             Where a field is missing, unknown, or of another shape or type.
+        StoreError
+            Where the disk refuses; replicates that are done stay.
         """
         values = self._check(index, record)
-        for name, value in values.items():
-            self._arrays[name][index] = value
         mark = self._mark(index)
         partial = mark.with_name(f".{index}.partial")
-        partial.write_text(_checksum(index, values))
-        partial.replace(mark)
+        try:
+            for name, value in values.items():
+                self._arrays[name][index] = value
+            partial.write_text(_checksum(index, values))
+            partial.replace(mark)
+        except OSError as error:
+            raise _unwritable(self.directory, error) from error
 
     def read(self) -> dict[str, Array]:
         """Read every replicate and compare it with its mark.
@@ -172,8 +181,8 @@ class ReplicateStore:
         partial = self.directory.with_name(
             f".{self.directory.name}.{uuid.uuid4().hex}.partial"
         )
-        (partial / "done").mkdir(parents=True)
         try:
+            (partial / "done").mkdir(parents=True)
             root = zarr.open_group(str(partial / "arrays"), mode="w")
             root.attrs["blpdask_replicates"] = self._description
             for name, field in self.fields.items():
@@ -275,6 +284,14 @@ def _checksum(index: int, values: Mapping[str, Array]) -> str:
         total = zlib.crc32(np.ascontiguousarray(value).tobytes(), total)
         total = zlib.crc32(name.encode(), total)
     return f"{total:08x}"
+
+
+def _unwritable(directory: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"found: replicates cannot be written to {directory}: {error.strerror}\n  "
+        "expected: a disk with room\n  what to do: make room and run again; replicates "
+        "that are done are kept"
+    )
 
 
 def _damaged(directory: Path, detail: str, remedy: str = "") -> StoreError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import StoreError
@@ -52,8 +53,9 @@ class RunLock:
         if not _is_file(file, self._path):
             os.close(file)
             return None
-        os.ftruncate(file, 0)
-        os.write(file, f"pid {os.getpid()} on {socket.gethostname()}".encode())
+        with suppress(OSError):  # a full disk takes the lock but not the name
+            os.ftruncate(file, 0)
+            os.write(file, f"pid {os.getpid()} on {socket.gethostname()}".encode())
         return file
 
     def release(self) -> None:

@@ -80,13 +80,16 @@ class RunLog:
         Raises
         ------
         StoreError
-            Where another process has it open, or the log there is damaged, of another
-            schema or of other data or options.
+            Where another process has it open, the disk refuses, or the log there is
+            damaged, of another schema or of other data or options.
         """
         self.directory = directory
         self.fingerprint = dict(fingerprint)
-        directory.mkdir(parents=True, exist_ok=True)
-        self._lock = RunLock(directory / LOCK)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._lock = RunLock(directory / LOCK)
+        except OSError as error:
+            raise StoreError(_cannot_write(directory / LOG, error)) from error
         self._file: int | None = None
         try:
             self._open()
