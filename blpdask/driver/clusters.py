@@ -65,7 +65,7 @@ def local_client(
             try:
                 client.wait_for_workers(n_workers, timeout=60)
             except TimeoutError:
-                there = len(client.scheduler_info()["workers"])
+                there = len(client.scheduler_info(n_workers=-1)["workers"])
                 raise ClusterError(
                     f"found: {there} of {n_workers} workers after a minute\n"
                     "  expected: all of them\n  what to do: start fewer, or look at "

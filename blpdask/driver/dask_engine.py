@@ -11,18 +11,20 @@ nor any death can therefore change a bit of a result.
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..partitions.scratch import Scratch
 from ..partitions.source import BlockSource, as_source
 from ..progress import Listener, silent
 from .block_counter import BlockCounter
 from .bundles import Bundles
 from .cores import hold_libraries_at_one_thread
 from .dask_worker import (
-    TOPIC,
     Filed,
     Outcome,
     Request,
@@ -36,6 +38,7 @@ from .dask_worker import (
 from .engine import Pass
 from .faults import ClusterError, FaultLimits, FaultPolicy
 from .ordered_sum import ordered_sum
+from .reports import hub_of
 from .task_runner import Task, TaskRunner
 from .workers import WorkerWatch
 
@@ -71,6 +74,7 @@ class DaskEngine:
         self.client = client
         self.n_bundles = n_bundles
         self.limits = limits or FaultLimits()
+        self._scratch = Scratch(Path(tempfile.gettempdir()) / "blpdask-scratch")
 
     def place(self, blocks: BlockSource | Sequence[Any]) -> DaskPlacement:
         """Open bundles of blocks on the workers.
@@ -83,7 +87,33 @@ class DaskEngine:
         source = as_source(blocks)
         if source.scratch is None:
             _check_size(source)
-        return DaskPlacement(self, source, source.scratch)
+        return DaskPlacement(self, source, self._directory_for(source))
+
+    def _directory_for(self, source: BlockSource) -> Path | None:
+        """Give a directory that all workers see, where there is one."""
+        if source.scratch is not None:
+            return source.scratch
+        workers = WorkerWatch(self.client).threads()
+        if workers and all("://127.0.0.1:" in worker for worker in workers):
+            return self._scratch.path
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Memories:
+    """What blocks remember of a pass.
+
+    Attributes
+    ----------
+    name
+        What it is called on workers and in the directory: a name is used once, for
+        workers may still hold what had the user's name before.
+    held
+        A memory a block, or a sign that it lies in the directory.
+    """
+
+    name: str
+    held: list[Any]
 
 
 class DaskPlacement:
@@ -93,12 +123,13 @@ class DaskPlacement:
         self, engine: DaskEngine, source: BlockSource, directory: Path | None
     ) -> None:
         """Wait for workers and open the bundles."""
+        self._engine = engine  # whose scratch directory goes with it
         self._client = engine.client
         self._limits = engine.limits
         self._source = source
         self._id = uuid.uuid4().hex
         self._directory = directory / self._id if directory else None
-        self._memories: dict[str, list[Any]] = {}
+        self._memories: dict[str, Memories] = {}
         self._serial = 0
         self._watch = WorkerWatch(self._client)
         self._bundles = Bundles(
@@ -111,7 +142,7 @@ class DaskPlacement:
         )
         self._listener: Listener = silent
         self._counter = BlockCounter(len(source), silent)
-        self._client.subscribe_topic(TOPIC, self._hear)
+        hub_of(self._client).listen(self._id, self._hear)
         self._warm: Callable[[], None] = hold_libraries_at_one_thread
         self._warmed: set[str] = set()
 
@@ -125,13 +156,20 @@ class DaskPlacement:
     ) -> Any:
         """Run a pass over every block and add its records in block order."""
         request = self._request(pass_, state, anchor, keep)
+        blocks = range(len(self._source))
         records: dict[int, Any] = {}
         memories: dict[int, Any] = {}
-        for outcome in self._run(request, range(len(self._source))):
+        done: list[int] = []
+        for outcome in self._run(request, blocks):
             records.update(outcome.records)
             memories.update(outcome.memories)
-        if keep is not None:
-            self._memories[keep] = [memories[b] for b in range(len(self._source))]
+            done.extend(outcome.done)
+        if sorted(done) != list(blocks):
+            raise AssertionError(f"blocks {done} of {len(blocks)} were worked on")
+        if request.keep is not None and keep is not None:
+            self.forget(keep)
+            held = [memories[block] for block in blocks]
+            self._memories[keep] = Memories(request.keep, held)
         return ordered_sum([records[block] for block in sorted(records)])
 
     def collect(
@@ -169,7 +207,8 @@ class DaskPlacement:
 
     def remember(self, name: str, memories: Sequence[Any]) -> None:
         """Hand every block a memory under a name."""
-        self._memories[name] = list(memories)
+        self.forget(name)
+        self._memories[name] = Memories(self._own_name(name), list(memories))
 
     def listen(self, listener: Listener) -> None:
         """Tell a listener how far long passes have come."""
@@ -183,15 +222,16 @@ class DaskPlacement:
     def forget(self, *names: str) -> None:
         """Drop the memories of named passes; workers follow at the next pass."""
         for name in names:
-            held = self._memories.pop(name, [])
-            if self._directory and any(isinstance(m, Filed) for m in held):
-                remove_memories(self._directory, name)
+            memories = self._memories.pop(name, None)
+            if memories is None or self._directory is None:
+                continue
+            if any(isinstance(memory, Filed) for memory in memories.held):
+                remove_memories(self._directory, memories.name)
 
     def close(self) -> None:
         """Let go of the bundles, and of what workers remember."""
         import shutil
 
-        self._client.unsubscribe_topic(TOPIC)
         workers = self._watch.threads() if self._client.status == "running" else ()
         self._tell("blpdask-forget", workers, forget_placement, self._id)
         self._bundles.close()
@@ -209,25 +249,33 @@ class DaskPlacement:
     ) -> Request:
         if anchor is not None and anchor not in self._memories:
             raise KeyError(anchor)
-        alive = frozenset(self._memories) | ({keep} if keep else frozenset())
+        kept = None if keep is None else self._own_name(keep)
+        alive = {memories.name for memories in self._memories.values()}
         return Request(
             placement=self._id,
             pass_=pass_,
             state=state,
-            anchor=anchor,
-            keep=keep,
-            alive=alive,
+            anchor=None if anchor is None else self._memories[anchor].name,
+            keep=kept,
+            alive=frozenset(alive | ({kept} if kept else set())),
             n_blocks=len(self._source),
             directory=self._directory,
         )
+
+    def _own_name(self, name: str) -> str:
+        """Make a name that no other memories of this placement ever have."""
+        self._serial += 1
+        return f"{name} #{self._serial}"
 
     def _run(self, request: Request, blocks: range) -> Iterator[Outcome]:
         """Run a pass over some blocks, a task a bundle."""
         self._bundles.settle()
         self._warm_up()
         self._counter = BlockCounter(len(blocks), self._listener)
+        held = {memories.name: memories.held for memories in self._memories.values()}
+        anchors = [] if request.anchor is None else held[request.anchor]
         runner = self._runner(
-            lambda task: self._submit(request, task),
+            lambda task: self._submit(request, task, anchors),
             self._source.describe,
             self._bundles.bundle_of,
         )
@@ -253,16 +301,13 @@ class DaskPlacement:
             tick=self._counter.tell,
         )
 
-    def _submit(self, request: Request, task: Task) -> Any:
+    def _submit(self, request: Request, task: Task, anchors: Sequence[Any]) -> Any:
         """Send a task to the home of its bundle, or where the scheduler finds room."""
-        sent: dict[int, Any] = {}
-        if request.anchor is not None:
-            held = self._memories[request.anchor]
-            sent = {
-                block: held[block]
-                for block in task.blocks
-                if task.with_memory or isinstance(held[block], Filed)
-            }
+        sent = {
+            block: anchors[block]
+            for block in (task.blocks if anchors else ())
+            if task.with_memory or isinstance(anchors[block], Filed)
+        }
         return self._client.submit(
             run_blocks,
             self._bundles.open(task.bundle),
@@ -304,6 +349,8 @@ class DaskPlacement:
         """Run a function on some workers, and wait for none of them."""
         from distributed import fire_and_forget
 
+        if self._client.status != "running":
+            return
         for worker in workers:
             key = self._key(prefix, worker)
             fire_and_forget(
@@ -312,11 +359,9 @@ class DaskPlacement:
                 )
             )
 
-    def _hear(self, event: tuple[float, Any]) -> None:
-        """Count blocks that workers report as done."""
-        _, message = event
-        if message.get("placement") == self._id:
-            self._counter.count(int(message["done"]))
+    def _hear(self, done: int) -> None:
+        """Count blocks that a worker reports as done."""
+        self._counter.count(done)
 
 
 def _check_size(source: BlockSource) -> None:

@@ -21,6 +21,8 @@ from ..errors import BlpdaskError
 from ..partitions.residency import RESIDENT
 from ..partitions.sealed import digest, read_sealed, write_sealed
 from ..partitions.source import BlockSource, count_bytes
+from .allocator import keep_freed_memory
+from .cores import hold_libraries_at_one_thread
 from .engine import Pass
 from .faults import Event, Failed, Missing, OutOfMemory
 from .ordered_sum import ordered_sum
@@ -31,6 +33,8 @@ CARRIED_BYTES = 64 * 2**20
 RESIDENT_SHARE = 0.35
 #: Seconds between two reports of a worker.
 REPORT_SECONDS = 0.5
+#: Seconds to wait for a file on a shared file system, and between two looks.
+FILE_SECONDS, FILE_PAUSE = 10.0, 0.1
 TOPIC = "blpdask-blocks"
 
 
@@ -77,12 +81,15 @@ class Outcome:
         By block; records that may be added in any order come as one, under the first.
     memories
         By block, what the driver is to hold.
+    done
+        The blocks that were worked on.
     events
-        What went wrong with the other blocks.
+        What went wrong with the others.
     """
 
     records: dict[int, Any]
     memories: dict[int, Any]
+    done: tuple[int, ...]
     events: tuple[Event, ...] = ()
 
 
@@ -151,12 +158,12 @@ def run_item(source: BlockSource, task: Any, state: Any, item: int) -> Outcome:
     """Run one whole replicate on this worker."""
     _prepare_process()
     try:
-        return Outcome({item: task(source, state, item)}, {})
+        return Outcome({item: task(source, state, item)}, {}, (item,))
     except MemoryError as error:
         event: Event = OutOfMemory((item,), f"{error} on {_worker_name()}")
     except Exception as error:
         event = Failed(item, (), _portable(error), _worker_name())
-    return Outcome({}, {}, (event,))
+    return Outcome({}, {}, (), (event,))
 
 
 def forget_placement(placement: str) -> None:
@@ -166,10 +173,22 @@ def forget_placement(placement: str) -> None:
 
 def worker_figures() -> WorkerFigures:
     """Tell what this process holds."""
-    import resource
+    import psutil
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return WorkerFigures(RESIDENT.held_bytes, RESIDENT.read_bytes, peak)
+    return WorkerFigures(
+        held_bytes=RESIDENT.held_bytes,
+        read_bytes=RESIDENT.read_bytes,
+        peak_bytes=_peak() or psutil.Process().memory_info().rss,
+    )
+
+
+def _peak() -> int:
+    """Give the most memory that this process has had, zero where nobody says."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return 0
+    (line,) = [x for x in status.read_text().splitlines() if x.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
 
 
 def memory_path(directory: Path, name: str, block: int) -> Path:
@@ -191,9 +210,10 @@ def _outcome(
     """Gather what was done, adding what may be added in any order."""
     if missing:
         events = (Missing(tuple(missing)), *events)
+    done = tuple(records)
     if records and getattr(next(iter(records.values())), "order_free", False):
         records = {next(iter(records)): ordered_sum(list(records.values()))}
-    return Outcome(records, memories, events)
+    return Outcome(records, memories, done, events)
 
 
 def _find_anchor(request: Request, block: int, sent: dict[int, Any]) -> Any:
@@ -209,9 +229,19 @@ def _find_anchor(request: Request, block: int, sent: dict[int, Any]) -> Any:
     found, filed = sent[block], isinstance(sent[block], Filed)
     if filed:
         assert request.directory is not None
-        found = read_sealed(memory_path(request.directory, request.anchor, block))
+        path = memory_path(request.directory, request.anchor, block)
+        _await_file(path)
+        found = read_sealed(path)
     RESIDENT.offer(key, count_bytes(found), found, always=not filed)
     return found
+
+
+def _await_file(path: Path) -> None:
+    """Wait a little for a file that another machine has written to show up here."""
+    for _ in range(int(FILE_SECONDS / FILE_PAUSE)):
+        if path.exists():
+            return
+        time.sleep(FILE_PAUSE)
 
 
 def _keep(request: Request, block: int, memory: Any) -> Any:
@@ -246,10 +276,9 @@ def _is_of(owner: Any, placement: str) -> bool:
 
 
 def _prepare_process() -> None:
-    """Hold libraries at one thread and set the budget, once a process."""
-    from .cores import hold_libraries_at_one_thread
-
+    """Hold libraries at one thread, keep freed memory and set the budget."""
     hold_libraries_at_one_thread()
+    keep_freed_memory()
     limit = _memory_limit()
     if limit:
         RESIDENT.budget = int(RESIDENT_SHARE * limit)

@@ -107,6 +107,8 @@ class TaskRunner:
         delayed = False
         try:
             while self._waiting or self._under_way or self._alone:
+                if self._client.status != "running":
+                    self._obey_all(self._look())
                 self._send(window)
                 if not self._wait(every=every) or delayed:
                     self._obey_all(self._look())
@@ -172,7 +174,8 @@ class TaskRunner:
 
         try:
             outcomes = self._client.sync(gather, callback_timeout=FETCH_SECONDS)
-        except (CancelledError, TimeoutError, OSError):
+        except Exception:
+            # One by one, whatever it is becomes an event.
             return {}
         return dict(zip(finished, outcomes, strict=True))
 

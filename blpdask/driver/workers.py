@@ -53,7 +53,9 @@ class WorkerWatch:
 
     def _workers(self) -> list[tuple[str, Any]]:
         try:
-            return list(self._client.scheduler_info().get("workers", {}).items())
+            return list(
+                self._client.scheduler_info(n_workers=-1).get("workers", {}).items()
+            )
         except (OSError, CancelledError, RuntimeError):
             return []
 

@@ -99,8 +99,8 @@ def plan_memory(
     factor = factor_bytes(prepared) if keep_factor and prepared.n_random else 0
     memories = delta + slopes + factor + 8 * P * B
     largest = 8 * P + _largest_memory(prepared, P, factor > 0)
-    at_rest = machines.kind == "dask" and getattr(source, "scratch", None) is not None
-    carried = not at_rest or largest * B <= CARRIED_BYTES
+    # Workers of this machine see a directory whether or not the data are in a store.
+    carried = machines.kind != "dask" or largest * B <= CARRIED_BYTES
     records = _record_bytes(record, prepared)
     # The anchor's memories, those of a step's start, and of evaluations not yet taken.
     driver = _memory_now() + (KEPT + 2) * memories * carried + 2 * records
@@ -125,10 +125,12 @@ def plan_memory(
 
 
 def _memory_now() -> int:
-    """Give the bytes that this process holds."""
+    """Give the bytes that this process holds, but for blocks read for the plan."""
     import psutil
 
-    return int(psutil.Process().memory_info().rss)
+    from ..partitions.residency import RESIDENT
+
+    return int(psutil.Process().memory_info().rss) - RESIDENT.held_bytes
 
 
 def _record_bytes(record: Any, prepared: PreparedDemand) -> int:

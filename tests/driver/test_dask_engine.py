@@ -8,14 +8,17 @@ is found and named; what a pass raises reaches the caller with its block.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
 import signal
 import time
+import weakref
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
+from blpdask.driver.bundles import Bundles
 from blpdask.driver.clusters import local_client
 from blpdask.driver.dask_engine import DaskEngine
 from blpdask.driver.faults import ClusterError, FaultLimits
@@ -172,6 +175,48 @@ def test_what_was_handed_out_is_an_anchor(client):
     assert found == serial.reduce(sum_pass, 1.0, anchor="given").total
     with pytest.raises(KeyError):
         placement.reduce(sum_pass, 1.0, anchor="never")
+    placement.close()
+
+
+def test_a_name_that_is_used_again_means_what_it_was_given_last(client):
+    parts = blocks(6)
+    totals = []
+    for engine in (SerialEngine(), DaskEngine(client)):
+        placement = engine.place(parts)
+        placement.reduce(sum_pass, 1.0, keep="a")
+        placement.forget("a")
+        placement.remember("a", [np.full(3, 300.0)] * 6)
+        found = [placement.reduce(sum_pass, 1.0, anchor="a").total]
+        placement.reduce(sum_pass, 7.0, anchor="a", keep="a")
+        found.append(placement.reduce(sum_pass, 1.0, anchor="a").total)
+        totals.append(found)
+        placement.close()
+    assert totals[0] == totals[1]
+
+
+def test_a_placement_that_is_closed_can_be_collected(client):
+    placement = DaskEngine(client).place(blocks(4))
+    placement.reduce(sum_pass, 1.0)
+    placement.close()
+    there = weakref.ref(placement)
+    del placement
+    gc.collect()
+    assert there() is None
+
+
+def test_a_bundle_that_takes_long_to_arrive_is_not_sent_again(client, monkeypatch):
+    sent = []
+    submit = Bundles._submit
+
+    def slowly(self, *given):
+        sent.append(given)
+        return submit(self, *given)
+
+    monkeypatch.setattr(Bundles, "_submit", slowly)
+    placement = DaskEngine(client).place([np.full(2**22, 1.0 * k) for k in range(12)])
+    placement.reduce(sum_pass, 1.0)
+    placement.reduce(sum_pass, 2.0)
+    assert len(sent) == 2
     placement.close()
 
 

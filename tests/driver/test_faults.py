@@ -107,7 +107,13 @@ def test_what_the_system_refuses_is_tried_again_a_few_times():
     event = Failed(2, (3, 4), OSError("stale file handle"), "tcp://here")
     assert found.handle(event) == [Submit((2, 3, 4))]
     assert found.handle(event) == [Submit((2, 3, 4))]
-    assert isinstance(found.handle(event)[0], GiveUp)
+    (instruction,) = found.handle(event)
+    assert isinstance(instruction, GiveUp)
+    assert instruction.error.__cause__ is event.error
+    assert str(instruction.error).startswith(
+        "found: block 2 (markets a to b) cannot be worked on, on worker tcp://here: "
+        "stale file handle\n"
+    )
 
 
 def test_a_silent_worker_is_evicted_once():
