@@ -7,14 +7,16 @@ is printed.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
+from blpdask.driver.clusters import local_client
+
+from .cluster import evaluate_stored, measure_drift
 from .measure import Stopwatch
 from .packages import (
     FACTORS,
@@ -25,11 +27,11 @@ from .packages import (
     starting_values,
 )
 from .problems import Size, simulate
+from .processes import family_seconds, peak_bytes
 
 Request = Mapping[str, Any]
-STATUS = Path("/proc/self/status")
-#: Bytes a unit of ru_maxrss: kilobytes, but on macOS.
-UNIT = 1 if sys.platform == "darwin" else 1024
+#: Evaluations before those whose throughput is measured: kernels, data on workers.
+WARM = 2
 
 
 def main() -> None:
@@ -42,15 +44,15 @@ def measure_memory(request: Request) -> dict[str, float]:
     """Evaluate once; give peaks of resident memory in GiB."""
     data = simulate(Size(*request["size"]))
     load(request["package"])
-    before = _peak()
+    before = peak_bytes()
     if request["scratch_bytes"] is not None:
         load(request["package"]).options.scratch_bytes = request["scratch_bytes"]
     problem = build_problem(request["package"], data)
     theta = starting_values(data)
     path = evaluate_path(request["package"], problem, data, theta[None, :])
     return {
-        "before": before,
-        "peak": _peak(),
+        "before": before / 2**30,
+        "peak": peak_bytes() / 2**30,
         "objective": float(path.objectives[0]),
         "cpu": path.spans[0].cpu,
     }
@@ -60,20 +62,35 @@ def measure_throughput(request: Request) -> dict[str, float]:
     """Time evaluations that begin when the parent says so."""
     data = simulate(Size(*request["size"]))
     problem = build_problem("blpdask", data)
-    factors = np.resize(FACTORS, request["evaluations"])
+    factors = np.resize(FACTORS, WARM + request["evaluations"])
     thetas = np.outer(factors, starting_values(data))
-    threads = request["threads"]
-    evaluate_path("blpdask", problem, data, thetas[:2], threads=threads)
-    watches: list[Stopwatch] = []
+    looks: list[tuple[Stopwatch, float]] = []
+    found: dict[str, float] = {"evaluations": request["evaluations"]}
 
-    def wait() -> None:
-        print("ready", flush=True)
-        sys.stdin.readline()
-        watches.append(Stopwatch())
+    def look(number: int) -> None:
+        if number == WARM:
+            print("ready", flush=True)
+            sys.stdin.readline()
+            looks.append((Stopwatch(), family_seconds()))
+        elif number == len(thetas):
+            watch, cpu = looks[0]
+            found["wall"] = watch.read().wall
+            found["cpu"] = family_seconds() - cpu
 
-    evaluate_path("blpdask", problem, data, thetas, threads=threads, pause=wait)
-    span = watches[0].read()
-    return {"evaluations": len(thetas), "wall": span.wall, "cpu": span.cpu}
+    with ExitStack() as opened:
+        client = None
+        if request.get("workers"):
+            client = opened.enter_context(local_client(request["workers"]))
+        evaluate_path(
+            "blpdask",
+            problem,
+            data,
+            thetas,
+            threads=request["threads"],
+            client=client,
+            before=look,
+        )
+    return found
 
 
 def solve_once(request: Request) -> dict[str, float]:
@@ -85,22 +102,11 @@ def solve_once(request: Request) -> dict[str, float]:
     return {"objective": solution.objective, "wall": solution.span.wall}
 
 
-def _peak() -> float:
-    """Give the peak of this process's resident memory in GiB.
-
-    Where Linux says it of the program alone, that is taken: ``ru_maxrss`` begins at
-    what the parent held when it started this process.
-    """
-    if STATUS.exists():
-        for line in STATUS.read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT / 2**30
-
-
-TASKS: Mapping[str, Callable[[Request], dict[str, float]]] = {
+TASKS: Mapping[str, Callable[[Request], dict[str, Any]]] = {
     "memory": measure_memory,
     "throughput": measure_throughput,
+    "drift": measure_drift,
+    "stored": evaluate_stored,
     "solve": solve_once,
 }
 

@@ -105,7 +105,8 @@ def evaluate_path(
     *,
     cold: bool = False,
     threads: int | None = None,
-    pause: Callable[[], None] = lambda: None,
+    client: Any = None,
+    before: Callable[[int], None] = lambda number: None,
 ) -> Path:
     """Evaluate objective and gradient at given θ through a custom optimiser.
 
@@ -120,8 +121,11 @@ def evaluate_path(
         does, and not from its prediction.
     threads
         Threads of blpdask's engine, the serial engine where None.
-    pause
-        Called before the first evaluation.
+    client
+        Of the Dask cluster whose workers evaluate, none where None.
+    before
+        Called with the number of each evaluation, from 0, before it, and once more
+        after the last.
     """
     spans: list[Span] = []
     found: list[tuple[float, Floats]] = []
@@ -130,19 +134,20 @@ def evaluate_path(
         initial: Floats, bounds: Any, objective_function: Any, iteration_callback: Any
     ) -> tuple[Floats, bool]:
         del initial, bounds
-        pause()
-        for theta in thetas:
+        for number, theta in enumerate(thetas):
+            before(number)
             watch = Stopwatch()
             objective, gradient, _ = objective_function(theta)
             spans.append(watch.read())
             found.append((objective, np.ravel(gradient)))
             iteration_callback()
+        before(len(thetas))
         raise PathEnded
 
     module = load(package)
     options: dict[str, Any] = {"optimization": module.Optimization(method)}
     if package == "blpdask":
-        options |= _engine(threads)
+        options |= _engine(threads) if client is None else {"engine": client}
         options["delta_behavior"] = "logit" if cold else "anchor"
     with suppress(PathEnded):
         _solve(problem, data, options | {"check_optimality": "gradient"})

@@ -8,10 +8,15 @@ from dataclasses import dataclass
 from ..measure import Settings
 from ..table import Row
 from . import (
+    dask_drift,
+    dask_overhead,
+    dask_scaling,
     evaluation,
     memory,
     nevo_solve,
+    out_of_core,
     overhead,
+    recording,
     solve_large,
     start_up,
     threads,
@@ -37,4 +42,9 @@ CASES = (
     Case("overhead", "what an engine costs at 128 blocks", overhead.run),
     Case("memory", "peak memory of one evaluation", memory.run),
     Case("start-up", "imports, help, first solve", start_up.run),
+    Case("recording", "a solve recorded, and replayed", recording.run),
+    Case("dask-overhead", "a reduction on a Dask cluster", dask_overhead.run),
+    Case("dask-drift", "2000 evaluations on a Dask cluster", dask_drift.run),
+    Case("dask-scaling", "two workers against two processes", dask_scaling.run),
+    Case("out-of-core", "10⁷ products on two workers of 2 GiB", out_of_core.run),
 )
