@@ -28,7 +28,7 @@ from .faults import Event, Failed, Missing, OutOfMemory
 from .ordered_sum import ordered_sum
 
 #: Bytes of all blocks' memories of one pass up to which they travel to the driver.
-CARRIED_BYTES = 64 * 2**20
+CARRIED_BYTES = 8 * 2**20
 #: Share of a worker's memory that blocks and their memories may fill.
 RESIDENT_SHARE = 0.35
 #: Seconds between two reports of a worker.

@@ -74,6 +74,9 @@ def read_array(
     except StoreError:
         raise
     except Exception as error:
+        # What the system refuses may be there again in a moment: no damage.
+        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+            raise
         raise damaged(what, str(error) or type(error).__name__) from error
 
 

@@ -1,0 +1,1 @@
+"""Whole estimations while processes die, disks fill up and bytes flip."""
