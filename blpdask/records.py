@@ -22,6 +22,10 @@ Integers = NDArray[np.int64]
 #: order where records are added; all other fields are summed.
 JOINED = {"combine": "join"}
 
+#: Mark a field ``dataclasses.field(metadata=APART)`` that is no part of a record's
+#: digest, because another field says what matters of it.
+APART = {"digest": "apart"}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearRows:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..errors import Faults
 from ..model.inversion import Iterate
-from ..records import Floats, InversionControls
+from ..partitions.sealed import digest
+from ..records import APART, Floats, InversionControls
 
 KERNEL_METHODS = ("newton", "simple", "squarem", "return")
 ROOT_METHODS = (
@@ -124,19 +125,30 @@ class Iteration:
         needs_python = options.get("norm") is not None or options.get("rtol")
         if self._method in KERNEL_METHODS and not needs_python:
             return None
+        described = tuple(options.items()), digest((self._method, options))
         if self._method in ROOT_METHODS:
-            return RootFinder(str(self._method), tuple(self._options.items()))
+            return RootFinder(str(self._method), *described)
         if callable(self._method):
-            return CustomRoutine(self._method, tuple(self._options.items()))
-        return FixedPoint(str(self._method), tuple(self._options.items()))
+            return CustomRoutine(self._method, *described)
+        return FixedPoint(str(self._method), *described)
 
 
 @dataclass(frozen=True, slots=True)
 class RootFinder:
-    """Find the root of x - g(x) with one of SciPy's routines."""
+    """Find the root of x - g(x) with one of SciPy's routines.
+
+    Attributes
+    ----------
+    method, options
+        SciPy's routine and its options.
+    named
+        Digest of both from before the first call: a function of the user's may change
+        what it holds while it is called, and a recording must know it again.
+    """
 
     method: str
-    options: tuple[tuple[str, Any], ...]
+    options: tuple[tuple[str, Any], ...] = field(metadata=APART)
+    named: str
 
     def __call__(
         self, contraction: Callable[[Floats], Floats], start: Floats
@@ -183,10 +195,17 @@ class RootFinder:
 
 @dataclass(frozen=True, slots=True)
 class CustomRoutine:
-    """Call a user's routine by PyBLP's convention."""
+    """Call a user's routine by PyBLP's convention.
 
-    method: Callable[..., tuple[Floats, bool]]
-    options: tuple[tuple[str, Any], ...]
+    Attributes
+    ----------
+    method, options, named
+        The routine, and as in :class:`RootFinder`.
+    """
+
+    method: Callable[..., tuple[Floats, bool]] = field(metadata=APART)
+    options: tuple[tuple[str, Any], ...] = field(metadata=APART)
+    named: str
 
     def __call__(
         self, contraction: Callable[[Floats], Floats], start: Floats
@@ -208,10 +227,17 @@ class CustomRoutine:
 
 @dataclass(frozen=True, slots=True)
 class FixedPoint:
-    """Iterate x ← g(x) with a relative tolerance or a norm of the user's."""
+    """Iterate x ← g(x) with a relative tolerance or a norm of the user's.
+
+    Attributes
+    ----------
+    method, options, named
+        As in :class:`RootFinder`.
+    """
 
     method: str
-    options: tuple[tuple[str, Any], ...]
+    options: tuple[tuple[str, Any], ...] = field(metadata=APART)
+    named: str
 
     def __call__(
         self, contraction: Callable[[Floats], Floats], start: Floats

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -33,13 +32,13 @@ from .iteration import Iteration
 from .optimization import Optimization
 from .printing import choose_listener
 from .problem_checks import check_formulations, check_scope, check_types
-from .recorded import check_directory, in_words, recorded
+from .recorded import check_directory, recorded
 from .resamples import (
     Resamples,
     check_resampling,
     kept_in,
+    named_by,
     warn_of_clusters,
-    wherever_kept,
 )
 from .results import ProblemResults
 from .solve_checks import (
@@ -222,7 +221,7 @@ class Problem(Dimensions):
         blocks
             Number of blocks of data in memory, chosen from the data where None.
         directory
-            Of a recording, where what is summed over a store is kept.
+            Of a recording, where sums over a store are read if they are kept there.
         """
         if isinstance(self._demand, StoredProblem):
             return self._demand.prepare(engine, listener, directory)
@@ -447,8 +446,6 @@ micro_sample_covariances
         resampling = self._resampling(redrawn, simulation_scaling, faults)
         faults.check()
         assert parameters is not None and chosen is not None
-        if resampling is not None and isinstance(self._demand, DemandProblem):
-            warn_of_clusters(self._demand.products, (W_type, se_type))
         further = starting_points(starts, parameters, seed)
         listener = choose_listener(progress)
         how = GmmOptions(
@@ -469,15 +466,20 @@ micro_sample_covariances
             epsilon=float(options.finite_differences_epsilon),
         )
         prepared = self.prepare(chosen, listener, blocks, directory)
+        if resampling is not None:
+            warn_of_clusters(prepared, (W_type, se_type))
         settings = {
             "parameters": parameters,
             "options": how,
-            "optimization": in_words(dataclasses.asdict(optimizer)),
-            "iteration": in_words(iteration),
+            "optimization": optimizer,
+            "iteration": iteration,
             "weights and starts": (weights, start_delta, list(further)),
-            "resampling": in_words(wherever_kept(resampling)),
+            "resampling": named_by(resampling),
         }
         with recorded(chosen, directory, prepared, settings, listener) as recording:
+            # Only now is the directory known to be this estimation's.
+            if directory is not None and isinstance(self._demand, StoredProblem):
+                self._demand.keep(directory)
             run = estimate_gmm(
                 prepared,
                 parameters,

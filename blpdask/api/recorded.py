@@ -6,14 +6,11 @@ numbers depend on; the engine and its threads are not among them.
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ..driver.engine import Engine
 from ..driver.recording import RecordingEngine
@@ -80,7 +77,7 @@ def fingerprint(problem: PreparedDemand, settings: Mapping[str, Any]) -> dict[st
     problem
         The data, whose blocks are read where they are in memory; a store has a name.
     settings
-        Everything else, by name.
+        Everything else, by name; functions count by what they do.
     """
     source = problem.source
     contents: Any = source.name
@@ -89,24 +86,6 @@ def fingerprint(problem: PreparedDemand, settings: Mapping[str, Any]) -> dict[st
     data = (contents, problem.market_ids.tolist(), problem.block_edges)
     parts = {"data": data, **settings}
     return {name: digest(part) for name, part in parts.items()}
-
-
-def in_words(value: Any) -> Any:
-    """Say what an option is so that it is known again in another process.
-
-    Numbers, texts and arrays are themselves; a function or an object of SciPy's is how
-    it presents itself, without its address.
-
-    Examples
-    --------
-    >>> in_words({"gtol": 1e-5, "hess": object()})
-    {'gtol': 1e-05, 'hess': '<object object>'}
-    """
-    if isinstance(value, Mapping):
-        return {name: in_words(entry) for name, entry in value.items()}
-    if value is None or isinstance(value, bool | int | float | str | np.ndarray):
-        return value
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def check_directory(resume: Any, faults: Faults) -> Path | None:

@@ -24,7 +24,8 @@ from ..estimators.simulation_error import (
 from ..integration.rules import Rule
 from ..moments.simulation_error import SCALINGS, GivenAgents
 from ..problem.agents import Agents
-from ..problem.products import Products
+from ..problem.prepared import PreparedDemand
+from ..records import Integers
 from .integration import Integration
 
 #: Below a recording's directory.
@@ -140,7 +141,11 @@ def check_resampling(
         )
     elif isinstance(given, Resamples):
         chosen = rule if given.integration is None else given.integration.rule
-        _check_rule(chosen, agents, faults)
+        _check_rule(chosen, faults)
+        if chosen is not None and chosen.is_simulation:
+            bounds = agents.weights.min(), agents.weights.max()
+            remedy = "or a function that gives tables of agents"
+            check_nodes(chosen, np.diff(agents.offsets), bounds, faults, remedy)
         if chosen is not None:
             keyed = KeyedResamples(
                 chosen, given.replicates, given.seed, given.directory
@@ -176,29 +181,35 @@ def kept_in(given: Any, directory: Path | None) -> Any:
     )
 
 
-def wherever_kept(resampling: Resampling | None) -> Resampling | None:
-    """Forget where replicates are kept, which no number depends on."""
-    if resampling is None or not isinstance(resampling.resamples, KeyedResamples):
-        return resampling
-    return replace(resampling, resamples=replace(resampling.resamples, directory=None))
+def named_by(resampling: Resampling | None) -> tuple[Any, ...]:
+    """Say by what resampling is known again, for a recording.
+
+    Where replicates are kept changes no number. Tables that a function gives are
+    recorded with the sums that are made of them, each by its contents.
+
+    Parameters
+    ----------
+    resampling
+        What an estimator does.
+    """
+    if resampling is None:
+        return ()
+    if isinstance(resampling.resamples, KeyedResamples):
+        return replace(resampling.resamples, directory=None), resampling.scaling
+    return "function", resampling.scaling
 
 
-def warn_of_clusters(products: Products, kinds: Sequence[str]) -> None:
+def warn_of_clusters(problem: PreparedDemand, kinds: Sequence[str]) -> None:
     """Warn where clusters of whole markets hold simulation error already.
 
     Parameters
     ----------
-    products
-        With codes of clusters and of markets.
+    problem
+        Which knows whether clusters are made of whole markets.
     kinds
         How covariances of moments are estimated.
     """
-    clusters, markets = products.clusters, products.market_codes
-    if "clustered" not in kinds or clusters is None:
-        return
-    first = np.zeros(markets.max() + 1, dtype=clusters.dtype)
-    first[markets] = clusters
-    if (first[markets] == clusters).all():
+    if "clustered" in kinds and problem.clusters_of_markets:
         warnings.warn(
             "moments are clustered by whole markets, and their covariance holds the "
             "simulation error of draws that differ between clusters already; "
@@ -208,8 +219,42 @@ def warn_of_clusters(products: Products, kinds: Sequence[str]) -> None:
         )
 
 
-def _check_rule(rule: Rule | None, agents: Agents, faults: Faults) -> None:
-    """Check that a rule is random, and could have made the problem's agents."""
+def check_nodes(
+    rule: Rule,
+    counts: Integers,
+    weights: tuple[float, float],
+    faults: Faults,
+    otherwise: str = "",
+) -> None:
+    """Check that a rule could have made a problem's agents.
+
+    Parameters
+    ----------
+    rule
+        That draws at random.
+    counts
+        ``(T,)`` I_t.
+    weights
+        The least and the largest of all agents' weights.
+    faults
+        What a fault is added to.
+    otherwise
+        What else can be done.
+    """
+    low, high = weights
+    equal = np.allclose(weights, 1 / rule.size, rtol=1e-8, atol=0)
+    if not ((counts == rule.size).all() and equal):
+        faults.add(
+            f"resamples of {rule.size} nodes of equal weight, but markets with "
+            f"{counts.min()} to {counts.max()} agents of weights {low:.6g} to "
+            f"{high:.6g}",
+            "the rule that the estimates are made with",
+            ", ".join(filter(None, ("pass that rule as integration", otherwise))),
+        )
+
+
+def _check_rule(rule: Rule | None, faults: Faults) -> None:
+    """Check that there is a rule, and that it draws at random."""
     if rule is None:
         faults.add(
             "Resamples without integration, where agent_data gives the nodes",
@@ -224,19 +269,6 @@ def _check_rule(rule: Rule | None, agents: Agents, faults: Faults) -> None:
             "a rule with random draws",
             "leave resample_agent_data out; compute_integration_error shows a "
             "quadrature's error",
-        )
-        return
-    counts = np.diff(agents.offsets)
-    alike = (counts == rule.size).all() and np.allclose(
-        agents.weights, 1 / rule.size, rtol=1e-8, atol=0
-    )
-    if not alike:
-        faults.add(
-            f"resamples of {rule.size} nodes of equal weight, but markets with "
-            f"{counts.min()} to {counts.max()} agents of weights "
-            f"{agents.weights.min():.6g} to {agents.weights.max():.6g}",
-            "the rule that the estimates are made with",
-            "pass that rule as integration, or a function that gives tables of agents",
         )
 
 

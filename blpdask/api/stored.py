@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from .. import options
 from ..errors import BlpdaskError, Faults
 from ..estimators.simulation_error import KeyedResamples, Resampling
@@ -18,7 +16,7 @@ from ..problem.stored_problem import StoredProblem
 from .formulation import Formulation
 from .integration import Integration
 from .problem_checks import check_scope, check_types
-from .resamples import Resamples
+from .resamples import Resamples, check_nodes
 from .stores import Store, described
 
 
@@ -133,15 +131,6 @@ def stored_resampling(
             "pass it as Resamples(..., integration=...)",
         )
         return None
-    counts, sums = problem.agents_by_market()
-    if (counts != chosen.size).any() or (np.abs(sums - 1) > 1e-8).any():
-        faults.add(
-            f"resamples of {chosen.size} nodes of equal weight, but markets with "
-            f"{counts.min()} to {counts.max()} agents, whose weights sum to "
-            f"{sums.min():.6g} to {sums.max():.6g}",
-            "the rule that the estimates are made with",
-            "pass that rule as integration",
-        )
-        return None
+    check_nodes(chosen, *problem.agents_by_market(), faults)
     keyed = KeyedResamples(chosen, given.replicates, given.seed, given.directory)
     return Resampling(keyed, scaling)

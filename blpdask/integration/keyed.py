@@ -2,11 +2,13 @@
 
 A market's nodes are a function of (seed, market, replicate) alone,
 
-    stream = PCG64(SeedSequence(seed, spawn_key=(replicate, market))),
+    stream = PCG64(SeedSequence(seed, spawn_key=(NODES, replicate, market))),
 
 so that a worker rebuilds them without being sent them, and a resample is the same rule
-with another replicate. The rules are those of :mod:`blpdask.integration.rules`; what
-differs is that no stream runs on from one market to the next:
+with another replicate. The constant NODES keeps nodes apart from all else that a seed
+may be used for: keys of simulated markets (:mod:`blpdask.simulation.streams`) are one
+number or two and never three. The rules are those of :mod:`blpdask.integration.rules`;
+what differs is that no stream runs on from one market to the next:
 
 - ``"halton"`` takes the same points of the sequence in every market, their digits
   permuted by the market's own stream, or, not scrambled, shifted by one uniform vector
@@ -25,6 +27,9 @@ from .halton import first_primes, place_values, radical_inverse
 from .nodes import MarketNodes, Nodes, normal_quantiles, repeat_rule, stack_draws
 from .rules import Rule
 from .sobol import sobol_uniforms
+
+#: First number of every key, the letters of "node"; no other stream's begins with it.
+NODES = int.from_bytes(b"node", "big")
 
 
 def draw_market(
@@ -109,7 +114,7 @@ def _draw(rule: Rule, dimensions: int, keys: Sequence[tuple[int, int, int]]) -> 
 
 def _stream(seed: int, replicate: int, market: int) -> np.random.Generator:
     """Open the stream of a key."""
-    key = np.random.SeedSequence(seed, spawn_key=(replicate, market))
+    key = np.random.SeedSequence(seed, spawn_key=(NODES, replicate, market))
     return np.random.Generator(np.random.PCG64(key))
 
 

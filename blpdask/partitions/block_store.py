@@ -19,7 +19,7 @@ from ..errors import StoreError
 from ..records import Floats, Integers
 from .sealed import digest
 from .store_schema import ATTRIBUTE, StoreDescription, damaged, read_description
-from .store_writer import BlockColumns, block_arrays
+from .store_writer import WEIGHT_BOUNDS, BlockColumns, block_arrays
 from .stored_arrays import read_array, unpack_levels
 
 
@@ -83,6 +83,24 @@ class BlockStore:
         """Read the sums of stored weights of all markets, ``(T,)``; NaN without."""
         shape = (self.description.n_markets,)
         return self._read("markets/weight_sums", shape, np.float64)
+
+    def weight_bounds(self) -> tuple[float, float]:
+        """Give the least and the largest of all stored weights; NaN without.
+
+        Stores that were built before bounds were stored are read through.
+        """
+        if WEIGHT_BOUNDS not in self.description.other_digests:
+            return self._find_weight_bounds()
+        bounds = self._read(WEIGHT_BOUNDS, (len(self), 2), np.float64)
+        return float(bounds[:, 0].min()), float(bounds[:, 1].max())
+
+    def _find_weight_bounds(self) -> tuple[float, float]:
+        """Read the weights of every block for their bounds."""
+        low, high = np.inf, -np.inf
+        for block in range(len(self)):
+            weights = self.read("agents", block, ["weights"])["weights"]
+            low, high = min(low, weights.min()), max(high, weights.max())
+        return float(low), float(high)
 
     def levels(self, table: str, name: str) -> np.ndarray[Any, Any]:
         """Read the sorted levels of a text column of ``products`` or ``agents``."""
@@ -176,7 +194,9 @@ class BlockStore:
         """Compare what is not in blocks with its digests."""
         shape = (self.description.n_markets,)
         for name, expected in self.description.other_digests.items():
-            if name == "markets/weight_sums":
+            if name == WEIGHT_BOUNDS:
+                array = self._read(name, (len(self), 2), np.float64)
+            elif name == "markets/weight_sums":
                 array = self._read(name, shape, np.float64)
             elif name.startswith("levels/") or (
                 name == "markets/ids" and not self.description.integer_ids
@@ -197,6 +217,7 @@ class BlockStore:
             product_counts=product_counts,
             agent_counts=agent_counts,
             weight_sums=np.empty(0),
+            weight_bounds=np.empty(0),
             rows=integers[0],
             product_numbers=self._matrix(block, "products", "numbers"),
             product_integers=integers[1:],

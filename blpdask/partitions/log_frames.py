@@ -94,7 +94,7 @@ def read_frames(path: Path) -> Iterator[Frame]:
             if zlib.crc32(head[: -_CHECK.size]) != check:
                 if _is_blank(head, file):
                     return
-                raise StoreError(_damaged(path, number))
+                raise StoreError(damaged_frame(path, number))
             kind, length, seconds, key, checksum = _FRAME.unpack_from(head)
             start, stop = file.tell(), file.tell() + length
             if stop > size:
@@ -102,7 +102,7 @@ def read_frames(path: Path) -> Iterator[Frame]:
             if zlib.crc32(file.read(length)) != checksum:
                 if stop == size:
                     return
-                raise StoreError(_damaged(path, number))
+                raise StoreError(damaged_frame(path, number))
             yield Frame(kind, key.hex(), seconds, start, stop)
             number += 1
 
@@ -112,17 +112,16 @@ def keep_command(directory: Path, count: int) -> str:
     return f"blpdask resume {shlex.quote(str(directory))} --keep {count}"
 
 
-def _is_blank(head: bytes, file: Any) -> bool:
-    """Whether only zeros follow, as after a power failure before data were written."""
-    while head:
-        if any(head):
-            return False
-        head = file.read(2**20)
-    return True
+def damaged_frame(path: Path, number: int) -> str:
+    """Say which frame is damaged and what is good.
 
-
-def _damaged(path: Path, number: int) -> str:
-    """Say which frame is damaged and what is good."""
+    Parameters
+    ----------
+    path
+        The log.
+    number
+        Of the frame; zero is the head.
+    """
     if number == 0:
         return (
             f"found: the head of {path} is damaged\n  expected: what was written\n"
@@ -134,3 +133,12 @@ def _damaged(path: Path, number: int) -> str:
         f"  what to do: the {kept} before it are good; keep those and compute the rest "
         f"anew: {keep_command(path.parent, kept)}"
     )
+
+
+def _is_blank(head: bytes, file: Any) -> bool:
+    """Whether only zeros follow, as after a power failure before data were written."""
+    while head:
+        if any(head):
+            return False
+        head = file.read(2**20)
+    return True

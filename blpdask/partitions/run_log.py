@@ -15,7 +15,7 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,8 @@ from .log_frames import (
     LARGE,
     MAGIC,
     SUM,
+    Frame,
+    damaged_frame,
     keep_command,
     pack_frame,
     read_frames,
@@ -103,7 +105,7 @@ class RunLog:
         if not path.exists():
             _begin(path, self.fingerprint)
         frames = list(read_frames(path))
-        self.origin = _check_head(path, self.fingerprint)
+        self.origin = _check_head(path, frames[:1], self.fingerprint)
         self._end = frames[-1].stop
         self._frames = [f for f in frames if f.kind in (SUM, LARGE)]
         self.finished = frames[-1].kind == DONE
@@ -236,9 +238,11 @@ def keep_first(directory: Path, count: int) -> None:
             if kept == count:
                 os.truncate(path, frame.stop)
                 return
+        if kept < 0:
+            raise StoreError(damaged_frame(path, 0))
         raise StoreError(
-            f"found: {max(kept, 0)} sums in {path}\n  expected: at least {count}, to "
-            f"keep so many\n  what to do: {keep_command(directory, max(kept, 0))}"
+            f"found: {kept} sums in {path}\n  expected: at least {count}, to "
+            f"keep so many\n  what to do: {keep_command(directory, kept)}"
         )
     finally:
         lock.release()
@@ -270,10 +274,14 @@ def _begin(path: Path, fingerprint: Mapping[str, str]) -> None:
     partial.replace(path)
 
 
-def _check_head(path: Path, fingerprint: Mapping[str, str]) -> str:
+def _check_head(
+    path: Path, frames: Sequence[Frame], fingerprint: Mapping[str, str]
+) -> str:
     """Refuse a log of another schema, or of something else; say who recorded it."""
+    if not frames or frames[0].kind != HEAD:
+        raise StoreError(damaged_frame(path, 0))
+    frame = frames[0]
     with path.open("rb") as file:
-        frame = next(read_frames(path))
         file.seek(frame.start)
         head = json.loads(file.read(frame.stop - frame.start))
     if head["schema"] != SCHEMA:

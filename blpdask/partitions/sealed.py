@@ -18,16 +18,23 @@ import os
 import struct
 import uuid
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import StoreError
+from .behaviour import is_named, parts_of
 
 _MAGIC = b"blpdask1"
 _HEAD = struct.Struct("<8sQ")
 _TAIL = struct.Struct("<I")
+#: Kinds of values that present themselves alike in every process.
+_PLAIN = (
+    *(type(None), bool, int, float, complex, str, bytes),
+    *(np.generic, type(Ellipsis), type(NotImplemented)),
+)
 
 
 def seal(record: Any) -> bytes:
@@ -38,18 +45,29 @@ def seal(record: Any) -> bytes:
     TypeError
         Where a field is of a kind that records do not have.
     """
+    return b"".join(_pieces(record))
+
+
+def _pieces(record: Any) -> Iterator[bytes | memoryview]:
+    """Give the bytes of a record piece by piece, arrays as they lie in memory."""
     arrays: list[np.ndarray[Any, Any]] = []
     plain = _flatten(record, arrays)
     shapes = [[array.dtype.str, array.shape] for array in arrays]
     header = json.dumps({"record": plain, "arrays": shapes}).encode()
-    body = b"".join(
-        [
-            _HEAD.pack(_MAGIC, len(header)),
-            header,
-            *(np.ascontiguousarray(array).tobytes() for array in arrays),
-        ]
-    )
-    return body + _TAIL.pack(zlib.crc32(body))
+    checksum = 0
+    for piece in (
+        _HEAD.pack(_MAGIC, len(header)) + header,
+        *(_as_bytes(array) for array in arrays),
+    ):
+        checksum = zlib.crc32(piece, checksum)
+        yield piece
+    yield _TAIL.pack(checksum)
+
+
+def _as_bytes(array: np.ndarray[Any, Any]) -> memoryview:
+    """Look at an array's entries, in row order, as bytes."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return memoryview(flat.view(np.uint8))
 
 
 def unseal(sealed: bytes, where: str) -> Any:
@@ -104,7 +122,8 @@ def write_sealed(path: Path, record: Any, *, durable: bool = True) -> None:
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
         with partial.open("wb") as file:
-            file.write(seal(record))
+            for piece in _pieces(record):
+                file.write(piece)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
@@ -131,41 +150,70 @@ def read_sealed(path: Path) -> Any:
 def digest(value: Any) -> str:
     """Name a value by its contents, the same in every process.
 
+    Functions and objects are named by what they do (:mod:`.behaviour`), records without
+    the fields marked :data:`blpdask.records.APART`.
+
     Examples
     --------
     >>> digest({"a": 1.0}) == digest({"a": 1.0}), digest("a") == digest("b")
     (True, False)
     """
+    return _digest(value, {})
+
+
+#: Functions and objects that were met on the way, each with its number.
+_Met = dict[int, tuple[int, Any]]
+
+
+def _digest(value: Any, met: _Met) -> str:
     hasher = hashlib.sha256()
-    _feed(hasher, value)
+    _feed(hasher, value, met)
     return hasher.hexdigest()[:32]
 
 
-def _feed(hasher: Any, value: Any) -> None:
+def _feed(hasher: Any, value: Any, met: _Met) -> None:
     """Add a value with its type to a hash."""
     if isinstance(value, np.ndarray):
-        hasher.update(f"a{value.dtype.str}{value.shape}".encode())
-        for part in _without_padding(value):
-            hasher.update(np.ascontiguousarray(part).tobytes())
+        _feed_array(hasher, value, met)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         hasher.update(f"d{_class_name(type(value))}".encode())
+        if not is_named(type(value)):
+            _feed(hasher, type(value), met)
         for field in dataclasses.fields(value):
-            hasher.update(field.name.encode())
-            _feed(hasher, getattr(value, field.name))
+            if field.metadata.get("digest") != "apart":
+                hasher.update(field.name.encode())
+                _feed(hasher, getattr(value, field.name), met)
     elif isinstance(value, dict):
         hasher.update(f"m{len(value)}".encode())
         for key in value:
-            _feed(hasher, key)
-            _feed(hasher, value[key])
+            _feed(hasher, key, met)
+            _feed(hasher, value[key], met)
     elif isinstance(value, tuple | list):
         hasher.update(f"t{len(value)}".encode())
         for entry in value:
-            _feed(hasher, entry)
-    elif callable(value):
-        hasher.update(f"f{getattr(value, '__module__', '')}".encode())
-        hasher.update(getattr(value, "__qualname__", type(value).__qualname__).encode())
-    else:
+            _feed(hasher, entry, met)
+    elif isinstance(value, set | frozenset):
+        entries = sorted(_digest(entry, dict(met)) for entry in value)
+        hasher.update(f"s{entries};".encode())
+    elif isinstance(value, _PLAIN):
         hasher.update(f"p{type(value).__name__}{value!r};".encode())
+    elif id(value) in met:
+        # A function may call itself, or hold what holds it.
+        hasher.update(f"r{met[id(value)][0]};".encode())
+    else:
+        # Held until the end, so that its identity is not given to another.
+        met[id(value)] = len(met), value
+        _feed(hasher, parts_of(value), met)
+
+
+def _feed_array(hasher: Any, array: np.ndarray[Any, Any], met: _Met) -> None:
+    """Add an array's type, shape and entries to a hash."""
+    hasher.update(f"a{array.dtype.str}{array.shape}".encode())
+    if array.dtype.hasobject:
+        _feed(hasher, array.tolist(), met)
+        return
+    for part in _without_padding(array):
+        hasher.update(np.ascontiguousarray(part).tobytes())
 
 
 def _without_padding(

@@ -2,6 +2,7 @@
 
     NAME/zarr.json               description, fingerprint, CRC32
     NAME/markets/…               ids, J_t, I_t and sums of weights of all markets
+    NAME/blocks_weight_bounds    least and largest weights of each block
     NAME/levels/products/3/…     levels of a text column, by its place
     NAME/blocks/00012/…          J_t and I_t; numbers and integers of products, agents
 
@@ -30,6 +31,9 @@ from .sealed import digest
 from .store_schema import ATTRIBUTE, StoreDescription, write_description
 from .stored_arrays import pack_levels, write_array
 
+#: The array of the bounds of weights in each block.
+WEIGHT_BOUNDS = "blocks_weight_bounds"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockColumns:
@@ -41,6 +45,8 @@ class BlockColumns:
         ``(T,)`` J_t and I_t; I_t is zero where no agents are stored.
     weight_sums
         ``(T,)`` sums of agents' weights, NaN where there are none.
+    weight_bounds
+        ``(2,)`` the least and the largest of agents' weights, NaN as the sums.
     rows
         ``(N,)`` places of the products among the rows that the user gave.
     product_numbers, product_integers
@@ -52,6 +58,7 @@ class BlockColumns:
     product_counts: Integers
     agent_counts: Integers
     weight_sums: Floats
+    weight_bounds: Floats
     rows: Integers
     product_numbers: Floats
     product_integers: Integers
@@ -179,19 +186,17 @@ class StoreWriter:
     def _market_arrays(
         self, market_ids: np.ndarray[Any, Any]
     ) -> dict[str, np.ndarray[Any, Any]]:
-        """Bring together what is as long as the markets."""
+        """Bring together what is as long as the markets, or as the blocks."""
         blocks = [self._blocks[index] for index in sorted(self._blocks)]
+        joined = {
+            f"markets/{name}": np.concatenate([getattr(b, name) for b in blocks])
+            for name in ("product_counts", "agent_counts", "weight_sums")
+        }
+        bounds = np.stack([block.weight_bounds for block in blocks])
         return {
             "markets/ids": pack_ids(market_ids),
-            "markets/product_counts": np.concatenate(
-                [block.product_counts for block in blocks]
-            ),
-            "markets/agent_counts": np.concatenate(
-                [block.agent_counts for block in blocks]
-            ),
-            "markets/weight_sums": np.concatenate(
-                [block.weight_sums for block in blocks]
-            ),
+            **joined,
+            WEIGHT_BOUNDS: bounds,
         }
 
     def _move(self) -> None:

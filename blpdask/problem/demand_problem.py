@@ -81,11 +81,20 @@ class DemandProblem:
             level_counts=tuple(int(codes.max()) + 1 for codes in products.effects),
             absorption=products.absorption,
             n_clusters=0 if clusters is None else int(clusters.max()) + 1,
+            clusters_of_markets=clusters is not None
+            and _are_of_markets(clusters, products.market_codes),
         )
 
     def in_market_order(self, values: Floats) -> Floats:
         """Bring rows in the user's order into that of markets, ``(N, …)``."""
         return values[self.order]
+
+
+def _are_of_markets(clusters: Integers, markets: Integers) -> bool:
+    """Tell whether each market's rows, ``(N,)`` codes, lie in one cluster."""
+    first = np.zeros(markets.max() + 1, dtype=clusters.dtype)
+    first[markets] = clusters
+    return bool((first[markets] == clusters).all())
 
 
 def prepare_demand(

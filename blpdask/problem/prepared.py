@@ -46,6 +46,8 @@ class PreparedDemand:
         When the absorption of effects stops.
     n_clusters
         C, zero where there are none.
+    clusters_of_markets
+        Whether there are clusters and each is made of whole markets.
     rows_at
         Where what is as long as the data is written, block by block; None where it is
         brought together in memory.
@@ -63,6 +65,7 @@ class PreparedDemand:
     level_counts: tuple[int, ...]
     absorption: AbsorptionControls
     n_clusters: int
+    clusters_of_markets: bool = False
     rows_at: Path | None = None
 
     @property

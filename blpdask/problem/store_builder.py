@@ -245,7 +245,7 @@ def block_columns(
 ) -> BlockColumns:
     """Put the products and agents of a block together as they are stored."""
     T = products.counts.size
-    sums = np.full(T, np.nan)
+    sums, bounds = np.full(T, np.nan), np.full(2, np.nan)
     if agents is None:
         agents = BlockRows(
             counts=np.zeros(T, np.int64),
@@ -258,10 +258,12 @@ def block_columns(
         if weights is not None:
             markets = np.repeat(np.arange(T), agents.counts)
             sums = np.bincount(markets, weights=weights, minlength=T)
+            bounds = np.array([weights.min(), weights.max()], dtype=np.float64)
     return BlockColumns(
         product_counts=products.counts,
         agent_counts=agents.counts,
         weight_sums=sums,
+        weight_bounds=bounds,
         rows=products.rows,
         product_numbers=products.numbers,
         product_integers=products.integers,

@@ -36,7 +36,7 @@ from .absorption_over_blocks import absorb_over_blocks
 from .fields import some
 from .formulas import Column, ParsedFormula
 from .groupings import Grouping, find_groupings
-from .kept_sums import KeptSums, read_kept, write_kept
+from .kept_sums import PREPARATION, KeptSums, read_kept, write_kept
 from .outline import DemandOutline
 from .prepared import PreparedDemand
 from .stored_blocks import (
@@ -140,7 +140,7 @@ class StoredProblem:
         listener
             Told of every pass.
         directory
-            Of a recording, where the sums are kept, and read if they are there.
+            Of a recording, where the sums are read if they are kept there.
 
         Raises
         ------
@@ -158,22 +158,37 @@ class StoredProblem:
         if self._kept is None:
             with single_threaded_libraries():
                 self._kept = self._sum(engine, listener)
-        if directory is not None and found is None:
-            write_kept(directory, self._kept)
         if self._prepared is None:
             self._prepared = self._prepare(self._kept)
         return self._prepared
+
+    def keep(self, directory: Path) -> None:
+        """Keep what was summed in a directory, where it is not there already.
+
+        Parameters
+        ----------
+        directory
+            Of a recording that is known to be of this problem.
+
+        Raises
+        ------
+        StoreError
+            Where the disk refuses.
+        """
+        if self._kept is not None and not (directory / PREPARATION).exists():
+            write_kept(directory, self._kept)
 
     def in_market_order(self, values: Floats) -> Floats:
         """Give rows as they are: those of a store are in its order, by market."""
         return values
 
-    def agents_by_market(self) -> tuple[Integers, Floats]:
-        """Give I_t and the sums of weights of all markets, ``(T,)`` each."""
+    def agents_by_market(self) -> tuple[Integers, tuple[float, float]]:
+        """Give I_t of all markets, ``(T,)``, and the bounds of all agents' weights."""
         if self.nodes is None:
-            return self.store.market_counts()[1], self.store.weight_sums()
+            return self.store.market_counts()[1], self.store.weight_bounds()
         T = self.outline.market_ids.size
-        return np.full(T, self.outline.n_agents // T), np.ones(T)
+        size = self.outline.n_agents // T
+        return np.full(T, size), (1 / size, 1 / size)
 
     def with_nodes(self, nodes: DescribedNodes | None) -> StoredProblem:
         """Give the same problem nodes of another rule, the store's own where None."""
@@ -329,6 +344,7 @@ class StoredProblem:
             level_counts=tuple(grouping.n_groups for grouping in lookups.effects),
             absorption=self._absorption,
             n_clusters=0 if lookups.clusters is None else lookups.clusters.n_groups,
+            clusters_of_markets=lookups.clusters is not None and not sums.n_divided,
             rows_at=self._scratch.path / "rows",
         )
 

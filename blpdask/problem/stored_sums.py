@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import DataWarning
 from ..kernels.sums import accurate_product
 from ..moments.grouped_sums import subtract_levels
-from ..records import JOINED, Floats, MarketBlock
+from ..records import JOINED, Floats, Integers, MarketBlock
 from .outline import DemandOutline
 
 
@@ -42,6 +42,8 @@ class StoredSums:
         ``(MD, MD)`` Z'Z of the instruments as they enter covariances.
     sums, squares
         ``(K1 + K2 + MD,)`` of the columns of [X1 | X2 | Z] and of their squares.
+    n_divided
+        Markets whose products lie in several clusters.
     R1, R2, RZ
         Triangular factors of X1, X2 and Z, joined.
     """
@@ -50,6 +52,7 @@ class StoredSums:
     ZtZ: Floats
     sums: Floats
     squares: Floats
+    n_divided: int
     R1: Floats = field(metadata=JOINED)
     R2: Floats = field(metadata=JOINED)
     RZ: Floats = field(metadata=JOINED)
@@ -74,6 +77,7 @@ def stored_sums_pass(
         ZtZ=(Z.T @ Z).astype(np.longdouble),
         sums=columns.sum(axis=0),
         squares=np.einsum("nk,nk->k", columns, columns),
+        n_divided=_count_divided(linear.clusters, block.product_offsets),
         R1=_factor(X1),
         R2=_factor(block.X2.T),
         RZ=_factor(Z),
@@ -119,6 +123,15 @@ def warn_of_collinearity(
                 DataWarning,
                 stacklevel=3,
             )
+
+
+def _count_divided(clusters: Integers | None, offsets: Integers) -> int:
+    """Count the markets, ``offsets`` ``(T + 1,)``, with rows of several clusters."""
+    if clusters is None:
+        return 0
+    first = np.repeat(clusters[offsets[:-1]], np.diff(offsets))
+    other = np.add.reduceat(clusters != first, offsets[:-1], dtype=np.int64)
+    return int(np.count_nonzero(other))
 
 
 def _factor(values: Floats) -> Floats:

@@ -204,3 +204,89 @@ def test_an_error_leaves_the_recording_to_be_resumed(problem, tmp_path):
         solve(problem, resume=tmp_path, progress=stop)
     assert len(list(read_frames(tmp_path / LOG))) == 1 + 5
     assert bits(solve(problem, resume=tmp_path)) == calm
+
+
+def iterating(tolerance):
+    """Make a routine, always of one name, that iterates to a tolerance."""
+
+    def fixed(initial, contraction, callback, **options):
+        x, change = initial, np.inf
+        while change > tolerance:
+            moved = contraction(x)[0]
+            change, x = np.abs(moved - x).max(), moved
+        return x, True
+
+    return fixed
+
+
+def norm(factor):
+    return lambda x: factor * np.abs(x).max()
+
+
+class Still:
+    """An optimiser that stays at the starting values, moved by a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def __call__(self, initial, bounds, objective, callback, **options):
+        objective(initial + self.step)
+        return initial + self.step, True
+
+
+FUNCTIONS = {
+    "routine": (
+        "options",
+        lambda loose: {"iteration": blpdask.Iteration(iterating([1e-13, 1e-1][loose]))},
+    ),
+    "norm": (
+        "options",
+        lambda loose: {
+            "iteration": blpdask.Iteration(
+                "simple", {"norm": norm([1.0, 1e-12][loose])}
+            )
+        },
+    ),
+    "optimiser": (
+        "optimization",
+        lambda loose: {"optimization": blpdask.Optimization(Still([0.0, 0.01][loose]))},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_another_function_of_the_same_name_is_refused(problem, tmp_path, name):
+    part, arguments = FUNCTIONS[name]
+    given = {"method": "1s", "optimization": blpdask.Optimization("return")}
+    given |= {"check_optimality": "gradient"}
+    loose = solve(problem, resume=tmp_path, **{**given, **arguments(True)})
+    with pytest.raises(StoreError, match=rf"another estimation \(.*{part} "):
+        solve(problem, resume=tmp_path, **{**given, **arguments(False)})
+    tight = solve(problem, **{**given, **arguments(False)})
+    assert abs(loose.objective.item() - tight.objective.item()) > 1e-3
+    again = solve(problem, resume=tmp_path, **{**given, **arguments(True)})
+    assert bits(again) == bits(loose)
+
+
+def test_a_routine_that_counts_its_calls_is_resumed(problem, tmp_path):
+    def counting():
+        calls, iterate = [], iterating(1e-12)
+
+        def routine(*arguments, **options):
+            calls.append(1)
+            return iterate(*arguments, **options)
+
+        return calls, blpdask.Iteration(routine)
+
+    given = {
+        "method": "1s",
+        "optimization": blpdask.Optimization("slsqp", {"maxiter": 3}),
+    }
+    calls, iteration = counting()
+    calm = bits(solve(problem, resume=tmp_path, iteration=iteration, **given))
+    n = count(tmp_path)
+    keep_first(tmp_path, n // 2)
+    fewer, iteration = counting()
+    again = bits(solve(problem, resume=tmp_path, iteration=iteration, **given))
+    assert again == calm
+    assert 0 < len(fewer) < len(calls)

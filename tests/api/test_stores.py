@@ -5,12 +5,17 @@ Row-long results of a store are in its order: by market, and as given within.
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
 import blpdask
-from blpdask.errors import BlpdaskError, InputError
+from blpdask.errors import BlpdaskError, InputError, StoreError
 from blpdask.partitions.residency import RESIDENT
+from blpdask.partitions.run_lock import RunLock
+from blpdask.partitions.run_log import LOCK, LOG
+from blpdask.problem.kept_sums import PREPARATION
 from tests.api import nevo
 
 FORMULATIONS = (
@@ -182,3 +187,94 @@ def test_a_simulated_store_recovers_its_truth(tmp_path):
     truth = np.array([4.0, -2.5, 1.0, 0.5])
     errors = (results.beta[:, 0] - truth) / results.beta_se[:, 0]
     assert np.abs(errors).max() < 4
+
+
+def written_agents(shuffled, weights):
+    """Give agents whose nodes are data, with weights."""
+    products, agents = shuffled
+    return products, agents.assign(weights=weights(agents["weights"].to_numpy()))
+
+
+def tilted(weights):
+    """Weights that sum to what they did and are not equal."""
+    signs = np.where(np.arange(weights.size) % 2, 1, -1)
+    return weights * (1 + 0.3 * signs)
+
+
+def test_resamples_of_unequal_weights_are_refused_as_in_memory(tmp_path, shuffled):
+    rule = blpdask.Integration("monte_carlo", 20, {"seed": 2})
+    resamples = blpdask.Resamples(4, seed=1, integration=rule)
+    options = {**STARTS, "method": "1s", "optimization": RETURN}
+    options["check_optimality"] = "gradient"
+    products, agents = written_agents(shuffled, tilted)
+    kept = blpdask.build_store(tmp_path / "tilted", products, agents, blocks=4)
+    faults = []
+    for problem in (
+        blpdask.Problem(FORMULATIONS, products, DEMOGRAPHICS, agents),
+        blpdask.Problem(FORMULATIONS, kept, DEMOGRAPHICS),
+    ):
+        with pytest.raises(InputError, match="20 nodes of equal weight") as caught:
+            problem.solve(**options, resample_agent_data=resamples)
+        faults.append(caught.value.faults)
+    ((one,), (two,)) = faults
+    assert (one.found, one.expected) == (two.found, two.expected)
+    assert one.found.endswith("with 20 to 20 agents of weights 0.035 to 0.065")
+    even = blpdask.build_store(tmp_path / "even", *shuffled, blocks=4)
+    problem = blpdask.Problem(FORMULATIONS, even, DEMOGRAPHICS)
+    found = problem.solve(**options, resample_agent_data=resamples)
+    assert np.abs(found.simulation_covariances).max() > 0
+
+
+def test_bounds_of_weights_are_stored_or_read_through(tmp_path, shuffled):
+    kept = blpdask.build_store(
+        tmp_path / "s", *written_agents(shuffled, tilted), blocks=4
+    ).blocks
+    kept.verify()
+    assert kept.weight_bounds() == kept._find_weight_bounds()
+    np.testing.assert_allclose(kept.weight_bounds(), (0.035, 0.065), rtol=1e-14)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_clusters_of_whole_markets_are_warned_of_on_a_store(tmp_path, shuffled, whole):
+    products, agents = shuffled
+    codes = products["market_ids"].factorize()[0] // 2
+    if not whole:  # one product of one market is in another cluster
+        codes[5] = codes.max() - codes[5]
+    products = products.assign(clustering_ids=codes)
+    rule = blpdask.Integration("monte_carlo", 20, {"seed": 2})
+    options = {"sigma": nevo.SIGMA, "method": "1s", "optimization": RETURN}
+    options["check_optimality"] = "gradient"
+    options["resample_agent_data"] = blpdask.Resamples(3)
+    kept = blpdask.build_store(tmp_path / "s", products, agents, blocks=4)
+    problems = [
+        blpdask.Problem(FORMULATIONS, data, integration=rule)
+        for data in (products, kept)
+    ]
+    for problem in problems:
+        for se_type in ("clustered", "robust"):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                problem.solve(**options, se_type=se_type)
+            told = [w for w in caught if "clustered by whole markets" in str(w.message)]
+            assert len(told) == (whole and se_type == "clustered")
+            assert all(w.filename == __file__ for w in told)
+
+
+def test_nothing_is_written_into_the_recording_of_another(store, shuffled, tmp_path):
+    held = blpdask.Problem(FORMULATIONS, shuffled[0], DEMOGRAPHICS, shuffled[1])
+    stored = blpdask.Problem(FORMULATIONS, store, DEMOGRAPHICS)
+    options = {**STARTS, "method": "1s", "optimization": RETURN}
+    run = tmp_path / "run"
+    held.solve(**options, resume=run)
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    with pytest.raises(StoreError, match=r"another estimation \(data "):
+        stored.solve(**options, resume=run)
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+    lock = RunLock(run / LOCK)
+    with pytest.raises(StoreError, match="another process works in"):
+        stored.solve(**options, resume=run)
+    lock.release()
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+    stored.solve(**options, resume=tmp_path / "own")
+    names = {path.name for path in (tmp_path / "own").iterdir()}
+    assert names == {LOG, PREPARATION}

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from blpdask.integration.keyed import count_nodes, draw_market, draw_markets
+from blpdask.integration.keyed import NODES, count_nodes, draw_market, draw_markets
 from blpdask.integration.rules import SIMULATIONS, SPECIFICATIONS, Rule, RuleOptions
+from blpdask.simulation.design import MarketDesign
+from blpdask.simulation.streams import draw_fresh_agents
 
 UNSCRAMBLED = RuleOptions(scramble=False)
 
@@ -68,6 +70,21 @@ def test_scrambled_halton_points_keep_one_in_each_interval_of_a_base():
 def test_a_number_is_what_it_was():
     # PCG64 and SeedSequence are among the streams that NumPy promises to keep.
     found = draw_market(Rule("monte_carlo", 2), 1, seed=1, market=2, replicate=3).nodes
-    key = np.random.SeedSequence(1, spawn_key=(3, 2))
+    key = np.random.SeedSequence(1, spawn_key=(NODES, 3, 2))
     expected = np.random.Generator(np.random.PCG64(key)).standard_normal((2, 1))
     assert found.tobytes() == expected.tobytes()
+
+
+def test_no_nodes_are_the_fresh_agents_of_a_simulated_market():
+    # Without a constant of their own, nodes of the replicate m in market 1 would be
+    # the agents drawn afresh for market m.
+    design = MarketDesign(n_markets=4)
+    fresh = draw_fresh_agents(design, 7, range(4), 50)
+    rule = Rule("monte_carlo", 50)
+    found = [
+        draw_market(rule, fresh.shape[2], 7, market, replicate).nodes
+        for market in range(4)
+        for replicate in range(4)
+    ]
+    kept = {agents.tobytes() for agents in (*found, *fresh)}
+    assert len(kept) == len(found) + len(fresh)

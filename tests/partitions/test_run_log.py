@@ -103,6 +103,26 @@ def test_a_log_cut_at_any_byte_is_a_prefix(tmp_path):
     assert all(map(same, read(tmp_path), written))
 
 
+def test_a_log_cut_within_its_head_is_damaged(tmp_path):
+    write(tmp_path, range(2))
+    path = tmp_path / LOG
+    content, head = path.read_bytes(), next(read_frames(path)).stop
+    for length in (8, 60, head - 1):
+        path.write_bytes(content[:length])
+        for read_again in (
+            lambda: RunLog(tmp_path, DATA),
+            lambda: keep_first(tmp_path, 0),
+        ):
+            with pytest.raises(StoreError, match=r"found: the head of .* is damaged"):
+                read_again()
+        assert not is_locked(tmp_path / LOCK)
+    flipped = bytearray(content[:head])
+    flipped[-1] ^= 1
+    path.write_bytes(flipped)
+    with pytest.raises(StoreError, match="start anew in another directory"):
+        RunLog(tmp_path, DATA)
+
+
 def test_zeros_after_a_power_failure_are_no_damage(tmp_path):
     write(tmp_path, range(3))
     with (tmp_path / LOG).open("ab") as file:

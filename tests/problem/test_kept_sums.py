@@ -73,6 +73,8 @@ def test_a_problem_that_was_prepared_is_not_summed_again(store, tmp_path, absorb
     calm = problem(store, absorb).prepare(SerialEngine())
     kept = problem(store, absorb)
     first = kept.prepare(SerialEngine(), directory=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    kept.keep(tmp_path / "run")
     same_bits(first, calm)
     told = []
     again = problem(store, absorb).prepare(Untouched(), told.append, tmp_path / "run")
@@ -83,12 +85,15 @@ def test_a_problem_that_was_prepared_is_not_summed_again(store, tmp_path, absorb
     assert [path.name for path in (tmp_path / "run").iterdir()] == [PREPARATION]
     # What is known already is written down too.
     kept.prepare(Untouched(), directory=tmp_path / "other")
+    kept.keep(tmp_path / "other")
     written = [(tmp_path / d / PREPARATION).read_bytes() for d in ("run", "other")]
     assert written[0] == written[1]
 
 
 def test_another_problem_and_damage_are_refused(store, tmp_path):
-    problem(store).prepare(SerialEngine(), directory=tmp_path)
+    known = problem(store)
+    known.prepare(SerialEngine(), directory=tmp_path)
+    known.keep(tmp_path)
     others = [
         problem(store, "city"),
         problem(build(tmp_path / "t", *tables(30, seed=1), n_blocks=4)),
@@ -118,6 +123,7 @@ def test_a_warning_is_given_again(tmp_path):
         )
         with pytest.warns(DataWarning) as caught:
             found.prepare(engine, directory=tmp_path / "run")
+        found.keep(tmp_path / "run")
         texts = [str(warning.message) for warning in caught]
         assert "collinear columns of X1: [again]" in texts[0]
         assert "collinear columns of ZD: [again]" in texts[1]
@@ -131,7 +137,9 @@ def absorb_slowly(path: str, directory: str) -> None:
         if event.message.startswith("absorbing"):
             time.sleep(60)
 
-    problem(BlockStore.open(path)).prepare(SerialEngine(), tell, Path(directory))
+    found = problem(BlockStore.open(path))
+    found.prepare(SerialEngine(), tell, Path(directory))
+    found.keep(Path(directory))
 
 
 def test_a_kill_while_absorbing_starts_it_again(store, tmp_path):
@@ -148,8 +156,10 @@ def test_a_kill_while_absorbing_starts_it_again(store, tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=30)
     assert not (run / PREPARATION).exists()
-    found = problem(store).prepare(SerialEngine(), directory=run)
+    again = problem(store)
+    found = again.prepare(SerialEngine(), directory=run)
     same_bits(found, problem(store).prepare(SerialEngine()))
+    again.keep(run)
     assert (run / PREPARATION).is_file()
 
 
