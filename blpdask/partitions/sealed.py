@@ -67,7 +67,7 @@ def _pieces(record: Any) -> Iterator[bytes | memoryview]:
 def _as_bytes(array: np.ndarray[Any, Any]) -> memoryview:
     """Look at an array's entries, in row order, as bytes."""
     flat = np.ascontiguousarray(array).reshape(-1)
-    return memoryview(flat.view(np.uint8))
+    return flat.view(np.uint8).data
 
 
 def unseal(sealed: bytes, where: str) -> Any:
