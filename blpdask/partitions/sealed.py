@@ -54,11 +54,10 @@ def _pieces(record: Any) -> Iterator[bytes | memoryview]:
     plain = _flatten(record, arrays)
     shapes = [[array.dtype.str, array.shape] for array in arrays]
     header = json.dumps({"record": plain, "arrays": shapes}).encode()
+    pieces: list[bytes | memoryview] = [_HEAD.pack(_MAGIC, len(header)), header]
+    pieces += [_as_bytes(array) for array in arrays]
     checksum = 0
-    for piece in (
-        _HEAD.pack(_MAGIC, len(header)) + header,
-        *(_as_bytes(array) for array in arrays),
-    ):
+    for piece in pieces:
         checksum = zlib.crc32(piece, checksum)
         yield piece
     yield _TAIL.pack(checksum)
