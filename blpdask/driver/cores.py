@@ -7,7 +7,7 @@ fight with the engine's own threads and, splitting sums differently, change last
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -24,6 +24,7 @@ def hold_libraries_at_one_thread() -> None:
 def _hold_once() -> None:
     from threadpoolctl import threadpool_limits
 
+    _let_this_thread_set_limits()
     threadpool_limits(limits=1)
 
 
@@ -42,11 +43,7 @@ def single_threaded_libraries() -> Iterator[None]:
 
 
 class _Hold:
-    """Limits libraries while anybody computes; libraries are the process's.
-
-    threadpoolctl lets only the thread that set a limit change it, as long as that
-    thread lives. So limits are set and lifted in threads that end at once.
-    """
+    """Limits libraries while anybody computes; libraries are the process's."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -57,10 +54,12 @@ class _Hold:
         """Set the limit for the first user."""
         # A limit holds for libraries that are loaded: load the one kernels will call.
         import scipy.linalg.cython_blas  # noqa: F401
+        from threadpoolctl import threadpool_limits
 
         with self._lock:
             if self._users == 0:
-                _in_a_thread(self._limit)
+                _let_this_thread_set_limits()
+                self._limits = threadpool_limits(limits=1)
             self._users += 1
 
     def leave(self) -> None:
@@ -68,20 +67,23 @@ class _Hold:
         with self._lock:
             self._users -= 1
             if self._users == 0:
-                _in_a_thread(self._limits.restore_original_limits)
+                _let_this_thread_set_limits()
+                self._limits.restore_original_limits()
                 self._limits = None
-
-    def _limit(self) -> None:
-        from threadpoolctl import threadpool_limits
-
-        self._limits = threadpool_limits(limits=1)
+                _let_this_thread_set_limits()
 
 
-def _in_a_thread(function: Callable[[], None]) -> None:
-    """Call a function in a thread of its own and wait for its end."""
-    thread = threading.Thread(target=function)
-    thread.start()
-    thread.join()
+def _let_this_thread_set_limits() -> None:
+    """Let threadpoolctl forget which thread has set a limit.
+
+    From version 3.7 on, what other threads ask for is passed over in silence as long as
+    that one lives. Here users are counted, in whichever threads they are.
+    """
+    import threadpoolctl
+
+    controller: Any = getattr(threadpoolctl, "OpenBLASController", None)
+    if hasattr(controller, "clear_controlling_thread"):
+        controller.clear_controlling_thread(force=True)
 
 
 _HOLD = _Hold()

@@ -53,6 +53,7 @@ print("same bits", alone.objective == together.objective)
 @pytest.fixture
 def said(monkeypatch):
     lines: list[str] = []
+    monkeypatch.setattr(blpdask.options, "verbose", True)
     monkeypatch.setattr(blpdask.options, "verbose_output", lines.append)
     return lines
 
