@@ -26,7 +26,7 @@ from ..records import (
     Tastes,
 )
 from ..status import InversionStatus
-from .loop_compiler import exact, inlined, loop
+from .loop_compiler import exact, inlined
 from .loop_inversion import (
     CONVERGED,
     FORMING_ERROR,
@@ -38,6 +38,7 @@ from .loop_inversion import (
     recycled_newton,
     squarem,
 )
+from .loop_kept import kept
 from .loop_market import (
     LoopMarket,
     curvature,
@@ -275,7 +276,7 @@ def differentiate_market(
 def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
     """Compile the loop over markets that inverts and differentiates."""
 
-    @loop(cache=True)
+    @kept
     def invert_block(
         product_offsets,
         agent_offsets,
@@ -386,7 +387,7 @@ def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
 def _compiled_shares(fingerprint: str) -> Callable[..., Any]:
     """Compile the loop over markets that computes shares."""
 
-    @loop(cache=True)
+    @kept
     def shares_block(
         product_offsets,
         agent_offsets,

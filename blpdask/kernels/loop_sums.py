@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..records import Floats
-from .loop_compiler import loop
+from .loop_kept import kept
 
 #: 2**27 + 1 splits a float into two halves of 26 bits (Dekker 1971).
 _SPLITTER = 134217729.0
@@ -25,7 +25,7 @@ def accurate_product(Z: Floats, values: Floats) -> Floats:
     return np.asarray(sums.astype(np.longdouble).sum(axis=0))
 
 
-@loop(cache=True)
+@kept
 def _add_products(Z, values, sums, errors):
     """Add Σ_j z_jm v_j to ``sums`` (M,), and what rounding takes to ``errors`` (M,)."""
     n_columns = Z.shape[1]

@@ -1,0 +1,97 @@
+"""Loops that always run as they were read from disk.
+
+What Numba has just compiled and what it reads back from its cache can differ in how
+sums are fused, hence in last bits: measured on Nevo's data, derivatives in a process
+that had compiled its loops differed from those of every later process. Workers must
+have one another's bits, so a loop that is not on disk yet is compiled by a process that
+does nothing else, and read from disk by those that compute.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numba as nb
+import numpy as np
+
+from .loop_compiler import loop
+
+_CHILD = "from blpdask.kernels.loop_kept import compile_and_leave; compile_and_leave()"
+
+
+class KeptLoop:
+    """A compiled function that is kept on disk and called as it lies there."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        """Have ``function`` compiled when it is first called, or read it from disk."""
+        self.compiled: Any = loop(cache=True)(function)
+        self._where = function.__module__, function.__qualname__.partition(".")[0]
+        self._known: set[tuple[Any, ...]] = set()
+        self._lock = threading.Lock()
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the function."""
+        kind = tuple(map(_kind, arguments))
+        if kind not in self._known:
+            self._load(tuple(map(nb.typeof, arguments)))
+            self._known.add(kind)
+        return self.compiled(*arguments)
+
+    @property
+    def stats(self) -> Any:
+        """Where it is kept, and how often it was found there."""
+        return self.compiled.stats
+
+    def _load(self, signature: tuple[Any, ...]) -> None:
+        """Have the function for arguments of some types."""
+        with self._lock:
+            if signature in self.compiled.overloads:
+                return
+            cache, target = self.compiled._cache, self.compiled.targetctx
+            if cache.load_overload(signature, target) is None:
+                _compile_elsewhere(self._where, signature)
+            self.compiled.compile(signature)
+
+
+def _compile_elsewhere(where: tuple[str, str], signature: tuple[Any, ...]) -> None:
+    """Have a process compile a loop and leave it on disk.
+
+    Where that fails, for a machine may forbid it, this process will compile.
+    """
+    asked = pickle.dumps((*where, signature))
+    subprocess.run(
+        [sys.executable, "-c", _CHILD], input=asked, check=False, capture_output=True
+    )
+
+
+def compile_and_leave() -> None:
+    """Compile the loop that standard input names: what the process that is asked does.
+
+    A loop is an attribute of its module, or what a function of the sources' fingerprint
+    makes.
+    """
+    name, attribute, signature = pickle.load(sys.stdin.buffer)
+    module = importlib.import_module(name)
+    found = getattr(module, attribute)
+    if not isinstance(found, KeptLoop):
+        found = found(module._fingerprint())
+    found.compiled.compile(signature)
+
+
+def _kind(argument: Any) -> Any:
+    """Tell arguments of different compiled types apart, quickly."""
+    if isinstance(argument, np.ndarray):
+        return argument.dtype.char, argument.ndim, argument.flags.num
+    return type(argument)
+
+
+#: Decorates a loop that a process calls from Python.
+kept = KeptLoop
