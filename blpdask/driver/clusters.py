@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +28,17 @@ from .orphans import PARENT
 WORKER_TTL = "30s"
 #: Workers that may die under a task before the scheduler gives the task up.
 ALLOWED_FAILURES = 3
+#: How long after a death Dask ends the worker's nanny where the worker is not there:
+#: never, for it may be slow to start, or have died once more just then.
+LOST_WORKER_TIMEOUT = "1000 days"
+#: Seconds between two looks at a nanny, which is started again where it has ended.
+NANNY_SECONDS = 1.0
+#: Settings of Dask that hold while a cluster of this machine's own is there.
+PATIENCE = {
+    "distributed.scheduler.worker-ttl": WORKER_TTL,
+    "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
+    "distributed.deploy.lost-worker-timeout": LOST_WORKER_TIMEOUT,
+}
 #: Seconds to wait for a cluster's scheduler.
 CONNECT_SECONDS = 20
 #: Extra memory a worker may claim, as a share of the machine's.
@@ -57,30 +69,31 @@ def local_client(
     ClusterError
         Where the workers do not come.
     """
+    import dask
     from distributed import Client
 
-    cluster = start_cluster(n_workers, threads_per_worker, memory_limit)
-    try:
-        with Client(cluster, set_as_default=True) as client:
-            try:
-                client.wait_for_workers(n_workers, timeout=60)
-            except TimeoutError:
-                there = len(client.scheduler_info(n_workers=-1)["workers"])
-                raise ClusterError(
-                    f"found: {there} of {n_workers} workers after a minute\n"
-                    "  expected: all of them\n  what to do: start fewer, or look at "
-                    "what they print"
-                ) from None
-            yield client
-    finally:
-        cluster.close(timeout=10)
+    with dask.config.set(PATIENCE):
+        cluster = _start_cluster(n_workers, threads_per_worker, memory_limit)
+        try:
+            with Client(cluster, set_as_default=True) as client:
+                try:
+                    client.wait_for_workers(n_workers, timeout=60)
+                except TimeoutError:
+                    there = len(client.scheduler_info(n_workers=-1)["workers"])
+                    raise ClusterError(
+                        f"found: {there} of {n_workers} workers after a minute\n"
+                        "  expected: all of them\n  what to do: start fewer, or look "
+                        "at what they print"
+                    ) from None
+                yield client
+        finally:
+            cluster.close(timeout=10)
 
 
-def start_cluster(
+def _start_cluster(
     n_workers: int, threads_per_worker: int, memory_limit: int | str | None
 ) -> Any:
     """Start a scheduler in this process and workers in processes of their own."""
-    import dask
     from distributed import Scheduler
     from distributed.deploy.spec import SpecCluster
 
@@ -99,26 +112,21 @@ def start_cluster(
             }
         },
     }
-    patience = {
-        "distributed.scheduler.worker-ttl": WORKER_TTL,
-        "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
-    }
-    with dask.config.set(patience):
-        return SpecCluster(
-            workers=dict.fromkeys(range(n_workers), worker),
-            worker=worker,
-            scheduler={
-                "cls": Scheduler,
-                "options": {
-                    "host": "127.0.0.1",
-                    "port": 0,
-                    "dashboard": False,
-                    "dashboard_address": "127.0.0.1:0",
-                },
+    return SpecCluster(
+        workers=dict.fromkeys(range(n_workers), worker),
+        worker=worker,
+        scheduler={
+            "cls": Scheduler,
+            "options": {
+                "host": "127.0.0.1",
+                "port": 0,
+                "dashboard": False,
+                "dashboard_address": "127.0.0.1:0",
             },
-            name="blpdask",
-            silence_logs=40,
-        )
+        },
+        name="blpdask",
+        silence_logs=40,
+    )
 
 
 def connect(address: str | None = None, scheduler_file: str | None = None) -> Any:
@@ -178,35 +186,52 @@ def _worker_class() -> type:
                     {"cls": "distributed.Nanny", "opts": {**options, "name": name}}
                 ),
             ]
-            self._process: Any = None
+            self._process: subprocess.Popen[bytes] | None = None
+            self._watch: asyncio.Task[None]
             super().__init__()
 
         async def start(self) -> None:
             """Start the process; the worker reports to the scheduler by itself."""
-            quiet = {
-                "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical",
-                PARENT: str(os.getpid()),
-            }
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command, env=os.environ | quiet, start_new_session=True
-            )
+            self._spawn()
+            self._watch = asyncio.create_task(self._keep())
             await super().start()
 
         async def close(self) -> None:
             """Kill the nanny and its worker."""
-            import psutil
-
-            if self._process is not None and self._process.returncode is None:
-                try:
-                    children = psutil.Process(self._process.pid).children(True)
-                except psutil.NoSuchProcess:
-                    children = []
-                self._process.kill()
-                for child in children:
-                    with suppress(psutil.NoSuchProcess):
-                        child.kill()
-                await self._process.wait()
+            if self._process is not None:
+                self._watch.cancel()
+                _kill_with_children(self._process)
             self._process = None
             await super().close()
 
+        def _spawn(self) -> None:
+            quiet = {
+                "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical",
+                PARENT: str(os.getpid()),
+            }
+            self._process = subprocess.Popen(
+                self._command, env=os.environ | quiet, start_new_session=True
+            )
+
+        async def _keep(self) -> None:
+            """Start the process again whenever it has ended."""
+            while True:
+                await asyncio.sleep(NANNY_SECONDS)
+                if self._process is None or self._process.poll() is not None:
+                    self._spawn()
+
     return LocalWorker
+
+
+def _kill_with_children(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that we started, if it is still there, and its children."""
+    import psutil
+
+    if process.poll() is not None:
+        return
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    process.wait()

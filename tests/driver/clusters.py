@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import psutil
+
 from blpdask.driver.clusters import local_client
 
 
@@ -44,20 +46,31 @@ class Killer:
         self._thread.join()
 
     def _run(self) -> None:
-        import psutil
-
-        nannies = [p for p in psutil.Process().children() if _is_nanny(p)]
         while not self._stop.wait(self._every):
             with suppress(psutil.NoSuchProcess):
-                workers = [w for n in nannies for w in n.children() if _is_worker(w)]
+                workers = [worker for n in nannies() for worker in workers_of(n)]
                 if workers:
                     self._random.choice(workers).kill()
                     self.deaths += 1
 
 
-def _is_nanny(process: Any) -> bool:
-    return "spec" in process.cmdline()
+def nannies() -> list[psutil.Process]:
+    """List the nannies that this process has started and that are alive."""
+    return [p for p in psutil.Process().children() if "spec" in _command(p)]
 
 
-def _is_worker(process: Any) -> bool:
-    return any("spawn_main" in part for part in process.cmdline())
+def workers_of(nanny: psutil.Process) -> list[psutil.Process]:
+    """List the workers of a nanny."""
+    try:
+        children = nanny.children()
+    except psutil.NoSuchProcess:
+        return []
+    return [p for p in children if any("spawn_main" in part for part in _command(p))]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    """Give a process's command; none where it has ended."""
+    try:
+        return list(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
