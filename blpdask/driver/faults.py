@@ -13,14 +13,15 @@ tested without a cluster.
 - A pass is a pure function of its arguments: an exception that it raises would be
   raised again, and is reported at once with its block; only what the operating system
   refuses (a file system that is away for a moment) is tried again.
-- A worker that has been silent for too long is evicted, once; workers that have all
-  paused, for their memory is full, are waited for a bounded time.
+- A worker that has been silent for too long is evicted, once. One that has paused,
+  for its memory is full, and works on nothing will never go on: it is started again;
+  where that leads nowhere while all have paused, the pass is given up.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..errors import BlpdaskError
@@ -45,14 +46,18 @@ class FaultLimits:
     no_workers
         Seconds to wait for a worker where there is none.
     paused
-        Seconds to wait where all workers have paused for want of memory.
+        Seconds after which a worker that has paused for want of memory, and works on
+        nothing, is started again.
+    restarts
+        Times that this is tried while no task is completed.
     """
 
     deaths: int = 3
     retries: int = 2
     silence: float = 20.0
     no_workers: float = 120.0
-    paused: float = 60.0
+    paused: float = 10.0
+    restarts: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +123,22 @@ class NoWorkers:
 
 
 @dataclass(frozen=True, slots=True)
-class AllPaused:
-    """All workers have paused, their memory being full, for some seconds."""
+class Paused:
+    """Workers have paused, their memory being full, and work on nothing.
 
-    workers: tuple[str, ...]
-    seconds: float
+    Attributes
+    ----------
+    seconds
+        For how long, by worker.
+    others
+        Number of workers that have not.
+    done
+        Tasks that have been completed so far.
+    """
+
+    seconds: Mapping[str, float]
+    others: int
+    done: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +149,7 @@ class SchedulerLost:
 
 
 Event = (
-    Lost
-    | OutOfMemory
-    | Missing
-    | Failed
-    | Silent
-    | NoWorkers
-    | AllPaused
-    | SchedulerLost
+    Lost | OutOfMemory | Missing | Failed | Silent | NoWorkers | Paused | SchedulerLost
 )
 
 
@@ -170,6 +179,13 @@ class Evict:
     worker: str
 
 
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Start these workers again."""
+
+    workers: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class GiveUp:
     """Stop, and raise this error."""
@@ -177,7 +193,7 @@ class GiveUp:
     error: BaseException
 
 
-Instruction = Submit | Evict | GiveUp
+Instruction = Submit | Evict | Restart | GiveUp
 
 
 class FaultPolicy:
@@ -197,6 +213,7 @@ class FaultPolicy:
         self._deaths: Counter[int] = Counter()
         self._retries: Counter[int] = Counter()
         self._evicted: set[str] = set()
+        self._restarts: Counter[int] = Counter()
 
     def handle(self, event: Event) -> list[Instruction]:
         """Say what to do about an event."""
@@ -210,7 +227,7 @@ class FaultPolicy:
             return self._answer_silence(event)
         if isinstance(event, NoWorkers):
             return self._answer_absence(event)
-        if isinstance(event, AllPaused):
+        if isinstance(event, Paused):
             return self._answer_pause(event)
         return [GiveUp(_scheduler_lost(event.cause))]
 
@@ -262,11 +279,16 @@ class FaultPolicy:
         self._evicted.add(event.worker)
         return [Evict(event.worker)]
 
-    def _answer_pause(self, event: AllPaused) -> list[Instruction]:
-        """Wait a bounded time for workers to find memory again."""
-        if event.seconds < self._limits.paused:
+    def _answer_pause(self, event: Paused) -> list[Instruction]:
+        """Restart workers that are full, a few times while nothing gets done."""
+        limits = self._limits
+        full = tuple(w for w, time in event.seconds.items() if time >= limits.paused)
+        if not full:
             return []
-        return [GiveUp(_all_paused(event))]
+        self._restarts[event.done] += 1
+        if self._restarts[event.done] > limits.restarts and not event.others:
+            return [GiveUp(_always_full(full, limits.restarts))]
+        return [Restart(full)]
 
     def _answer_absence(self, event: NoWorkers) -> list[Instruction]:
         """Wait a bounded time for workers to come."""
@@ -284,13 +306,12 @@ class FaultPolicy:
         ]
 
 
-def _all_paused(event: AllPaused) -> ClusterError:
+def _always_full(workers: tuple[str, ...], restarts: int) -> ClusterError:
     return ClusterError(
-        f"found: all {len(event.workers)} workers have paused for {event.seconds:.0f} "
-        f"s, their memory being full ({event.workers[0]} among them)\n  expected: "
-        "workers with room for a block and what is computed of it\n  what to do: give "
-        "workers more memory, run fewer threads in each, or cut the data into more "
-        "blocks"
+        f"found: all workers have paused, their memory being full ({workers[0]} among "
+        f"them), and again after {restarts} restarts\n  expected: workers with room "
+        "for a block and what is computed of it\n  what to do: give workers more "
+        "memory, run fewer threads in each, or cut the data into more blocks"
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .dask_worker import Outcome
@@ -20,10 +20,12 @@ from .faults import (
     GiveUp,
     Instruction,
     Lost,
+    Paused,
+    Restart,
     SchedulerLost,
     Submit,
 )
-from .workers import WorkerWatch, evict_worker, find_stranded
+from .workers import WorkerWatch, evict_worker, find_stranded, restart_workers
 
 #: Seconds between two looks at the workers while waiting for them.
 TICK = 1.0
@@ -97,6 +99,7 @@ class TaskRunner:
         self._alone: list[Task] = []
         self._under_way: dict[Any, Task] = {}
         self._patience: dict[Any, float] = {}
+        self._done = 0
 
     def run(
         self, tasks: Sequence[Task], window: int | None = None
@@ -126,6 +129,7 @@ class TaskRunner:
                         continue
                     task = self._under_way.pop(future)
                     if isinstance(found, Outcome):
+                        self._done += 1
                         yield found
                         self._obey_all(found.events)
                     else:
@@ -219,10 +223,13 @@ class TaskRunner:
         return events
 
     def _look(self) -> list[Event]:
-        """Look at the scheduler and at the workers' heartbeats."""
+        """Look at the scheduler, and at the workers' heartbeats and memory."""
         if self._client.status != "running":
             return [SchedulerLost(f"the client is {self._client.status}")]
-        return self._watch.look()
+        return [
+            replace(event, done=self._done) if isinstance(event, Paused) else event
+            for event in self._watch.look()
+        ]
 
     def _obey_all(self, events: Sequence[Event]) -> None:
         """Ask the policy about events and do what it says."""
@@ -235,6 +242,8 @@ class TaskRunner:
             raise instruction.error
         if isinstance(instruction, Evict):
             evict_worker(self._client, instruction.worker)
+        elif isinstance(instruction, Restart):
+            restart_workers(self._client, instruction.workers)
         else:
             self._again(instruction)
 

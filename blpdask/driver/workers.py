@@ -1,4 +1,4 @@
-"""Which workers a cluster has, and which of them have gone silent."""
+"""Which workers a cluster has, and which of them are silent or full."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import time
 from concurrent.futures import CancelledError
 from typing import Any
 
-from .faults import AllPaused, Event, NoWorkers, Silent
+from .faults import Event, NoWorkers, Paused, Silent
+
+#: Seconds that a worker has to end before it is removed.
+RESTART_SECONDS = 10
 
 
 class WorkerWatch:
-    """Who is there, and who has not been heard of for how long.
+    """Who is there, and for how long who has been silent, or full and idle.
 
     Heartbeats are told apart by their times on the scheduler's clock; how old the last
     one is, is measured on this process's clock, which may be another machine's.
@@ -21,14 +24,14 @@ class WorkerWatch:
         self._client = client
         self._heard: dict[str, tuple[float, float]] = {}
         self._alone_since: float | None = None
-        self._paused_since: float | None = None
+        self._paused_since: dict[str, float] = {}
 
     def threads(self) -> dict[str, int]:
         """Give the threads of each worker that is there, by address."""
         return {w: int(found["nthreads"]) for w, found in sorted(self._workers())}
 
     def look(self) -> list[Event]:
-        """List workers that are silent, or that there are none."""
+        """List workers that are silent or full, or that there are none."""
         now = time.monotonic()
         workers = dict(self._workers())
         self._heard = {
@@ -44,11 +47,14 @@ class WorkerWatch:
         events: list[Event] = [
             Silent(worker, now - heard) for worker, (_, heard) in self._heard.items()
         ]
-        if all(found.get("status") == "paused" for found in workers.values()):
-            self._paused_since = self._paused_since or now
-            events.append(AllPaused(tuple(workers), now - self._paused_since))
-        else:
-            self._paused_since = None
+        self._paused_since = {
+            worker: self._paused_since.get(worker, now)
+            for worker, found in workers.items()
+            if _is_full(found)
+        }
+        if self._paused_since:
+            seconds = {w: now - since for w, since in self._paused_since.items()}
+            events.append(Paused(seconds, others=len(workers) - len(seconds)))
         return events
 
     def _workers(self) -> list[tuple[str, Any]]:
@@ -60,6 +66,12 @@ class WorkerWatch:
             return []
 
 
+def _is_full(found: Any) -> bool:
+    """Tell whether a worker has paused for want of memory and works on nothing."""
+    counts = found.get("metrics", {}).get("task_counts", {})
+    return found.get("status") == "paused" and not counts.get("executing")
+
+
 def evict_worker(client: Any, worker: str) -> None:
     """Take a silent worker out of the cluster, so that its tasks run elsewhere."""
 
@@ -69,6 +81,21 @@ def evict_worker(client: Any, worker: str) -> None:
         )
 
     client.run_on_scheduler(remove)
+
+
+def restart_workers(client: Any, workers: tuple[str, ...]) -> None:
+    """Start workers again, with memories that are empty, without waiting for them."""
+
+    async def restart(dask_scheduler: Any) -> None:
+        await dask_scheduler.restart_workers(
+            list(workers),
+            timeout=RESTART_SECONDS,
+            wait_for_workers=False,
+            on_error="return",
+            stimulus_id="blpdask-full-worker",
+        )
+
+    client.run_on_scheduler(restart)
 
 
 def find_stranded(client: Any, keys: list[Any]) -> dict[Any, bool]:

@@ -16,7 +16,9 @@ import weakref
 from typing import Any, ClassVar
 
 import numpy as np
+import psutil
 import pytest
+from distributed import WorkerPlugin
 
 from blpdask.driver.bundles import Bundles
 from blpdask.driver.clusters import local_client
@@ -255,24 +257,48 @@ def _fill_memory(wanted: int) -> None:
         KEPT.append(np.ones(int(room) // 16))
 
 
-def test_a_worker_whose_memory_fills_up_is_split_over_its_successors():
+@pytest.mark.parametrize("mebibytes", [20, 24])
+def test_a_worker_whose_memory_fills_up_is_split_over_its_successors(mebibytes):
+    """Whether it goes over its limit, or pauses below it when its task is done."""
     serial = SerialEngine().place(blocks(40))
     with local_client(1, memory_limit="400MiB") as client:
         (first,) = worker_pids(client).values()
-        placement = DaskEngine(client).place(blocks(40))
-        found = placement.reduce(greedy_pass, 20 * 2**20)
+        engine = DaskEngine(client, limits=FaultLimits(paused=2.0))
+        placement = engine.place(blocks(40))
+        found = placement.reduce(greedy_pass, mebibytes * 2**20)
         assert found.total == serial.reduce(greedy_pass, 8).total
-        assert first not in worker_pids(client).values()
+        assert not psutil.pid_exists(first)
         placement.close()
 
 
-def test_workers_that_stay_full_are_reported():
+def test_workers_that_are_full_and_idle_are_started_again():
     with local_client(1, memory_limit="1GiB") as client:
+        (first,) = worker_pids(client).values()
         engine = DaskEngine(client, limits=FaultLimits(paused=2.0))
         placement = engine.place(blocks(3))
         client.run(_fill_memory, int(0.87 * 2**30))
         time.sleep(1.0)
-        with pytest.raises(ClusterError, match=r"workers have paused for [2-9] s"):
+        serial = SerialEngine().place(blocks(3))
+        assert placement.reduce(sum_pass, 1.0).total == serial.reduce(sum_pass, 1).total
+        assert not psutil.pid_exists(first)
+        placement.close()
+
+
+class Full(WorkerPlugin):
+    """Fills the memory of workers as soon as they start."""
+
+    def setup(self, worker: Any) -> None:
+        del worker
+        _fill_memory(int(0.87 * 2**30))
+
+
+def test_workers_that_are_always_full_are_reported():
+    with local_client(1, memory_limit="1GiB") as client:
+        engine = DaskEngine(client, limits=FaultLimits(paused=1.0, restarts=2))
+        placement = engine.place(blocks(3))
+        client.register_plugin(Full())
+        time.sleep(1.0)
+        with pytest.raises(ClusterError, match=r"being full .* after 2 restarts"):
             placement.reduce(sum_pass, 1.0)
         placement.close()
 

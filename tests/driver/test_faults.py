@@ -7,10 +7,11 @@ a pass is not tried again, unless it is the operating system's.
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from blpdask.driver.faults import (
-    AllPaused,
     ClusterError,
     Evict,
     Failed,
@@ -21,6 +22,8 @@ from blpdask.driver.faults import (
     Missing,
     NoWorkers,
     OutOfMemory,
+    Paused,
+    Restart,
     SchedulerLost,
     Silent,
     Submit,
@@ -130,11 +133,24 @@ def test_workers_are_waited_for_but_not_for_ever():
     assert "no worker for 61 s" in str(instruction.error)
 
 
-def test_paused_workers_are_waited_for_but_not_for_ever():
-    found = policy(paused=30)
-    assert found.handle(AllPaused(("tcp://full",), 29)) == []
-    (instruction,) = found.handle(AllPaused(("tcp://full", "tcp://too"), 31))
-    assert "all 2 workers have paused for 31 s" in str(instruction.error)
+def test_workers_that_are_full_and_idle_are_started_again():
+    found = policy(paused=10)
+    assert found.handle(Paused({"tcp://full": 9.0}, others=1)) == []
+    instructions = found.handle(Paused({"tcp://full": 11.0, "tcp://new": 2.0}, 1))
+    assert instructions == [Restart(("tcp://full",))]
+
+
+def test_restarts_that_lead_nowhere_come_to_an_end():
+    found = policy(paused=10, restarts=2)
+    full = Paused({"tcp://full": 11.0, "tcp://too": 12.0}, others=0, done=5)
+    again = [Restart(("tcp://full", "tcp://too"))]
+    assert [found.handle(full) for _ in range(2)] == [again] * 2
+    # A task gets done, or somebody works: they go on.
+    assert found.handle(dataclasses.replace(full, done=6)) == again
+    assert found.handle(dataclasses.replace(full, others=1)) == again
+    (instruction,) = found.handle(full)
+    assert "again after 2 restarts" in str(instruction.error)
+    assert "tcp://full" in str(instruction.error)
 
 
 def test_a_lost_scheduler_ends_the_run_with_advice():
