@@ -17,7 +17,8 @@ from ..estimators.gmm import estimate_gmm
 from ..estimators.gmm_options import GmmOptions
 from ..estimators.optimizers.choose import OptimizerChoice
 from ..estimators.simulation_error import Resampling
-from ..model.parameters import Parameters, lay_out
+from ..model.parameters import Parameters
+from ..moments.simulation_error import Scaling
 from ..problem.agents import Agents, read_agents
 from ..problem.demand_problem import DemandProblem, prepare_demand
 from ..problem.prepared import PreparedDemand
@@ -293,7 +294,7 @@ class Problem(Dimensions):
         backend: str = "numba",
         progress: Listener | None = None,
         blocks: int | None = None,
-        simulation_scaling: str = "moments",
+        simulation_scaling: Scaling = "moments",
         resume: Any = None,
     ) -> ProblemResults:
         """Estimate the problem by GMM in one or two steps.
@@ -396,6 +397,7 @@ micro_sample_covariances
             "W_type": W_type,
             "se_type": se_type,
             "backend": backend,
+            "simulation_scaling": simulation_scaling,
         }
         absent = {
             "rho": rho,
@@ -438,7 +440,14 @@ micro_sample_covariances
                 "pass a function, such as print",
             )
         parameters = self._lay_out(
-            sigma, pi, beta, (sigma_bounds, pi_bounds, beta_bounds), optimizer, faults
+            optimizer,
+            faults,
+            sigma=sigma,
+            pi=pi,
+            beta=beta,
+            sigma_bounds=sigma_bounds,
+            pi_bounds=pi_bounds,
+            beta_bounds=beta_bounds,
         )
         chosen = check_engine(engine, threads, faults)
         directory = check_directory(resume, faults)
@@ -501,24 +510,16 @@ micro_sample_covariances
 
     def parameters_at(self, estimates: GmmEstimates) -> Parameters:
         """Lay the parameters out at estimates, every entry of Σ and Π free."""
-        return lay_out(
+        return self.outline.lay_out(
             sigma=estimates.sigma,
             pi=estimates.pi,
             beta=estimates.beta,
-            sigma_bounds=None,
-            pi_bounds=None,
-            beta_bounds=None,
-            types=self.outline.types,
-            n_node_columns=self.outline.n_node_columns,
-            sigma_labels=estimates.sigma_labels,
-            pi_labels=estimates.pi_labels,
-            beta_labels=estimates.beta_labels,
             bounded=False,
             default_bounds=False,
         )
 
     def _resampling(
-        self, given: Any, scaling: str, faults: Faults
+        self, given: Any, scaling: Scaling, faults: Faults
     ) -> Resampling | None:
         """Turn what the user says about resampling into what an estimator does."""
         demand = self._demand
@@ -534,29 +535,12 @@ micro_sample_covariances
         )
 
     def _lay_out(
-        self,
-        sigma: Any,
-        pi: Any,
-        beta: Any,
-        bounds: tuple[Any, Any, Any],
-        optimizer: OptimizerChoice,
-        faults: Faults,
+        self, optimizer: OptimizerChoice, faults: Faults, **values: Any
     ) -> Parameters | None:
         """Lay θ out and check that there are instruments enough."""
-        outline = self.outline
         try:
-            parameters = lay_out(
-                sigma=sigma,
-                pi=pi,
-                beta=beta,
-                sigma_bounds=bounds[0],
-                pi_bounds=bounds[1],
-                beta_bounds=bounds[2],
-                types=outline.types,
-                n_node_columns=outline.n_node_columns,
-                sigma_labels=[column.name for column in outline.X2_columns],
-                pi_labels=[column.name for column in outline.agent_columns],
-                beta_labels=[column.name for column in outline.X1_columns],
+            parameters = self.outline.lay_out(
+                **values,
                 bounded=optimizer.supports_bounds,
                 default_bounds=optimizer.bounds_by_default,
             )

@@ -22,7 +22,7 @@ from ..estimators.simulation_error import (
     Resampling,
 )
 from ..integration.rules import Rule
-from ..moments.simulation_error import SCALINGS, GivenAgents
+from ..moments.simulation_error import GivenAgents, Scaling
 from ..problem.agents import Agents
 from ..problem.prepared import PreparedDemand
 from ..records import Integers
@@ -100,7 +100,7 @@ class Resamples:
 
 def check_resampling(
     given: Any,
-    scaling: str,
+    scaling: Scaling,
     *,
     rule: Rule | None,
     agents: Agents,
@@ -124,13 +124,6 @@ def check_resampling(
     faults
         What every fault is added to.
     """
-    if scaling not in SCALINGS:
-        faults.add(
-            f"simulation_scaling={scaling!r}",
-            f"one of {', '.join(map(repr, SCALINGS))}",
-            "correct simulation_scaling",
-        )
-        return None
     if given is None:
         return None
     if not agents.weights.size:

@@ -12,6 +12,7 @@ from ..driver.choose import choose_engine
 from ..driver.engine import Engine
 from ..errors import Faults, InputError
 from ..estimators.optimizers.choose import OptimizerChoice
+from ..moments.simulation_error import SCALINGS
 from ..moments.weighting import COVARIANCE_TYPES
 from ..records import Floats
 from .iteration import Iteration
@@ -27,6 +28,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "W_type": COVARIANCE_TYPES,
     "se_type": COVARIANCE_TYPES,
     "backend": BACKENDS,
+    "simulation_scaling": SCALINGS,
 }
 
 

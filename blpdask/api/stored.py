@@ -8,7 +8,7 @@ from typing import Any
 from .. import options
 from ..errors import BlpdaskError, Faults
 from ..estimators.simulation_error import KeyedResamples, Resampling
-from ..moments.simulation_error import SCALINGS
+from ..moments.simulation_error import Scaling
 from ..problem.demand_problem import DemandProblem
 from ..problem.stored_blocks import as_rule
 from ..problem.stored_checks import StoredFormulas
@@ -88,7 +88,7 @@ def in_memory(demand: DemandProblem | StoredProblem, what: str) -> DemandProblem
 
 
 def stored_resampling(
-    given: Any, scaling: str, problem: StoredProblem, faults: Faults
+    given: Any, scaling: Scaling, problem: StoredProblem, faults: Faults
 ) -> Resampling | None:
     """Turn what a user says about resampling into what an estimator does.
 
@@ -104,13 +104,6 @@ def stored_resampling(
     faults
         What every fault is added to.
     """
-    if scaling not in SCALINGS:
-        faults.add(
-            f"simulation_scaling={scaling!r}",
-            f"one of {', '.join(map(repr, SCALINGS))}",
-            "correct simulation_scaling",
-        )
-        return None
     if given is None:
         return None
     own = problem.nodes

@@ -13,19 +13,10 @@ from functools import cache
 from typing import Any
 
 
+@cache
 def hold_libraries_at_one_thread() -> None:
     """Hold BLAS and OpenMP at one thread for the life of a worker's process."""
-    import scipy.linalg.cython_blas  # noqa: F401
-
-    _hold_once()
-
-
-@cache
-def _hold_once() -> None:
-    from threadpoolctl import threadpool_limits
-
-    _let_this_thread_set_limits()
-    threadpool_limits(limits=1)
+    _HOLD.enter()
 
 
 @contextmanager
@@ -76,8 +67,8 @@ class _Hold:
 def _let_this_thread_set_limits() -> None:
     """Let threadpoolctl forget which thread has set a limit.
 
-    From version 3.7 on, what other threads ask for is passed over in silence as long as
-    that one lives. Here users are counted, in whichever threads they are.
+    Version 3.8 passes over in silence what other threads ask for as long as that one
+    lives. Here users are counted, in whichever threads they are.
     """
     import threadpoolctl
 

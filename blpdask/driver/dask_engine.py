@@ -160,7 +160,7 @@ class DaskPlacement:
         records: dict[int, Any] = {}
         memories: dict[int, Any] = {}
         done: list[int] = []
-        for outcome in self._run(request, blocks):
+        for outcome in self._run(request, blocks, self._held(anchor)):
             records.update(outcome.records)
             memories.update(outcome.memories)
             done.extend(outcome.done)
@@ -179,7 +179,7 @@ class DaskPlacement:
         request = self._request(pass_, state, anchor, None)
         for run in self._runs():
             records: dict[int, Any] = {}
-            for outcome in self._run(request, run):
+            for outcome in self._run(request, run, self._held(anchor)):
                 records.update(outcome.records)
             for block in run:
                 yield records.pop(block)
@@ -200,6 +200,7 @@ class DaskPlacement:
             )
 
         self._bundles.settle()
+        self._counter = BlockCounter(len(items), silent)
         runner = self._runner(submit, "replicate {}".format, lambda item: -1 - item)
         tasks = [Task(-1, (item,)) for item in items]
         for outcome in runner.run(tasks, window=2 * self._bundles.n_threads):
@@ -267,13 +268,17 @@ class DaskPlacement:
         self._serial += 1
         return f"{name} #{self._serial}"
 
-    def _run(self, request: Request, blocks: range) -> Iterator[Outcome]:
+    def _held(self, anchor: str | None) -> Sequence[Any]:
+        """Give what each block remembers under a name; nothing without one."""
+        return () if anchor is None else self._memories[anchor].held
+
+    def _run(
+        self, request: Request, blocks: range, anchors: Sequence[Any]
+    ) -> Iterator[Outcome]:
         """Run a pass over some blocks, a task a bundle."""
         self._bundles.settle()
         self._warm_up()
         self._counter = BlockCounter(len(blocks), self._listener)
-        held = {memories.name: memories.held for memories in self._memories.values()}
-        anchors = [] if request.anchor is None else held[request.anchor]
         runner = self._runner(
             lambda task: self._submit(request, task, anchors),
             self._source.describe,

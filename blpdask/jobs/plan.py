@@ -114,18 +114,10 @@ def plan_job(job: Job, problem: Problem) -> JobPlan:
 
 def _parameters(problem: Problem, arguments: dict[str, Any]) -> Parameters:
     """Lay θ out as a solve does."""
-    from ..model.parameters import lay_out
-
-    outline, optimizer = problem.outline, arguments["optimization"].choice
-    names = ("sigma", "pi", "beta")
-    return lay_out(
+    optimizer = arguments["optimization"].choice
+    names = ("sigma", "pi", "beta", "sigma_bounds", "pi_bounds", "beta_bounds")
+    return problem.outline.lay_out(
         **{name: arguments.get(name) for name in names},
-        **{f"{name}_bounds": arguments.get(f"{name}_bounds") for name in names},
-        types=outline.types,
-        n_node_columns=outline.n_node_columns,
-        sigma_labels=[column.name for column in outline.X2_columns],
-        pi_labels=[column.name for column in outline.agent_columns],
-        beta_labels=[column.name for column in outline.X1_columns],
         bounded=optimizer.supports_bounds,
         default_bounds=optimizer.bounds_by_default,
     )

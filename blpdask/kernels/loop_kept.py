@@ -1,10 +1,10 @@
 """Loops that always run as they were read from disk.
 
-What Numba has just compiled and what it reads back from its cache can differ in how
-sums are fused, hence in last bits: measured on Nevo's data, derivatives in a process
-that had compiled its loops differed from those of every later process. Workers must
-have one another's bits, so a loop that is not on disk yet is compiled by a process that
-does nothing else, and read from disk by those that compute.
+What Numba has just compiled and what it reads back from its cache can differ in last
+bits: on Nevo's data, derivatives in a process that had compiled its loops differed from
+those of every later process. Workers must have one another's bits, so a loop that is
+not on disk yet is compiled by a process that does nothing else, and read from disk by
+those that compute.
 """
 
 from __future__ import annotations

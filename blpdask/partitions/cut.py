@@ -45,11 +45,6 @@ class SortedTables:
         return plan_blocks(*counts, n_blocks)
 
 
-def cut_blocks(tables: SortedTables, n_blocks: int | None = None) -> list[MarketBlock]:
-    """Cut the tables into blocks of about equal cost, in market order."""
-    return cut_at(tables, tables.plan(n_blocks))
-
-
 def cut_at(tables: SortedTables, edges: Integers) -> list[MarketBlock]:
     """Cut the tables into blocks at given markets, ``(B + 1,)``."""
     return [

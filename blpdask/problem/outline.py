@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..model.parameters import Parameters, lay_out
 from .demand_problem import DemandProblem
 from .formulas import Column
 
@@ -46,6 +47,31 @@ class DemandOutline:
     ZD_names: tuple[str, ...]
     n_effects: int
     has_clusters: bool
+
+    def lay_out(
+        self, *, bounded: bool, default_bounds: bool, **values: Any
+    ) -> Parameters:
+        """Lay θ out with these names and types.
+
+        Parameters
+        ----------
+        bounded, default_bounds
+            As in :func:`blpdask.model.parameters.lay_out`.
+        **values
+            ``sigma``, ``pi``, ``beta`` and their ``…_bounds``, None where left out.
+        """
+        names = ("sigma", "pi", "beta")
+        asked = [*names, *(f"{name}_bounds" for name in names)]
+        return lay_out(
+            **{name: values.get(name) for name in asked},
+            types=self.types,
+            n_node_columns=self.n_node_columns,
+            sigma_labels=[column.name for column in self.X2_columns],
+            pi_labels=[column.name for column in self.agent_columns],
+            beta_labels=[column.name for column in self.X1_columns],
+            bounded=bounded,
+            default_bounds=default_bounds,
+        )
 
 
 def outline_of(demand: DemandProblem) -> DemandOutline:

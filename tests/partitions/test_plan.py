@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from blpdask.partitions.cut import SortedTables, cut_blocks
+from blpdask.partitions.cut import SortedTables, cut_at
 from blpdask.partitions.plan import market_costs, plan_blocks
 
 
@@ -54,7 +54,7 @@ def test_cutting_and_joining_gives_the_tables_back():
         draws=rng.normal(size=(A, 4)),
         weights=rng.uniform(size=A),
     )
-    blocks = cut_blocks(tables, 4)
+    blocks = cut_at(tables, tables.plan(4))
     np.testing.assert_array_equal(np.hstack([b.X2 for b in blocks]).T, tables.X2)
     np.testing.assert_array_equal(np.vstack([b.ZD for b in blocks]), tables.ZD)
     np.testing.assert_array_equal(np.vstack([b.draws for b in blocks]), tables.draws)
