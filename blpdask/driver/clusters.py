@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -72,6 +73,7 @@ def local_client(
     import dask
     from distributed import Client
 
+    _keep_quiet_when_interrupted()
     with dask.config.set(PATIENCE):
         cluster = _start_cluster(n_workers, threads_per_worker, memory_limit)
         try:
@@ -145,6 +147,7 @@ def connect(address: str | None = None, scheduler_file: str | None = None) -> An
             "(dask scheduler --scheduler-file FILE)\n  what to do: start the scheduler "
             "first, on a file system that is seen here"
         )
+    _keep_quiet_when_interrupted()
     where = address or f"the scheduler of {scheduler_file}"
     try:
         return Client(address, scheduler_file=scheduler_file, timeout=CONNECT_SECONDS)
@@ -161,6 +164,27 @@ def check_workers(n_workers: Any, faults: Faults) -> None:
     whole = isinstance(n_workers, int | np.integer) and not isinstance(n_workers, bool)
     if not whole or n_workers < 1:
         faults.add(f"{n_workers!r} workers", "a whole number, at least 1", "correct it")
+
+
+class _NothingToCancel(logging.Filter):
+    """Drops what a client says that is interrupted before its call has begun.
+
+    It cancels what it has not made yet: a NameError in its event loop, of no matter to
+    anybody (``distributed.utils.sync``).
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether to keep a record."""
+        error = record.exc_info[1] if record.exc_info else None
+        return not (isinstance(error, NameError) and "future" in str(error))
+
+
+_NOTHING_TO_CANCEL = _NothingToCancel()
+
+
+def _keep_quiet_when_interrupted() -> None:
+    """Keep what Ctrl-C leads to inside of Dask out of what users read."""
+    logging.getLogger("tornado.application").addFilter(_NOTHING_TO_CANCEL)
 
 
 def _equal_part(n_workers: int) -> int:

@@ -62,3 +62,27 @@ def test_a_cluster_leaves_nobody_behind():
     assert len(started) == 4
     assert not psutil.wait_procs(started, timeout=5)[1]
     assert nannies() == []
+
+
+def test_an_interrupt_before_a_call_has_begun_is_not_an_error(caplog):
+    """As in distributed's ``sync``, which cancels a future that is not there yet."""
+    with cluster(1) as client:
+        loop = client.loop
+
+        def interrupt() -> None:
+            def cancel() -> None:
+                future.cancel()
+
+            loop.add_callback(cancel)
+            client.sync(client.scheduler.identity)
+            future = None
+
+        def fail() -> None:
+            raise NameError("something else")
+
+        interrupt()
+        assert not [r for r in caplog.records if r.name == "tornado.application"]
+        loop.add_callback(fail)
+        client.sync(client.scheduler.identity)
+        (said,) = [r for r in caplog.records if r.name == "tornado.application"]
+        assert "something else" in str(said.exc_info)

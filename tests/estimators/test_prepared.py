@@ -65,9 +65,8 @@ def options(**changed: Any) -> GmmOptions:
 
 def estimate(prepared, problem, engine=None, delta=None, beta=None, **changed):
     optimizer = OptimizerChoice("structured")
-    faults: Any = []
-    parameters = problem._lay_out(
-        SIGMA, None, beta, (None, None, None), optimizer, faults
+    parameters = problem.outline.lay_out(
+        sigma=SIGMA, beta=beta, bounded=True, default_bounds=False
     )
     return estimate_gmm(
         prepared,
