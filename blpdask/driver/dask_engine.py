@@ -21,6 +21,7 @@ from typing import Any
 from ..partitions.scratch import Scratch
 from ..partitions.source import BlockSource, as_source
 from ..progress import Listener, silent
+from .allocator import give_freed_memory_back, keep_freed_memory
 from .block_counter import BlockCounter
 from .bundles import Bundles
 from .cores import hold_libraries_at_one_thread
@@ -42,8 +43,8 @@ from .reports import hub_of
 from .task_runner import Task, TaskRunner
 from .workers import WorkerWatch
 
-#: Bytes of blocks whose records are collected by one task.
-COLLECTED_BYTES = 32 * 2**20
+#: Bytes of blocks, a thread, whose records are collected at a time.
+COLLECTED_BYTES = 4 * 2**20
 #: Bytes that a source in memory may have to travel through the scheduler.
 CARRIED_SOURCE_BYTES = 2**30
 
@@ -131,6 +132,7 @@ class DaskPlacement:
         self._directory = directory / self._id if directory else None
         self._memories: dict[str, Memories] = {}
         self._serial = 0
+        self._gives_back = source.scratch is not None and give_freed_memory_back()
         self._watch = WorkerWatch(self._client)
         self._bundles = Bundles(
             self._client,
@@ -181,6 +183,7 @@ class DaskPlacement:
             records: dict[int, Any] = {}
             for outcome in self._run(request, run, self._held(anchor)):
                 records.update(outcome.records)
+                del outcome
             for block in run:
                 yield records.pop(block)
 
@@ -237,6 +240,8 @@ class DaskPlacement:
         self._tell("blpdask-forget", workers, forget_placement, self._id)
         self._bundles.close()
         self._memories = {}
+        if self._gives_back:
+            keep_freed_memory()
         if self._directory:
             shutil.rmtree(self._directory, ignore_errors=True)
 

@@ -74,9 +74,13 @@ def bring_rows(
     # Results of another estimation of the same problem stay as they are.
     directory = problem.rows_at / f"step-{step}-{uuid.uuid4().hex}"
     largest = int(problem.block_sizes.max())
-    named = ({name: getattr(block, name) for name in _NAMES} for block in blocks)
+    named = map(_by_name, blocks)
     written = write_rows(directory, named, columns, problem.n_products, largest)
     return StructuralRows(**written)
+
+
+def _by_name(block: BlockRows) -> dict[str, Floats]:
+    return {name: getattr(block, name) for name in _NAMES}
 
 
 def _in_user_order(

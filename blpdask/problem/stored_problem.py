@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..driver.allocator import give_freed_memory_back, keep_freed_memory
 from ..driver.cores import single_threaded_libraries
 from ..driver.engine import Engine
 from ..errors import DataWarning, Faults, InputError
@@ -108,6 +109,8 @@ class StoredProblem:
         StoreError
             Where the first block cannot be read.
         """
+        # Whole columns of a block are read for the sake of their names.
+        give_freed_memory_back()
         self.store = store
         self.formulas = formulas
         self.types = types
@@ -124,6 +127,7 @@ class StoredProblem:
         self._scratch = Scratch(beside / "scratch")
         self._kept: KeptSums | None = None
         self._prepared: PreparedDemand | None = None
+        keep_freed_memory()
 
     def prepare(
         self,

@@ -191,6 +191,8 @@ def _fill(
             if array.shape[1]:
                 array[first:stop] = block[name]
         first = stop
+        # One block at a time: the next one comes before its name is taken.
+        del block
     assert first == n_rows
 
 
