@@ -154,8 +154,8 @@ class InversionStart:
         ``(N,)`` starting mean utilities.
     factor
         ``(F,)`` lower Cholesky factors of each market's share Jacobian at a named
-        earlier evaluation, row-major, market after market (F = Σ J_t²); of size zero
-        where there is none.
+        earlier evaluation, triangles row by row, market after market (F = Σ J_t (J_t +
+        1) / 2); of size zero where there is none.
     """
 
     delta: Floats

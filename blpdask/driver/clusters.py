@@ -32,13 +32,18 @@ ALLOWED_FAILURES = 3
 #: How long after a death Dask ends the worker's nanny where the worker is not there:
 #: never, for it may be slow to start, or have died once more just then.
 LOST_WORKER_TIMEOUT = "1000 days"
+#: Between two looks of Dask's processes at themselves; by default they look so often
+#: that it takes three per cent of two cores.
+LOOK_INTERVAL = "2s"
 #: Seconds between two looks at a nanny, which is started again where it has ended.
 NANNY_SECONDS = 1.0
 #: Settings of Dask that hold while a cluster of this machine's own is there.
-PATIENCE = {
+SETTINGS = {
     "distributed.scheduler.worker-ttl": WORKER_TTL,
     "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
     "distributed.deploy.lost-worker-timeout": LOST_WORKER_TIMEOUT,
+    "distributed.admin.tick.interval": LOOK_INTERVAL,
+    "distributed.admin.system-monitor.interval": LOOK_INTERVAL,
 }
 #: Seconds to wait for a cluster's scheduler.
 CONNECT_SECONDS = 20
@@ -52,6 +57,7 @@ def local_client(
     *,
     threads_per_worker: int = 1,
     memory_limit: int | str | None = None,
+    profile: bool = False,
 ) -> Iterator[Any]:
     """Start a cluster of this machine and give its client, for the length of a block.
 
@@ -64,6 +70,9 @@ def local_client(
     memory_limit
         Of each, in bytes or as "2GiB"; by default an equal part of most of the
         machine's memory.
+    profile
+        Whether workers sample what they do, a hundred times a second, for Dask's
+        performance reports.
 
     Raises
     ------
@@ -74,8 +83,8 @@ def local_client(
     from distributed import Client
 
     _keep_quiet_when_interrupted()
-    with dask.config.set(PATIENCE):
-        cluster = _start_cluster(n_workers, threads_per_worker, memory_limit)
+    with dask.config.set(SETTINGS):
+        cluster = _start_cluster(n_workers, threads_per_worker, memory_limit, profile)
         try:
             with Client(cluster, set_as_default=True) as client:
                 try:
@@ -93,7 +102,10 @@ def local_client(
 
 
 def _start_cluster(
-    n_workers: int, threads_per_worker: int, memory_limit: int | str | None
+    n_workers: int,
+    threads_per_worker: int,
+    memory_limit: int | str | None,
+    profile: bool,
 ) -> Any:
     """Start a scheduler in this process and workers in processes of their own."""
     from distributed import Scheduler
@@ -111,6 +123,7 @@ def _start_cluster(
                 "dashboard": False,
                 "host": "127.0.0.1",
                 "preload_nanny": ["blpdask.driver.orphans"],
+                "config": {**SETTINGS, "distributed.worker.profile.enabled": profile},
             }
         },
     }

@@ -12,7 +12,9 @@ import pickle
 import shutil
 import time
 import traceback
+from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,12 +37,24 @@ RESIDENT_SHARE = 0.35
 REPORT_SECONDS = 0.5
 #: Seconds to wait for a file on a shared file system, and between two looks.
 FILE_SECONDS, FILE_PAUSE = 10.0, 0.1
+#: Folder of files of memories that nobody will ask for again.
+UNWANTED = "unwanted"
+#: Bytes of memories that are filed together: a file costs as much as so many bytes.
+FILE_BYTES = 4 * 2**20
 TOPIC = "blpdask-blocks"
 
 
 @dataclass(frozen=True, slots=True)
 class Filed:
-    """Stands for a memory that lies in the placement's directory."""
+    """Stands for a memory that lies in a file of the placement's directory.
+
+    Attributes
+    ----------
+    first
+        The first block in the file.
+    """
+
+    first: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,30 +142,43 @@ def run_blocks(
     """
     _prepare_process()
     _forget_the_dead(request)
+    files = _Files(request)
     records: dict[int, Any] = {}
     memories: dict[int, Any] = {}
     missing: list[int] = []
     reporter = _Reporter(request.placement)
-    for place, block in enumerate(blocks):
-        try:
-            anchor = _find_anchor(request, block, sent)
+    left = deque(blocks)
+    try:
+        while left:
+            block = left[0]
+            anchor = _find_anchor(request, block, sent, files)
             if isinstance(anchor, Missing):
-                missing.append(block)
+                missing.append(left.popleft())
                 continue
             record, memory = request.pass_(source.load(block), request.state, anchor)
-            records[block] = record
             if request.keep is not None:
-                memories[block] = _keep(request, block, memory)
-        except MemoryError as error:
-            rest = tuple(blocks[place:])
-            event: Event = OutOfMemory(rest, f"{error} on {_worker_name()}")
-            return _outcome(records, memories, missing, event)
-        except Exception as error:
-            rest = tuple(blocks[place + 1 :])
-            failed = Failed(block, rest, _portable(error), _worker_name())
-            return _outcome(records, memories, missing, failed)
-        reporter.done()
+                memories[block] = _keep(request, block, memory, files)
+            records[block] = record
+            left.popleft()
+            files.write(at_least=FILE_BYTES)
+            reporter.done()
+        files.write()
+    except Exception as error:
+        # What is not in a file yet is worked on again.
+        undone = *files.pending, *left
+        for block in files.pending:
+            del records[block], memories[block]
+        return _outcome(records, memories, missing, _event(error, undone, tuple(left)))
     return _outcome(records, memories, missing)
+
+
+def _event(error: Exception, undone: tuple[int, ...], left: tuple[int, ...]) -> Event:
+    """Say what went wrong with the blocks that are not done, the first one left."""
+    if isinstance(error, MemoryError):
+        return OutOfMemory(undone, f"{error} on {_worker_name()}")
+    culprit = (left or undone)[0]
+    rest = tuple(block for block in undone if block != culprit)
+    return Failed(culprit, rest, _portable(error), _worker_name())
 
 
 def run_item(source: BlockSource, task: Any, state: Any, item: int) -> Outcome:
@@ -191,14 +218,19 @@ def _peak() -> int:
     return int(line.split()[1]) * 1024
 
 
-def memory_path(directory: Path, name: str, block: int) -> Path:
-    """Name the file of a block's memory of a named pass."""
-    return directory / digest(name) / f"{block:06d}"
+def memory_path(directory: Path, name: str, first: int) -> Path:
+    """Name the file of memories of a named pass that begins with a block's."""
+    return directory / digest(name) / f"{first:06d}"
 
 
 def remove_memories(directory: Path, name: str) -> None:
-    """Remove the files of a named pass."""
-    shutil.rmtree(memory_path(directory, name, 0).parent, ignore_errors=True)
+    """Take away the files of a named pass; one a name is left to be written over."""
+    unwanted = memory_path(directory, name, 0).parent
+    with suppress(OSError):
+        (directory / UNWANTED).mkdir(exist_ok=True)
+        for file in unwanted.iterdir():
+            file.replace(directory / UNWANTED / file.name)
+    shutil.rmtree(unwanted, ignore_errors=True)
 
 
 def _outcome(
@@ -216,7 +248,9 @@ def _outcome(
     return Outcome(records, memories, done, events)
 
 
-def _find_anchor(request: Request, block: int, sent: dict[int, Any]) -> Any:
+def _find_anchor(
+    request: Request, block: int, sent: dict[int, Any], files: _Files
+) -> Any:
     """Find what a block remembers of the anchor; Missing where only others know."""
     if request.anchor is None:
         return None
@@ -228,10 +262,7 @@ def _find_anchor(request: Request, block: int, sent: dict[int, Any]) -> Any:
         return Missing((block,))
     found, filed = sent[block], isinstance(sent[block], Filed)
     if filed:
-        assert request.directory is not None
-        path = memory_path(request.directory, request.anchor, block)
-        _await_file(path)
-        found = read_sealed(path)
+        found = files.read(found.first, block)
     RESIDENT.offer(key, count_bytes(found), found, always=not filed)
     return found
 
@@ -244,22 +275,70 @@ def _await_file(path: Path) -> None:
         time.sleep(FILE_PAUSE)
 
 
-def _keep(request: Request, block: int, memory: Any) -> Any:
-    """Keep a block's memory here, and send it or write it down."""
+def _keep(request: Request, block: int, memory: Any, files: _Files) -> Any:
+    """Keep a block's memory here, and send it or have it written down."""
     assert request.keep is not None
     size = count_bytes(memory)
     carried = size * request.n_blocks <= CARRIED_BYTES or request.directory is None
     key = ((request.placement, request.keep), block)
     RESIDENT.offer(key, size, memory, always=carried)
-    if carried or request.directory is None:
-        return memory
-    path = memory_path(request.directory, request.keep, block)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_sealed(path, memory, durable=False)
-    except OSError as error:  # with its path, which a refusal to write has not
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    return Filed()
+    return memory if carried else files.add(block, size, memory)
+
+
+class _Files:
+    """Files of memories that are too large to be sent, those of some blocks in each."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._unwritten: dict[str, Any] = {}
+        self._size = 0
+        self._read: tuple[Path, dict[str, Any]] | None = None
+
+    @property
+    def pending(self) -> tuple[int, ...]:
+        """List the blocks whose memories are not written yet."""
+        return tuple(map(int, self._unwritten))
+
+    def add(self, block: int, size: int, memory: Any) -> Filed:
+        """Take a memory; say where it will be."""
+        self._unwritten[str(block)] = memory
+        self._size += size
+        return Filed(self.pending[0])
+
+    def write(self, at_least: int = 0) -> None:
+        """Write what there is, if it is so many bytes.
+
+        Raises
+        ------
+        OSError
+            Where the disk refuses, with the path, which a refusal to write has not.
+        """
+        request = self._request
+        if not self._unwritten or self._size < at_least:
+            return
+        assert request.directory is not None and request.keep is not None
+        path = memory_path(request.directory, request.keep, self.pending[0])
+        old = request.directory / UNWANTED / path.name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_sealed(path, self._unwritten, durable=False, old=old)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        self._unwritten, self._size = {}, 0
+
+    def read(self, first: int, block: int) -> Any:
+        """Read a block's memory of the anchor from the file that begins with ``first``.
+
+        The last file is held: blocks follow one another as they were written.
+        """
+        request = self._request
+        assert request.directory is not None and request.anchor is not None
+        path = memory_path(request.directory, request.anchor, first)
+        if self._read is None or self._read[0] != path:
+            self._read = None
+            _await_file(path)
+            self._read = path, read_sealed(path)
+        return self._read[1][str(block)]
 
 
 def _forget_the_dead(request: Request) -> None:

@@ -343,8 +343,9 @@ def two_stage_weights(problem: PreparedDemand) -> Floats:
 
 
 def factor_bytes(problem: PreparedDemand) -> int:
-    """Count the bytes of the factors of all markets' share Jacobians, 8 Σ_t J_t²."""
-    return 8 * int(problem.product_counts @ problem.product_counts)
+    """Count the bytes of the factors of all share Jacobians, 4 Σ_t J_t (J_t + 1)."""
+    J = problem.product_counts
+    return 4 * int(J @ (J + 1))
 
 
 def _conclusion(step: int, options: GmmOptions) -> str:

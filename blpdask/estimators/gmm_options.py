@@ -45,8 +45,9 @@ class GmmOptions:
     epsilon
         Step of finite differences, absolute.
     factor_bytes
-        Bound on the factors of share Jacobians, 8 Σ_t J_t² bytes of all markets, that
-        an evaluation leaves for the next; if they exceed it, none are kept.
+        Bound on the factors of share Jacobians, 4 Σ_t J_t (J_t + 1) bytes of all
+        markets, that an evaluation leaves for the next; if they exceed it, none are
+        kept.
     """
 
     n_steps: int = 2

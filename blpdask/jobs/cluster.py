@@ -83,7 +83,7 @@ def engine_of(job: Job, report: Path | None = None) -> Iterator[Any]:
         yield options.kind
         return
     with ExitStack() as opened:
-        client = opened.enter_context(_client_of(options))
+        client = opened.enter_context(_client_of(options, profile=report is not None))
         if report is not None:
             from distributed import performance_report
 
@@ -105,13 +105,14 @@ def without_cluster(job: Job) -> Job:
 
 
 @contextmanager
-def _client_of(options: EngineOptions) -> Iterator[Any]:
+def _client_of(options: EngineOptions, *, profile: bool) -> Iterator[Any]:
     """Start workers, or visit a cluster that is there."""
     from ..driver.clusters import connect, local_client
 
     if options.scheduler is None and options.scheduler_file is None:
         memory = options.worker_memory
-        with local_client(count_workers(options), memory_limit=memory) as client:
+        n_workers = count_workers(options)
+        with local_client(n_workers, memory_limit=memory, profile=profile) as client:
             yield client
         return
     address = options.scheduler

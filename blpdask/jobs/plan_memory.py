@@ -1,7 +1,8 @@
 """Bytes of a job's blocks, of what they remember and of what they send back.
 
 All but the driver's are counted and not estimated: they are those of the run. Of an
-evaluation a block remembers δ, ∂δ/∂θ and factors, in all 8 (N + N P + Σ_t J_t²) bytes.
+evaluation a block remembers δ, ∂δ/∂θ and factors, in all 8 (N + N P) + 4 Σ_t J_t
+(J_t + 1) bytes.
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ def _largest_memory(prepared: PreparedDemand, P: int, has_factor: bool) -> int:
     """Count the bytes of the longest δ, ∂δ/∂θ and factor of a block."""
     import numpy as np
 
-    squares = prepared.product_counts**2
-    factors = np.add.reduceat(squares, prepared.block_edges[:-1])
+    J = prepared.product_counts
+    factors = np.add.reduceat(J * (J + 1) // 2, prepared.block_edges[:-1])
     sizes = prepared.block_sizes * (1 + P) + factors * has_factor
     return int(8 * sizes.max())

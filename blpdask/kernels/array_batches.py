@@ -45,7 +45,8 @@ class Batch:
     sizes
         ``(B,)`` true numbers of products.
     factor_offsets
-        ``(B,)`` where each market's J² entries start among the block's factors.
+        ``(B,)`` where each market's J (J + 1) / 2 entries start among the block's
+        factors.
     X2
         ``(B, K2, J)`` characteristics, zero where padded.
     log_shares
@@ -93,7 +94,7 @@ class PreparedBlock:
     groups
         Padded markets of like shape.
     n_markets, n_products, factor_size
-        Counts T, N and F = Σ J_t² of the block.
+        Counts T, N and F = Σ J_t (J_t + 1) / 2 of the block.
     """
 
     xp: ModuleType
@@ -135,7 +136,7 @@ def prepare(block: MarketBlock, xp: ModuleType = np) -> PreparedBlock:
         groups=tuple(_pad(block, markets, xp) for markets in groups),
         n_markets=block.n_markets,
         n_products=block.n_products,
-        factor_size=int((products**2).sum()),
+        factor_size=int(_triangles(products).sum()),
     )
 
 
@@ -150,11 +151,15 @@ def gather(values: Array, batch: Batch, xp: ModuleType) -> Array:
 
 
 def factor_places(batch: Batch, factor_size: int, xp: ModuleType) -> Array:
-    """Locate L[j, k] of each market among the block's factors; F where padded."""
+    """Locate L[j, k] of each market among the block's factors; F where there is none.
+
+    That is above the diagonal, and where products are padded.
+    """
     place = xp.arange(batch.rows.shape[1])
-    sizes = batch.sizes[:, None, None]
-    flat = batch.factor_offsets[:, None, None] + place[:, None] * sizes + place
-    inside = (place[:, None] < sizes) & (place < sizes)
+    row = place[:, None]
+    above = xp.asarray(_triangles(np.arange(batch.rows.shape[1])))[:, None]
+    flat = batch.factor_offsets[:, None, None] + above + place
+    inside = (row < batch.sizes[:, None, None]) & (place <= row)
     return xp.where(inside, flat, factor_size)
 
 
@@ -188,13 +193,13 @@ def _pad(block: MarketBlock, markets: Integers, xp: ModuleType) -> Batch:
     """Stack the named markets, padded to the largest of them."""
     rows, has_product = _padded_rows(block.product_offsets, markets)
     agent_rows, has_agent = _padded_rows(block.agent_offsets, markets)
-    squares = np.diff(block.product_offsets) ** 2
+    triangles = _triangles(np.diff(block.product_offsets))
     X2: Floats = np.where(has_product, block.X2[:, rows], 0.0)
     return Batch(
         markets=xp.asarray(markets),
         rows=xp.asarray(np.where(has_product, rows, block.n_products)),
         sizes=xp.asarray(has_product.sum(axis=1)),
-        factor_offsets=xp.asarray((np.cumsum(squares) - squares)[markets]),
+        factor_offsets=xp.asarray((np.cumsum(triangles) - triangles)[markets]),
         X2=xp.asarray(np.ascontiguousarray(X2.transpose(1, 0, 2))),
         log_shares=xp.asarray(np.where(has_product, block.log_shares[rows], 0.0)),
         log_outside=xp.asarray((block.log_shares - block.logit_delta)[rows[:, 0]]),
@@ -202,6 +207,11 @@ def _pad(block: MarketBlock, markets: Integers, xp: ModuleType) -> Batch:
         draws=xp.asarray(np.where(has_agent[..., None], block.draws[agent_rows], 0.0)),
         weights=xp.asarray(np.where(has_agent, block.weights[agent_rows], 0.0)),
     )
+
+
+def _triangles(J: Integers) -> Integers:
+    """Count the entries of lower triangles."""
+    return J * (J + 1) // 2
 
 
 def _padded_rows(offsets: Integers, markets: Integers) -> tuple[Integers, Any]:

@@ -187,6 +187,7 @@ def _solve(
         places = factor_places(batch, start.factor.size, xp)
         factor = xp.concatenate([start.factor, xp.zeros(1)])[places]
         factor = factor + xp.eye(delta.shape[1]) * batch.padding[..., None]
+        factor = xp.where(xp.isfinite(factor[:, :1, :1]), factor, xp.nan)
         inverse = chord_inverse(factor, share_map)
     tolerance = _tolerance(controls)
     return recycled_newton(share_map, delta, inverse, controls, tolerance)

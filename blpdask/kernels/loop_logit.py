@@ -85,8 +85,8 @@ def invert(
     Inversion
         δ, ∂δ/∂θ, factors of A, and how each market ended.
     """
-    squares = np.diff(block.product_offsets) ** 2
-    factor_offsets = np.concatenate([[0], np.cumsum(squares)])
+    J = np.diff(block.product_offsets)
+    factor_offsets = np.concatenate([[0], np.cumsum(J * (J + 1) // 2)])
     n_parameters = tastes.rows.size if controls.derivatives else 0
     delta = np.array(start.delta, dtype=np.float64)
     delta_by_theta = np.zeros((block.n_products, n_parameters))
@@ -272,6 +272,26 @@ def differentiate_market(
     return status, length
 
 
+@exact
+def pack(lower, packed):
+    """Write a lower triangle row by row."""
+    place = 0
+    for j in range(lower.shape[0]):
+        for k in range(j + 1):
+            packed[place] = lower[j, k]
+            place += 1
+
+
+@exact
+def unpack(packed, lower):
+    """Read a lower triangle that was written row by row."""
+    place = 0
+    for j in range(lower.shape[0]):
+        for k in range(j + 1):
+            lower[j, k] = packed[place]
+            place += 1
+
+
 @functools.cache
 def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
     """Compile the loop over markets that inverts and differentiates."""
@@ -325,12 +345,10 @@ def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
             )
             delta_t = delta[a:b]
             move_reference(market, delta_t)
-            lower = np.empty((n, n))
+            lower = np.zeros((n, n))
             has_factor = False
             if recycled and start_factor.size > 0:
-                lower[:] = start_factor[
-                    factor_offsets[t] : factor_offsets[t + 1]
-                ].reshape((n, n))
+                unpack(start_factor[factor_offsets[t] :], lower)
                 has_factor = math.isfinite(lower[0, 0])
             status, iterations, evaluations = CONVERGED, 0, 0
             formed, length = CONVERGED, math.inf
@@ -375,7 +393,7 @@ def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
             if not math.isfinite(sup_norm(delta_t)):
                 status = NONFINITE
             if derivatives:
-                factor[factor_offsets[t] : factor_offsets[t + 1]] = lower.ravel()
+                pack(lower, factor[factor_offsets[t] :])
             outcome[0, t] = status
             outcome[1, t] = iterations
             outcome[2, t] = evaluations

@@ -19,8 +19,9 @@ import struct
 import uuid
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -106,7 +107,9 @@ def unseal(sealed: bytes, where: str) -> Any:
     return _unflatten(header["record"], arrays)
 
 
-def write_sealed(path: Path, record: Any, *, durable: bool = True) -> None:
+def write_sealed(
+    path: Path, record: Any, *, durable: bool = True, old: Path | None = None
+) -> None:
     """Write a record to a file that is whole or not there.
 
     Parameters
@@ -117,12 +120,16 @@ def write_sealed(path: Path, record: Any, *, durable: bool = True) -> None:
         The record.
     durable
         Whether the file must outlive the machine, not only the process.
+    old
+        A file that nobody wants any more, if it is there, to be written over: pages
+        that the system has already cost a fifth of new ones.
     """
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
-        with partial.open("wb") as file:
+        with _open_over(old, partial) as file:
             for piece in _pieces(record):
                 file.write(piece)
+            file.truncate()
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
@@ -130,6 +137,15 @@ def write_sealed(path: Path, record: Any, *, durable: bool = True) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def _open_over(old: Path | None, partial: Path) -> BinaryIO:
+    """Open a file to write, an old one under a new name where there is one."""
+    if old is not None:
+        with suppress(FileNotFoundError):
+            old.rename(partial)
+            return partial.open("r+b")
+    return partial.open("wb")
 
 
 def read_sealed(path: Path) -> Any:

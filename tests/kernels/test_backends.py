@@ -392,11 +392,12 @@ def test_factor_is_that_of_the_share_jacobian(
         _, A, _ = reference.log_share_slopes(
             mu, slope, block.weights[agents], found.delta[products]
         )
-        factor = found.factor[first : first + A.size].reshape(A.shape)
-        np.testing.assert_allclose(
-            np.tril(factor) @ np.tril(factor).T, A, rtol=0, atol=1e-12
-        )
-        first += A.size
+        L = np.zeros_like(A)
+        triangle = np.tril_indices(len(A))
+        stop = first + triangle[0].size
+        L[triangle] = found.factor[first:stop]
+        np.testing.assert_allclose(L @ L.T, A, rtol=0, atol=1e-12)
+        first = stop
     assert first == found.factor.size
 
 
