@@ -177,7 +177,7 @@ def test_nothing_on_the_driver_grows_with_the_data(tmp_path):
 
 def test_factors_are_not_kept_where_they_exceed_the_bound(problem, in_memory):
     prepared = problem.demand.prepare(5)
-    assert factor_bytes(prepared) == 8 * 40 * 6**2
+    assert factor_bytes(prepared) == 8 * 40 * (6 * 7 // 2)
     kept = []
 
     class Spy(SerialEngine):
@@ -196,7 +196,7 @@ def test_factors_are_not_kept_where_they_exceed_the_bound(problem, in_memory):
             return placement
 
     bound = factor_bytes(prepared)
-    for factor_bound, expected in ((bound, 40 * 6**2), (bound - 1, 0)):
+    for factor_bound, expected in ((bound, 40 * 21), (bound - 1, 0)):
         kept.clear()
         steps = estimate(
             prepared, problem, Spy(), beta=[None, 0.9], factor_bytes=factor_bound
