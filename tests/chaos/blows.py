@@ -170,7 +170,7 @@ class Slowness(Ambush):
 
     def send(self, pass_: Any, state: Any, anchor: Any, keep: Any) -> Any:
         """Give the pass that is to be sent, slowed down where it is an evaluation."""
-        return Slow(pass_, 0.07) if pass_.__name__ == "demand_pass" else pass_
+        return Slow(pass_, 0.1) if pass_.__name__ == "demand_pass" else pass_
 
 
 @contextmanager
