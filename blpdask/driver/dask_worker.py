@@ -165,20 +165,18 @@ def run_blocks(
         files.write()
     except Exception as error:
         # What is not in a file yet is worked on again.
-        undone = *files.pending, *left
+        undone = (*files.pending, *left) if files.refused else (*left, *files.pending)
         for block in files.pending:
             del records[block], memories[block]
-        return _outcome(records, memories, missing, _event(error, undone, tuple(left)))
+        return _outcome(records, memories, missing, _event(error, undone))
     return _outcome(records, memories, missing)
 
 
-def _event(error: Exception, undone: tuple[int, ...], left: tuple[int, ...]) -> Event:
-    """Say what went wrong with the blocks that are not done, the first one left."""
+def _event(error: Exception, undone: tuple[int, ...]) -> Event:
+    """Say what went wrong at the first of the blocks that are not done."""
     if isinstance(error, MemoryError):
         return OutOfMemory(undone, f"{error} on {_worker_name()}")
-    culprit = (left or undone)[0]
-    rest = tuple(block for block in undone if block != culprit)
-    return Failed(culprit, rest, _portable(error), _worker_name())
+    return Failed(undone[0], undone[1:], _portable(error), _worker_name())
 
 
 def run_item(source: BlockSource, task: Any, state: Any, item: int) -> Outcome:
@@ -286,13 +284,20 @@ def _keep(request: Request, block: int, memory: Any, files: _Files) -> Any:
 
 
 class _Files:
-    """Files of memories that are too large to be sent, those of some blocks in each."""
+    """Files of memories that are too large to be sent, those of some blocks in each.
+
+    Attributes
+    ----------
+    refused
+        Whether the last file could not be written.
+    """
 
     def __init__(self, request: Request) -> None:
         self._request = request
         self._unwritten: dict[str, Any] = {}
         self._size = 0
         self._read: tuple[Path, dict[str, Any]] | None = None
+        self.refused = False
 
     @property
     def pending(self) -> tuple[int, ...]:
@@ -323,6 +328,7 @@ class _Files:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_sealed(path, self._unwritten, durable=False, old=old)
         except OSError as error:
+            self.refused = True
             raise OSError(error.errno, error.strerror, str(path)) from error
         self._unwritten, self._size = {}, 0
 

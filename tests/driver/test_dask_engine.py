@@ -23,7 +23,7 @@ from distributed import WorkerPlugin
 from blpdask.driver.bundles import Bundles
 from blpdask.driver.clusters import local_client
 from blpdask.driver.dask_engine import DaskEngine
-from blpdask.driver.dask_worker import UNWANTED
+from blpdask.driver.dask_worker import CARRIED_BYTES, FILE_BYTES, UNWANTED
 from blpdask.driver.faults import ClusterError, FaultLimits
 from blpdask.driver.serial import SerialEngine
 from blpdask.errors import StoreError
@@ -135,8 +135,7 @@ def test_the_same_bits_for_any_number_of_workers(expected, n_workers):
 def test_large_memories_lie_in_the_directory(client, expected, tmp_path, monkeypatch):
     source = HeldBlocks(blocks())
     source.scratch = tmp_path
-    for module in ("blpdask.driver.dask_worker",):
-        client.run(_set_carried_bytes, module, 0)
+    client.run(_set_bytes, "CARRIED_BYTES", 0)
     try:
         placement = DaskEngine(client).place(source)
         assert chain(placement, n=5)[:-1] != []
@@ -155,13 +154,35 @@ def test_large_memories_lie_in_the_directory(client, expected, tmp_path, monkeyp
         assert list(tmp_path.iterdir()) == []
     finally:
         client.wait_for_workers(2)
-        client.run(_set_carried_bytes, "blpdask.driver.dask_worker", 64 * 2**20)
+        client.run(_set_bytes, "CARRIED_BYTES", CARRIED_BYTES)
 
 
-def _set_carried_bytes(module: str, value: int) -> None:
-    import importlib
+def test_files_that_cannot_be_written_are_reported_with_their_block(client, tmp_path):
+    source = HeldBlocks(blocks(5))
+    source.scratch = tmp_path
+    for name in ("CARRIED_BYTES", "FILE_BYTES"):
+        client.run(_set_bytes, name, 0)
+    try:
+        placement = DaskEngine(client, n_bundles=1).place(source)
+        # A file is where the directory should be.
+        placement._directory.write_text("")
+        with pytest.raises(ClusterError, match="block 0 cannot be worked on"):
+            placement.reduce(sum_pass, 1.0, keep="a")
+        placement._directory.unlink()
+        serial = SerialEngine().place(blocks(5))
+        assert placement.reduce(sum_pass, 1.0, keep="a").total == (
+            serial.reduce(sum_pass, 1.0).total
+        )
+        placement.close()
+    finally:
+        client.run(_set_bytes, "CARRIED_BYTES", CARRIED_BYTES)
+        client.run(_set_bytes, "FILE_BYTES", FILE_BYTES)
 
-    importlib.import_module(module).CARRIED_BYTES = value
+
+def _set_bytes(name: str, value: int) -> None:
+    from blpdask.driver import dask_worker
+
+    setattr(dask_worker, name, value)
 
 
 def test_records_that_may_be_added_in_any_order_are_added_on_workers(client):
