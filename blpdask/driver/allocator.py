@@ -13,7 +13,8 @@ needs, where a store has ten million products.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 
 #: Arrays up to this size come from the heap, and so much of its end is kept, in bytes.
@@ -32,6 +33,16 @@ def give_freed_memory_back() -> bool:
     """Give back what is free, and what will be; False where it is not glibc."""
     set_ = _set_thresholds(MAPPED_BYTES, MAPPED_BYTES)
     return set_ and _function("malloc_trim")(0) >= 0
+
+
+@contextmanager
+def freed_memory_given_back() -> Iterator[None]:
+    """Give freed memory back for the length of a block, whichever way it ends."""
+    give_freed_memory_back()
+    try:
+        yield
+    finally:
+        keep_freed_memory()
 
 
 def _set_thresholds(mapped: int, kept: int) -> bool:

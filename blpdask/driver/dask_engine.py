@@ -132,7 +132,6 @@ class DaskPlacement:
         self._directory = directory / self._id if directory else None
         self._memories: dict[str, Memories] = {}
         self._serial = 0
-        self._gives_back = source.scratch is not None and give_freed_memory_back()
         self._watch = WorkerWatch(self._client)
         self._bundles = Bundles(
             self._client,
@@ -147,6 +146,8 @@ class DaskPlacement:
         hub_of(self._client).listen(self._id, self._hear)
         self._warm: Callable[[], None] = hold_libraries_at_one_thread
         self._warmed: set[str] = set()
+        # Until it is closed, and not where no worker came.
+        self._gives_back = source.scratch is not None and give_freed_memory_back()
 
     def reduce(
         self,

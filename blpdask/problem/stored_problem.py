@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..driver.allocator import give_freed_memory_back, keep_freed_memory
+from ..driver.allocator import freed_memory_given_back
 from ..driver.cores import single_threaded_libraries
 from ..driver.engine import Engine
 from ..errors import DataWarning, Faults, InputError
@@ -109,8 +109,6 @@ class StoredProblem:
         StoreError
             Where the first block cannot be read.
         """
-        # Whole columns of a block are read for the sake of their names.
-        give_freed_memory_back()
         self.store = store
         self.formulas = formulas
         self.types = types
@@ -119,7 +117,9 @@ class StoredProblem:
         own = store.description.nodes
         self.nodes = (nodes or own) if formulas.random is not None else None
         check_formulas(store, formulas, self.nodes)
-        self._recipe, columns = self._read_recipe(add_exogenous)
+        # Whole columns of a block are read for the sake of their names.
+        with freed_memory_given_back():
+            self._recipe, columns = self._read_recipe(add_exogenous)
         self.outline = self._outline(columns)
         if self.nodes is None and formulas.random is not None:
             self._warn_of_weights(weights_tol)
@@ -127,7 +127,6 @@ class StoredProblem:
         self._scratch = Scratch(beside / "scratch")
         self._kept: KeptSums | None = None
         self._prepared: PreparedDemand | None = None
-        keep_freed_memory()
 
     def prepare(
         self,
