@@ -196,8 +196,14 @@ _NOTHING_TO_CANCEL = _NothingToCancel()
 
 
 def _keep_quiet_when_interrupted() -> None:
-    """Keep what Ctrl-C leads to inside of Dask out of what users read."""
+    """Keep what Ctrl-C leads to inside of Dask out of what users read.
+
+    A cluster is silent until it has closed; what its scheduler was still sending to a
+    worker that Ctrl-C ended first may be found undeliverable, and said, after that.
+    """
     logging.getLogger("tornado.application").addFilter(_NOTHING_TO_CANCEL)
+    for speaker in "distributed.batched", "distributed.core":
+        logging.getLogger(speaker).setLevel(logging.WARNING)
 
 
 def _equal_part(n_workers: int) -> int:
