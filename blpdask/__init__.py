@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from . import errors as exceptions
     from . import options
     from .api import data
+    from .api.construction import (
+        build_blp_instruments,
+        build_differentiation_instruments,
+        build_id_data,
+        build_ownership,
+    )
     from .api.formulation import Formulation, build_matrix
+    from .api.hausman import build_hausman_instruments
+    from .api.instrument_selection import InstrumentSelection, select_instruments
     from .api.integration import Integration, build_integration
     from .api.iteration import Iteration
     from .api.optimization import Optimization
@@ -30,6 +38,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Formulation",
+    "InstrumentSelection",
     "Integration",
     "Iteration",
     "Optimization",
@@ -37,8 +46,13 @@ __all__ = [
     "ProblemResults",
     "Resamples",
     "Store",
+    "build_blp_instruments",
+    "build_differentiation_instruments",
+    "build_hausman_instruments",
+    "build_id_data",
     "build_integration",
     "build_matrix",
+    "build_ownership",
     "build_store",
     "data",
     "data_to_dict",
@@ -49,12 +63,14 @@ __all__ = [
     "read_pickle",
     "read_results",
     "save_pickle",
+    "select_instruments",
     "simulate_store",
 ]
 
 #: Where each public name lives; modules stand for themselves.
 _HOMES = {
     "Formulation": "api.formulation",
+    "InstrumentSelection": "api.instrument_selection",
     "Integration": "api.integration",
     "Iteration": "api.iteration",
     "Optimization": "api.optimization",
@@ -62,8 +78,13 @@ _HOMES = {
     "ProblemResults": "api.results",
     "Resamples": "api.resamples",
     "Store": "api.stores",
+    "build_blp_instruments": "api.construction",
+    "build_differentiation_instruments": "api.construction",
+    "build_hausman_instruments": "api.hausman",
+    "build_id_data": "api.construction",
     "build_integration": "api.integration",
     "build_matrix": "api.formulation",
+    "build_ownership": "api.construction",
     "build_store": "api.stores",
     "data_to_dict": "api.structured_tables",
     "open_store": "api.stores",
@@ -71,6 +92,7 @@ _HOMES = {
     "read_pickle": "api.pickles",
     "read_results": "api.results",
     "save_pickle": "api.pickles",
+    "select_instruments": "api.instrument_selection",
     "simulate_store": "api.stores",
 }
 _MODULES = {"data": "api.data", "exceptions": "errors", "options": "options"}
@@ -83,10 +105,6 @@ _LATER = {
     "MicroMoment",
     "MicroPart",
     "Simulation",
-    "build_blp_instruments",
-    "build_differentiation_instruments",
-    "build_id_data",
-    "build_ownership",
 }
 
 
