@@ -3,7 +3,12 @@
     u_ij = δ_j + μ_ij + ε_ij,   δ_j = x1_j'β + ξ_j,   μ_ij = x2_j'(Σν_i + Πd_i),
     s_j(δ, θ) = Σ_i w_i P_ij,   P_ij = e^{δ_j + μ_ij} / (1 + Σ_k e^{δ_k + μ_ik}),
     δ(θ) solves s(δ, θ) = S,   ξ(θ) = δ(θ) - X1 β,
-    q(θ) = N ḡ(θ)'W ḡ(θ),   ḡ = Z'ξ / N.
+    q(θ) = N ḡ(θ)'W ḡ(θ),   ḡ = Z'ξ / N;
+
+and with a supply side
+
+    Δη = s,   η = p - c,   Δ_jk = -H_jk ∂s_k/∂p_j,   c̃_j = x3_j'γ + ω_j,
+    ḡ = (Z_D'ξ, Z_S'ω) / N.
 
 Documentation that code can read: :data:`ALPHABET` is a tuple of records, and
 :func:`symbol` looks one up. Code uses these names; what only a kernel knows (E, o and D
@@ -92,7 +97,9 @@ _COUNTS = (
     Symbol("K2", "K2", "()", "characteristics with random coefficients", _NEVO),
     Symbol("D", "D", "()", "demographics", _NEVO),
     Symbol("L", "L", "()", "columns of draws: nodes, then demographics", "K2 + D"),
+    Symbol("K3", "K3", "()", "characteristics of marginal costs", _BLP),
     Symbol("MD", "MD", "()", "demand-side instruments", _PYBLP),
+    Symbol("MS", "MS", "()", "supply-side instruments", _PYBLP),
     Symbol("P", "P", "()", "parameters in θ", _BLP),
     Symbol("C", "C", "()", "linear coefficients concentrated out of q", _NEVO),
 )
@@ -101,6 +108,12 @@ _DATA = (
     Symbol("X1", "X1", "(N, K1)", "characteristics with linear coefficients", _NEVO),
     Symbol("X2", "X2", "(N, K2)", "characteristics with random coefficients", _NEVO),
     Symbol("Z", "ZD", "(N, MD)", "instruments, effects absorbed", _BERRY),
+    Symbol("p", "prices", "(N,)", "prices", _BLP),
+    Symbol("X3", "X3", "(N, K3)", "characteristics of marginal costs", _BLP),
+    Symbol("Z_S", "ZS", "(N, MS)", "supply-side instruments, effects absorbed", _BLP),
+    Symbol(
+        "H_jk", "ownership", "(J, J)", "weights on others' profits", _PYBLP
+    ),
     Symbol("ν", "nodes", "(I, K2)", "integration nodes: unobserved tastes", _NEVO),
     Symbol("d", "demographics", "(I, D)", "observed traits of agents", _NEVO),
     Symbol("(ν, d)", "draws", "(I, L)", "what tastes depend on", _NEVO),
@@ -112,8 +125,9 @@ _PARAMETERS = (
         "Σ", "sigma", "(K2, K2)", "lower root of unobserved tastes' variance", _NEVO
     ),
     Symbol("Π", "pi", "(K2, D)", "how demographics shift tastes", _NEVO),
+    Symbol("γ", "gamma", "(K3, 1)", "how characteristics shift costs", _BLP),
     Symbol("Γ", "loadings", "(K2, L)", "how draws load on tastes", "Γ = [Σ | Π]"),
-    Symbol("θ", "theta", "(P,)", "free entries of Σ, Π and β, in that order", _BLP),
+    Symbol("θ", "theta", "(P,)", "free entries of Σ, Π, β and γ, in that order", _BLP),
 )
 _MODEL = (
     Symbol("δ", "delta", "(N, 1)", "mean utilities", "δ_j = x1_j'β + ξ_j"),
@@ -124,6 +138,11 @@ _MODEL = (
     Symbol("A", "A", "(J, J)", "share Jacobian ∂s/∂δ'", "diag(s) - P'diag(w)P"),
     Symbol("chol A", "factor", "(J, J)", "lower Cholesky factor of A", "A = LL'"),
     Symbol("∂δ/∂θ", "delta_by_theta", "(N, P)", "how δ(θ) moves", "-A⁻¹ ∂s/∂θ"),
+    Symbol("α_ij", "alpha", "(I, J)", "how utility moves with price", "∂u_ij/∂p_j"),
+    Symbol("Δ", "Delta", "(J, J)", "-H ∘ (∂s/∂p)'", _BLP),
+    Symbol("η", "eta", "(N,)", "markups, prices less marginal costs", "Δη = s"),
+    Symbol("c̃", "tilde_costs", "(N, 1)", "marginal costs or their logarithms", _PYBLP),
+    Symbol("ω", "omega", "(N, 1)", "unobserved costs", "ω = c̃(θ) - X3 γ"),
     Symbol("∂ξ/∂θ", "xi_by_theta", "(N, P)", "how ξ(θ) moves at given β", _NEVO),
 )
 _GMM = (

@@ -28,6 +28,29 @@ APART = {"digest": "apart"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Equation:
+    """Rows of one structural equation y = X b + fixed effects + u with E[Z'u] = 0.
+
+    On the demand side y is δ, X is X1, b is β and u is ξ; on the supply side y is c̃, X
+    is X3, b is γ and u is ω.
+
+    Attributes
+    ----------
+    X
+        ``(N, K)`` linear characteristics, fixed effects not absorbed.
+    Z
+        ``(N, M)`` instruments as they enter covariances of moments.
+    effects
+        For each absorbed effect, ``(N,)`` codes of the group that a row belongs to,
+        the same in all blocks.
+    """
+
+    X: Floats
+    Z: Floats
+    effects: tuple[Integers, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LinearRows:
     """What the linear part of a model needs of a block's products, beside the kernels.
 
@@ -35,21 +58,14 @@ class LinearRows:
     ----------
     rows
         ``(N,)`` places of the block's rows among the rows that the user gave.
-    X1
-        ``(N, K1)`` linear characteristics, fixed effects not absorbed.
-    Z
-        ``(N, MD)`` instruments as they enter covariances of moments.
-    effects
-        For each absorbed effect, ``(N,)`` codes of the group that a row belongs to,
-        the same in all blocks.
+    equations
+        Demand's, then, where there is a supply side, supply's.
     clusters
         ``(N,)`` codes of clusters, the same in all blocks, or None.
     """
 
     rows: Integers
-    X1: Floats
-    Z: Floats
-    effects: tuple[Integers, ...]
+    equations: tuple[Equation, ...]
     clusters: Integers | None
 
 
@@ -62,6 +78,39 @@ class HeldRows:
     def __call__(self) -> LinearRows:
         """Give the rows."""
         return self.held
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SupplyRows:
+    """What the supply side needs of a block's products.
+
+    Attributes
+    ----------
+    prices
+        ``(N,)`` p.
+    owners
+        ``(N,)`` codes, from zero in each market: products with different codes are
+        never priced together.
+    ownership
+        ``(F,)`` H of each market, row-major, market after market (F = Σ J_t²); of size
+        zero where it is one for products with the same code.
+    X1_by_prices
+        ``(Q, N)`` ∂x1/∂p of the columns of X1 that depend on prices.
+    X2_by_prices
+        ``(R, N)`` ∂x2/∂p of the columns of X2 that do.
+    X2_priced
+        ``(R,)`` places of the latter in X2.
+    ZS
+        ``(N, MS)`` supply-side instruments, fixed effects absorbed.
+    """
+
+    prices: Floats
+    owners: Integers
+    ownership: Floats
+    X1_by_prices: Floats
+    X2_by_prices: Floats
+    X2_priced: Integers
+    ZS: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -90,6 +139,8 @@ class MarketBlock:
         ``(A,)`` integration weights.
     ZD
         ``(N, MD)`` demand-side instruments, fixed effects absorbed.
+    supply
+        What the supply side needs, None without one.
     linear
         Gives the block's linear rows when called, from memory or from a store; None in
         blocks that only kernels see.
@@ -105,6 +156,7 @@ class MarketBlock:
     draws: Floats
     weights: Floats
     ZD: Floats
+    supply: SupplyRows | None = None
     linear: Callable[[], LinearRows] | None = None
 
     @property
@@ -221,3 +273,36 @@ class Inversion:
     status: Integers
     iterations: Integers
     evaluations: Integers
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTastes:
+    """β as first-order conditions of prices read it.
+
+    Attributes
+    ----------
+    beta
+        ``(Q,)`` coefficients of the columns of X1 that depend on prices.
+    free
+        ``(B,)`` places among those of the coefficients that are in θ.
+    """
+
+    beta: Floats
+    free: Integers
+
+
+@dataclass(frozen=True, slots=True)
+class Markups:
+    """Markups of a block and their derivatives.
+
+    Attributes
+    ----------
+    eta
+        ``(N,)`` η, prices less marginal costs; NaN where they cannot be solved for.
+    eta_by_theta
+        ``(N, P + B)`` ∂η/∂θ along δ(θ), for the free parameters of Σ and Π, then those
+        of β; ``(N, 0)`` where not asked for.
+    """
+
+    eta: Floats
+    eta_by_theta: Floats

@@ -1,4 +1,4 @@
-"""How a market's inversion ended, as data.
+"""How a market's inversion and its costs ended, as data.
 
 A kernel never raises and never hides a failure: it writes one of these codes per
 market. Codes travel with the sums, are counted there, and an estimator reports
@@ -34,4 +34,27 @@ _SENTENCES = {
         "the share Jacobian is not positive definite (negative integration weights "
         "can cause this); it was inverted by LU instead of Cholesky"
     ),
+}
+
+
+class CostStatus(IntEnum):
+    """Whether the marginal costs of one market could be computed."""
+
+    COMPUTED = 0
+    NONPOSITIVE = 1
+    NONFINITE = 2
+
+    @property
+    def sentence(self) -> str:
+        """Say the status in words."""
+        return _COST_SENTENCES[self]
+
+
+_COST_SENTENCES = {
+    CostStatus.COMPUTED: "marginal costs are finite",
+    CostStatus.NONPOSITIVE: (
+        "marginal costs are not positive, so that they have no logarithm (costs_bounds "
+        "bounds them)"
+    ),
+    CostStatus.NONFINITE: "first-order conditions of prices cannot be solved",
 }

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-LISTS = ("sigma_labels", "pi_labels", "beta_labels", "theta_labels")
+LISTS = (
+    "sigma_labels",
+    "pi_labels",
+    "beta_labels",
+    "gamma_labels",
+    "theta_labels",
+)
 SCALARS = ("objective", "projected_gradient_norm")
-#: Attributes of PyBLP that a demand-only problem leaves empty: name to columns or rows.
-EMPTY_PARAMETERS = ("rho", "gamma", "rho_se", "gamma_se")
+#: Attributes of PyBLP that a problem without nests leaves empty.
+EMPTY_PARAMETERS = ("rho", "rho_se")
 SUMMED = {
     "cumulative_total_time": "total_time",
     "cumulative_optimization_time": "optimization_time",

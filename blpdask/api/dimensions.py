@@ -12,7 +12,7 @@ from ..problem.stored_problem import StoredProblem
 
 
 class Dimensions:
-    """Counts of a demand problem; what a supply side would have is zero."""
+    """Counts of a problem; what a supply side would have is zero without one."""
 
     _demand: DemandProblem | StoredProblem
 
@@ -68,8 +68,8 @@ class Dimensions:
 
     @property
     def K3(self) -> int:
-        """Number of cost characteristics, none here."""
-        return 0
+        """Number of cost characteristics."""
+        return len(self.outline.X3_columns)
 
     @property
     def D(self) -> int:
@@ -83,8 +83,8 @@ class Dimensions:
 
     @property
     def MS(self) -> int:
-        """Number of supply-side instruments, none here."""
-        return 0
+        """Number of supply-side instruments, exogenous characteristics included."""
+        return len(self.outline.ZS_names)
 
     @property
     def MC(self) -> int:
@@ -98,8 +98,8 @@ class Dimensions:
 
     @property
     def ES(self) -> int:
-        """Number of absorbed supply-side effects, none here."""
-        return 0
+        """Number of absorbed supply-side effects."""
+        return self.outline.n_cost_effects
 
     @property
     def H(self) -> int:

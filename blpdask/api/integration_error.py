@@ -38,17 +38,9 @@ def compare_rules(
     if isinstance(integrations, Integration):
         integrations = [integrations]
     estimates = results.estimates
-    free = set(estimates.theta_labels)
-    beta = [
-        value if name in free or low == high else np.nan
-        for name, value, low, high in zip(
-            estimates.beta_labels,
-            estimates.beta[:, 0],
-            estimates.beta_bounds[0][:, 0],
-            estimates.beta_bounds[1][:, 0],
-            strict=True,
-        )
-    ]
+    K1 = len(estimates.beta_labels)
+    beta = np.where(estimates.concentrated[:K1], np.nan, estimates.beta[:, 0])
+    gamma = np.where(estimates.concentrated[K1:], np.nan, estimates.gamma[:, 0])
     rows = []
     for integration in integrations:
         other = problem.with_agents(agent_data, integration)
@@ -56,9 +48,11 @@ def compare_rules(
             sigma=estimates.sigma,
             pi=estimates.pi if estimates.pi.size else None,
             beta=beta,
+            gamma=gamma if gamma.size else None,
             sigma_bounds=estimates.sigma_bounds,
             pi_bounds=estimates.pi_bounds if estimates.pi.size else None,
             beta_bounds=estimates.beta_bounds,
+            gamma_bounds=estimates.gamma_bounds if gamma.size else None,
             delta=results.delta,
             method="1s",
             W=estimates.W,

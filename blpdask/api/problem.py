@@ -32,7 +32,12 @@ from .integration import Integration
 from .iteration import Iteration
 from .optimization import Optimization
 from .printing import choose_listener
-from .problem_checks import check_formulations, check_scope, check_types
+from .problem_checks import (
+    check_costs_type,
+    check_formulations,
+    check_scope,
+    check_types,
+)
 from .recorded import check_directory, recorded
 from .resamples import (
     Resamples,
@@ -46,6 +51,7 @@ from .solve_checks import (
     check_absent,
     check_choices,
     check_clusters,
+    check_costs,
     check_delta,
     check_engine,
     check_iteration,
@@ -60,18 +66,21 @@ from .structured_tables import agents_table, dimensions_text, products_table
 
 
 class Problem(Dimensions):
-    """A demand problem of the Berry, Levinsohn and Pakes (1995) type.
+    """A problem of the Berry, Levinsohn and Pakes (1995) type: demand, and supply.
 
     Parameters
     ----------
     product_formulations
-        Formulation of X1, or a sequence of those of X1 and X2. X1 has linear
-        coefficients and may absorb fixed effects; X2 has random coefficients.
+        Formulation of X1, or a sequence of those of X1, X2 and X3. X1 has linear
+        coefficients and may absorb fixed effects; X2 has random coefficients; X3 shifts
+        marginal costs, may absorb fixed effects too, and makes for a supply side.
     product_data
         Table with ``market_ids``, ``shares``, ``prices``, ``demand_instruments0``, …
         and what the formulations name; optionally ``firm_ids``, ``product_ids``,
-        ``clustering_ids``. A DataFrame, a mapping of arrays or a structured array; or a
-        :class:`blpdask.Store` of products and agents, whose rows stay where they are.
+        ``clustering_ids``; for a supply side ``firm_ids`` or ``ownership``, and
+        ``supply_instruments0``, …. A DataFrame, a mapping of arrays or a structured
+        array; or a :class:`blpdask.Store` of products and agents, whose rows stay where
+        they are.
     agent_formulation
         Formulation of demographics.
     agent_data
@@ -82,10 +91,13 @@ class Problem(Dimensions):
         runs through the markets, as in PyBLP.
     rc_types
         ``"linear"``, ``"log"`` or ``"logit"`` for each random coefficient.
-    epsilon_scale, costs_type
-        PyBLP's defaults only.
+    epsilon_scale
+        PyBLP's default only.
+    costs_type
+        ``"linear"`` or ``"log"``: whether costs or their logarithms are linear in X3.
     add_exogenous
-        Whether columns of X1 without prices are added to the instruments.
+        Whether columns of X1 without prices, and of X3 without shares, are added to the
+        instruments.
 
     Raises
     ------
@@ -120,18 +132,18 @@ class Problem(Dimensions):
         add_exogenous: bool = True,
     ) -> None:
         """Read and check the data, and do once what θ does not change."""
-        linear, random = check_formulations(
+        linear, random, cost = check_formulations(
             product_formulations, agent_formulation, integration
         )
-        del costs_type
-        self.product_formulations = (linear, random, None)
+        self.costs_type = check_costs_type(costs_type)
+        self.product_formulations = (linear, random, cost)
         self.agent_formulation = agent_formulation
         self._agent_data = agent_data
         self._integration = integration
         if isinstance(product_data, Store):
             self._demand = stored_problem(
                 product_data,
-                (linear, random, agent_formulation),
+                (linear, random, cost, agent_formulation),
                 agent_data=agent_data,
                 integration=integration,
                 rc_types=rc_types,
@@ -145,8 +157,10 @@ class Problem(Dimensions):
             product_data,
             linear.parsed,
             random.parsed if random is not None else None,
+            cost.parsed if cost is not None else None,
             add_exogenous=add_exogenous,
             absorption=linear.controls,
+            cost_absorption=cost.controls if cost is not None else None,
         )
         warn_of_collinearity(products, options.collinear_atol, options.collinear_rtol)
         agents = self._read_agents(products, agent_data, integration)
@@ -301,11 +315,12 @@ class Problem(Dimensions):
 
         Parameters
         ----------
-        sigma, pi, beta
+        sigma, pi, beta, gamma
             Starting values of Σ ``(K2, K2)``, of which the lower triangle counts, Π
-            ``(K2, D)`` and β ``(K1,)``. Zeros stay zero; None or NaN in β concentrates
-            that parameter out of the objective.
-        sigma_bounds, pi_bounds, beta_bounds
+            ``(K2, D)``, β ``(K1,)`` and γ ``(K3,)``. Zeros stay zero; None or NaN in β
+            or γ concentrates that parameter out of the objective, which with a supply
+            side those on prices cannot be.
+        sigma_bounds, pi_bounds, beta_bounds, gamma_bounds
             Pairs (lower, upper) of matrices of those shapes; equal bounds fix a value.
         delta
             Mean utilities ``(N,)`` where the first inversions start.
@@ -329,7 +344,9 @@ class Problem(Dimensions):
             evaluation), or PyBLP's ``"first"``, ``"last"``, ``"logit"``.
         iteration
             How shares are inverted, ``Iteration("newton")`` where None.
-        fp_type, shares_bounds, costs_bounds
+        costs_bounds
+            Pair (lower, upper) that marginal costs are set to where they are beyond.
+        fp_type, shares_bounds
             Accepted for PyBLP scripts: all its fixed points are one here, which neither
             overflows nor clips.
         W, center_moments, W_type, se_type
@@ -402,10 +419,8 @@ micro_sample_covariances
         absent = {
             "rho": rho,
             "phi": phi,
-            "gamma": gamma,
             "rho_bounds": rho_bounds,
             "phi_bounds": phi_bounds,
-            "gamma_bounds": gamma_bounds,
             "micro_moments": micro_moments or None,
             "micro_sample_covariances": micro_sample_covariances,
         }
@@ -413,7 +428,7 @@ micro_sample_covariances
         absent |= {f"{s}_moment_types": t for s, t in types.items() if t != "levels"}
         if covariance_moments_mean:
             absent["covariance_moments_mean"] = covariance_moments_mean
-        del shares_bounds, costs_bounds
+        del shares_bounds
         faults = Faults("solve")
         optimizer = check_optimization(optimization, faults)
         iteration = check_iteration(iteration, faults)
@@ -426,7 +441,7 @@ micro_sample_covariances
                 "None: the blocks of a store are cut when it is built",
                 "leave blocks out, or build the store with blocks=",
             )
-        weights = check_weights(W, self.MD, faults)
+        weights = check_weights(W, self.MD + self.MS, faults)
         start_delta = check_delta(delta, self.N, faults)
         check_numbers(error_punishment, threads, blocks, seed, faults)
         if initial_update not in (None, True, False):
@@ -445,10 +460,13 @@ micro_sample_covariances
             sigma=sigma,
             pi=pi,
             beta=beta,
+            gamma=gamma,
             sigma_bounds=sigma_bounds,
             pi_bounds=pi_bounds,
             beta_bounds=beta_bounds,
+            gamma_bounds=gamma_bounds,
         )
+        rule = check_costs(self.costs_type, costs_bounds, faults)
         chosen = check_engine(engine, threads, faults)
         directory = check_directory(resume, faults)
         redrawn = kept_in(resample_agent_data, directory)
@@ -473,6 +491,7 @@ micro_sample_covariances
             controls=iteration.controls(options.scratch_bytes),
             iterate=iteration.iterate(),
             epsilon=float(options.finite_differences_epsilon),
+            costs=rule,
         )
         prepared = self.prepare(chosen, listener, blocks, directory)
         if resampling is not None:
@@ -514,6 +533,7 @@ micro_sample_covariances
             sigma=estimates.sigma,
             pi=estimates.pi,
             beta=estimates.beta,
+            gamma=estimates.gamma,
             bounded=False,
             default_bounds=False,
         )
@@ -548,9 +568,9 @@ micro_sample_covariances
             faults.extend(error)
             return None
         total = parameters.size + int(parameters.concentrated.sum())
-        if total > self.MD:
+        if total > self.MD + self.MS:
             faults.add(
-                f"{self.MD} instruments for {total} parameters "
+                f"{self.MD + self.MS} instruments for {total} parameters "
                 f"({', '.join((*parameters.labels, *_concentrated(parameters)))})",
                 "at least as many instruments as parameters",
                 "add columns demand_instruments0, …, or fix parameters (zeros in sigma "
@@ -561,4 +581,4 @@ micro_sample_covariances
 
 def _concentrated(parameters: Parameters) -> list[str]:
     flags = parameters.concentrated
-    return [n for n, c in zip(parameters.beta_labels, flags, strict=True) if c]
+    return [n for n, c in zip(parameters.linear_labels, flags, strict=True) if c]

@@ -11,10 +11,12 @@ from ..problem.fields import check_table, field_names
 from .formulation import Formulation
 from .integration import Integration
 
+COSTS_TYPES = ("linear", "log")
+
 
 def check_formulations(
     product_formulations: Any, agent_formulation: Any, integration: Any
-) -> tuple[Formulation, Formulation | None]:
+) -> tuple[Formulation, Formulation | None, Formulation | None]:
     """Unpack formulations; all faults of their types at once."""
     faults = Faults("Problem")
     given = product_formulations
@@ -23,23 +25,18 @@ def check_formulations(
     if not isinstance(given, Sequence) or not 1 <= len(given) <= 3:
         faults.add(
             f"product_formulations of type {type(given).__name__}",
-            "a Formulation of X1, or a pair of X1 and X2",
+            "a Formulation of X1, or a sequence of those of X1, X2 and X3",
             "pass (Formulation('0 + prices'), Formulation('1 + prices'))",
         )
         faults.check()
-    linear, random, supply = (*given, None, None)[:3]
-    if supply is not None:
-        faults.add(
-            "a formulation of X3, the supply side",
-            "X1 and X2: this version estimates demand only",
-            "leave X3 out",
-        )
+    linear, random, cost = (*given, None, None)[:3]
     if not isinstance(linear, Formulation):
         faults.add(
             f"X1 of type {type(linear).__name__}", "a Formulation", "formulate X1"
         )
     for name, value, kind in (
         ("X2", random, Formulation),
+        ("X3", cost, Formulation),
         ("agent_formulation", agent_formulation, Formulation),
         ("integration", integration, Integration),
     ):
@@ -49,14 +46,15 @@ def check_formulations(
                 f"{kind.__name__} or None",
                 f"wrap it: {kind.__name__}(…)",
             )
-        if isinstance(value, Formulation) and value.absorb is not None:
+        absorbs = isinstance(value, Formulation) and value.absorb is not None
+        if absorbs and name != "X3":
             faults.add(
                 f"absorb in {name}",
-                "absorbed effects in X1 only",
-                f"absorb effects in X1, or write them as dummies in {name}",
+                "absorbed effects in X1 and X3 only",
+                f"absorb effects there, or write them as dummies in {name}",
             )
     faults.check()
-    return linear, random
+    return linear, random, cost
 
 
 def check_scope(product_data: Any, agent_data: Any, epsilon_scale: float) -> None:
@@ -84,6 +82,19 @@ def check_scope(product_data: Any, agent_data: Any, epsilon_scale: float) -> Non
     if epsilon_scale != 1:
         faults.add(f"epsilon_scale={epsilon_scale!r}", "1.0", "leave it out")
     faults.check()
+
+
+def check_costs_type(costs_type: Any) -> str:
+    """Check how marginal costs depend on X3."""
+    faults = Faults("Problem")
+    if costs_type not in COSTS_TYPES:
+        faults.add(
+            f"costs_type={costs_type!r}",
+            f"one of {', '.join(map(repr, COSTS_TYPES))}",
+            "correct costs_type",
+        )
+    faults.check()
+    return str(costs_type)
 
 
 def check_types(rc_types: Sequence[str] | None, K2: int) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class ProblemResults:
     """Estimates of a GMM step, with those of the steps before it.
 
     Attributes are those of :class:`blpdask.results.estimates.GmmEstimates` and PyBLP's:
-    ``theta``, ``sigma``, ``pi``, ``beta`` and their ``…_se``, ``objective``,
+    ``theta``, ``sigma``, ``pi``, ``beta``, ``gamma`` and their ``…_se``, ``objective``,
     ``gradient``, ``hessian``, ``delta``, ``xi``, ``moments``, ``W``, ``updated_W``,
     counts and times, and ``cumulative_…`` over all steps. ``hansen_test``,
     ``hansen_degrees`` and ``hansen_p_value`` are added.
@@ -83,7 +83,10 @@ class ProblemResults:
             return np.array(getattr(self.estimates, name))
         value = getattr(self.estimates, name, None)
         if value is not None:
-            return np.asarray(value) if isinstance(value, RowsAtRest) else value
+            if not isinstance(value, RowsAtRest):
+                return value
+            flags = name == "clipped_costs"
+            return np.asarray(value, dtype=np.bool_ if flags else None)
         if name in SUMMED:
             return sum(getattr(step, SUMMED[name]) for step in self._steps)
         if name in JOINED:
@@ -102,9 +105,9 @@ class ProblemResults:
         column = np.zeros((0, 1))
         if name in EMPTY_PARAMETERS or name in ("micro", "micro_values"):
             return column
-        if name in ("rho_bounds", "gamma_bounds"):
+        if name == "rho_bounds":
             return (column, column)
-        if name in ("rho_labels", "gamma_labels"):
+        if name == "rho_labels":
             return []
         shapes: dict[str, Floats | tuple[Floats, Floats] | list[str]] = {
             "phi": np.zeros((1, 0)),
@@ -305,7 +308,7 @@ class ProblemResults:
         )
 
     def plot_estimates(self, ax: Any = None) -> Any:
-        """Plot estimates of Σ, Π and β with 95 % intervals."""
+        """Plot estimates of Σ, Π, β and γ with 95 % intervals."""
         from .plots import plot_estimates
 
         return plot_estimates(self.estimates, ax)

@@ -11,6 +11,7 @@ from .. import options
 from ..driver.choose import choose_engine
 from ..driver.engine import Engine
 from ..errors import Faults, InputError
+from ..estimators.gmm_options import CostRule
 from ..estimators.optimizers.choose import OptimizerChoice
 from ..moments.simulation_error import SCALINGS
 from ..moments.weighting import COVARIANCE_TYPES
@@ -49,7 +50,7 @@ def check_absent(absent: Mapping[str, Any], faults: Faults) -> None:
         if value is not None:
             faults.add(
                 f"{name}",
-                "demand without nests, supply or micro moments in this version",
+                "no nests, AR(1) errors or micro moments in this version",
                 f"leave {name} out",
             )
 
@@ -137,6 +138,29 @@ def check_clusters(
             "a column 'clustering_ids' in product_data",
             "add it, or use 'robust'",
         )
+
+
+def check_costs(costs_type: str, bounds: Any, faults: Faults) -> CostRule:
+    """Read bounds on marginal costs: a pair of numbers, NaN or None for none."""
+    log = costs_type == "log"
+    if bounds is None:
+        return CostRule(log)
+    expected = "a pair (lower, upper) of numbers, None where there is no bound"
+    pair = bounds if isinstance(bounds, list | tuple) and len(bounds) == 2 else None
+    try:
+        low, high = (np.nan if b is None else float(b) for b in pair or ())
+    except (TypeError, ValueError):
+        faults.add(f"costs_bounds={bounds!r}", expected, "correct costs_bounds")
+        return CostRule(log)
+    low, high = (-np.inf if np.isnan(low) else low, np.inf if np.isnan(high) else high)
+    if low > high or (log and high <= 0):
+        faults.add(
+            f"costs_bounds={bounds!r}",
+            "a lower bound below the upper one, and positive costs where it is their "
+            "logarithm that X3 explains",
+            "correct costs_bounds",
+        )
+    return CostRule(log, low, high)
 
 
 def check_weights(W: Any, MD: int, faults: Faults) -> Floats | None:

@@ -22,7 +22,9 @@ from .stores import Store, described
 
 def stored_problem(
     store: Store,
-    formulations: tuple[Formulation, Formulation | None, Formulation | None],
+    formulations: tuple[
+        Formulation, Formulation | None, Formulation | None, Formulation | None
+    ],
     *,
     agent_data: Any,
     integration: Integration | None,
@@ -30,7 +32,7 @@ def stored_problem(
     epsilon_scale: float,
     add_exogenous: bool,
 ) -> StoredProblem:
-    """Make the problem of formulations of X1, X2 and demographics on a store.
+    """Make the problem of formulations of X1, X2, X3 and demographics on a store.
 
     Raises
     ------
@@ -46,8 +48,14 @@ def stored_problem(
         )
     if options.collinear_atol < 0 or options.collinear_rtol < 0:
         faults.add("negative collinear tolerances", "at least zero", "correct options")
+    linear, random, cost, demographics = formulations
+    if cost is not None:
+        faults.add(
+            "a formulation of X3 on a store",
+            "data in memory: stores know demand only in this version",
+            "read the data into memory, or leave X3 out",
+        )
     faults.check()
-    linear, random, demographics = formulations
     description = store.blocks.description
     products, agents = (
         dict.fromkeys(column.name for column in columns)

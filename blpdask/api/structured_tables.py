@@ -9,12 +9,13 @@ import numpy as np
 
 from ..problem.demand_problem import DemandProblem
 from ..problem.fields import field_names, read_field
+from ..problem.supply_side import SupplySide
 from ..results.text_tables import Header, text_table
 
 if TYPE_CHECKING:
     from .problem import Problem
 
-_DIMENSIONS = ("T", "N", "F", "I", "K1", "K2", "D", "MD", "ED")
+_DIMENSIONS = ("T", "N", "F", "I", "K1", "K2", "K3", "D", "MD", "MS", "ED", "ES")
 
 
 def structure(columns: Mapping[str, np.ndarray[Any, Any]]) -> np.recarray[Any, Any]:
@@ -38,9 +39,20 @@ def products_table(demand: DemandProblem) -> np.recarray[Any, Any]:
         "ZD": products.ZD,
         "X1": products.X1_absorbed,
         "X2": products.X2,
+        **_supply_columns(products.supply),
         **{n: v.astype(np.float64) for n, v in products.variables.items()},
     }
     return structure(columns)
+
+
+def _supply_columns(supply: SupplySide | None) -> dict[str, np.ndarray[Any, Any]]:
+    """Give the matrices of the supply side, effects absorbed."""
+    if supply is None:
+        return {}
+    found = {"ZS": supply.ZS, "X3": supply.X3_absorbed}
+    return (
+        found if supply.ownership is None else found | {"ownership": supply.ownership}
+    )
 
 
 def agents_table(demand: DemandProblem) -> np.recarray[Any, Any]:
@@ -96,6 +108,7 @@ def dimensions_text(problem: Problem) -> str:
     matrices = {
         "X1: Linear Characteristics": outline.X1_columns,
         "X2: Nonlinear Characteristics": outline.X2_columns,
+        "X3: Cost Characteristics": outline.X3_columns,
         "d: Demographics": outline.agent_columns,
     }
     rows = [

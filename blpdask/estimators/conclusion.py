@@ -20,19 +20,18 @@ from ..errors import NumericalWarning
 from ..model.parameters import Parameters, expand
 from ..moments.covariances import MomentState, MomentSums, moments_pass
 from ..moments.demand import DemandSums
-from ..moments.errors import ErrorState
+from ..moments.errors import EquationState, ErrorState
 from ..moments.objective import LinearGmm
 from ..problem.absorption_over_blocks import absorb_over_blocks
 from ..problem.prepared import PreparedDemand
 from ..records import Floats, Integers
 from ..results.estimates import GmmEstimates
-from ..status import InversionStatus
 from .gmm_objective import Evaluated, describe_failures, has_failed
 from .gmm_options import GmmOptions
 from .inference import Inference, infer
 from .optimizers.protocol import Outcome, projected_gradient
 from .simulation_error import SimulationError
-from .structural_rows import StructuralRows, bring_rows
+from .structural_rows import bring_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ def conclude_step(
     name_markets: Callable[[Integers], str],
     simulation: SimulationError | None = None,
 ) -> GmmEstimates:
-    """Compute ξ, weights, standard errors and conditions of a minimum."""
+    """Compute ξ and ω, weights, standard errors and conditions of a minimum."""
     notes = tuple(_notes(final, record.outcome, name_markets))
     if simulation is not None:
         notes += simulation.notes
@@ -87,17 +86,25 @@ def conclude_step(
             final.point,
             sums,
             problem.ZtZ,
+            problem.moment_equations,
             options,
             record.step,
             None if simulation is None else simulation.covariances,
         )
         rows = bring_rows(
-            problem, placement, parameters, errors, anchor=final.name, step=record.step
+            problem,
+            placement,
+            parameters.places,
+            errors,
+            anchor=final.name,
+            step=record.step,
         )
     fields: dict[str, Any] = {
         **_estimates(parameters, final),
         **_labels(parameters),
-        **_structural(rows, final),
+        **rows,
+        "clipped_shares": np.broadcast_to(np.False_, rows["delta"].shape),
+        "moments": final.point.moments[:, None],
         **_inferred(inference, linear),
         **_optimality(parameters, final, record),
         **_counts(record, converged=record.outcome.converged and not final.failed),
@@ -120,22 +127,40 @@ def conclude_step(
 def _take_out_effects(
     problem: PreparedDemand, placement: Placement, final: Evaluated
 ) -> ErrorState:
-    """Find the levels of absorbed effects in δ - X1 β̂."""
-    beta = final.point.beta[:, 0]
-    if not problem.level_counts:
-        return ErrorState(beta, ())
-    if not np.isfinite(beta).all():
-        unknown = tuple(np.full((count, 1), np.nan) for count in problem.level_counts)
-        return ErrorState(beta, unknown)
+    """Find the levels of absorbed effects in δ - X1 β̂, and in c̃ - X3 γ̂."""
+    K1 = problem.X_counts[0]
+    both = np.split(final.point.b[:, 0], [K1])[: len(problem.moment_counts)]
+    return ErrorState(
+        tuple(
+            EquationState(b, _levels(problem, placement, final, b, equation))
+            for equation, b in enumerate(both)
+        )
+    )
+
+
+def _levels(
+    problem: PreparedDemand,
+    placement: Placement,
+    final: Evaluated,
+    b: Floats,
+    equation: int,
+) -> tuple[Floats, ...]:
+    """Find the levels of one equation's effects."""
+    counts = problem.level_counts[equation]
+    if not counts:
+        return ()
+    if not np.isfinite(b).all():
+        return tuple(np.full((count, 1), np.nan) for count in counts)
     absorbed = absorb_over_blocks(
         placement,
         columns="errors",
-        beta=beta,
+        beta=b,
         anchor=final.name,
-        level_counts=problem.level_counts,
-        controls=problem.absorption,
+        equation=equation,
+        level_counts=counts,
+        controls=problem.absorption[equation],
     )
-    return ErrorState(beta, absorbed.levels)
+    return absorbed.levels
 
 
 def _sum_moments(
@@ -169,23 +194,25 @@ def _notes(
     notes = []
     if not outcome.converged:
         notes.append(f"the optimiser did not converge: {outcome.message}")
-    if (final.sums.status != InversionStatus.CONVERGED).any():
-        notes.append(f"at the estimate, {describe_failures(final.sums, name_markets)}")
+    said = describe_failures(final.sums, name_markets)
+    if said:
+        notes.append(f"at the estimate, {said}")
         warnings.warn(notes[-1], NumericalWarning, stacklevel=4)
     return notes
 
 
 def _estimates(parameters: Parameters, final: Evaluated) -> dict[str, Any]:
     matrices = expand(parameters, final.theta)
-    beta = final.point.beta
+    b, K1 = final.point.b, matrices.beta.size
     return {
         "objective": final.point.objective,
         "theta": final.theta,
-        "parameters": np.r_[final.theta, beta[parameters.concentrated, 0]][:, None],
+        "parameters": np.r_[final.theta, b[parameters.concentrated, 0]][:, None],
         "sigma": matrices.sigma,
         "sigma_squared": matrices.sigma @ matrices.sigma.T,
         "pi": matrices.pi,
-        "beta": beta,
+        "beta": b[:K1],
+        "gamma": b[K1:],
     }
 
 
@@ -195,23 +222,15 @@ def _labels(parameters: Parameters) -> dict[str, Any]:
         "sigma_bounds": (lower.sigma, upper.sigma),
         "pi_bounds": (lower.pi, upper.pi),
         "beta_bounds": (lower.beta, upper.beta),
+        "gamma_bounds": (lower.gamma, upper.gamma),
         "sigma_labels": parameters.sigma_labels,
         "pi_labels": parameters.pi_labels,
         "beta_labels": parameters.beta_labels,
+        "gamma_labels": parameters.gamma_labels,
         "theta_labels": parameters.labels,
+        "concentrated": parameters.concentrated,
         "rc_types": parameters.types,
         "theta_bounds": parameters.bounds,
-    }
-
-
-def _structural(rows: StructuralRows, final: Evaluated) -> dict[str, Any]:
-    return {
-        "delta": rows.delta,
-        "xi": rows.xi,
-        "xi_fe": rows.xi_fe,
-        "xi_by_theta_jacobian": rows.xi_by_theta,
-        "clipped_shares": np.broadcast_to(np.False_, rows.delta.shape),
-        "moments": final.point.moments[:, None],
     }
 
 
@@ -226,6 +245,7 @@ def _inferred(inference: Inference, linear: LinearGmm) -> dict[str, Any]:
         "sigma_se": inference.errors.sigma,
         "pi_se": inference.errors.pi,
         "beta_se": inference.errors.beta,
+        "gamma_se": inference.errors.gamma,
         "sigma_squared_se": inference.sigma_squared_errors,
     }
 

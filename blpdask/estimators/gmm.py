@@ -104,7 +104,7 @@ def estimate_gmm(
     options
         How.
     W
-        ``(MD, MD)`` weighting matrix of the first step, 2SLS where None.
+        ``(M, M)`` weighting matrix of the first step, 2SLS where None.
     delta
         ``(N,)`` δ where the first inversions start, in the order of markets, plain
         logit's where None.
@@ -328,14 +328,16 @@ class _Run:
 
 
 def two_stage_weights(problem: PreparedDemand) -> Floats:
-    """Compute the 2SLS weighting matrix (Z'Z / N)⁻¹, ``(MD, MD)``.
+    """Compute the 2SLS weighting matrix, (Z'Z / N)⁻¹ of each equation, ``(M, M)``.
 
     Raises
     ------
     NumericalError
         Where instruments are exactly collinear.
     """
-    S = problem.ZtZ / problem.n_products
+    equations = problem.moment_equations
+    own = equations[:, None] == equations
+    S = np.where(own, problem.ZtZ, 0.0) / problem.n_products
     W = invert_covariances(S, "the 2SLS weighting matrix")
     if not np.isfinite(W).all():
         raise NumericalError("the 2SLS weighting matrix cannot be computed")

@@ -21,8 +21,8 @@ from ..moments.demand import DemandState, DemandSums, demand_pass
 from ..moments.objective import GmmPoint, LinearGmm, gmm_point
 from ..progress import EvaluationEvent, Listener
 from ..records import Floats, Integers
-from ..status import InversionStatus
-from .gmm_options import GmmOptions
+from ..status import CostStatus, InversionStatus
+from .gmm_options import GmmOptions, cost_state
 from .optimizers.protocol import Evaluation, projected_gradient
 
 INITIAL = "initial"
@@ -138,10 +138,9 @@ class GmmObjective:
             base = None
         name = f"step {self._step} start {self._start} no. {len(self.history) + 1}"
         sums = self._reduce(theta, derivatives, base, name if keep else None)
-        if derivatives and self._options.finite_differences:
-            sums = replace(sums, ZtDelta_by_theta=self._differences(theta, base))
+        slopes = self._slopes(theta, sums, base) if derivatives else None
         self.history.append(sums)
-        evaluated = self._combine(theta, sums, name, forgive=forgive)
+        evaluated = self._combine(theta, sums, slopes, name, forgive=forgive)
         if keep:
             self._keep(name, theta)
         return evaluated
@@ -150,53 +149,69 @@ class GmmObjective:
         self, theta: Floats, derivatives: bool, anchor: str | None, keep: str | None
     ) -> DemandSums:
         """Run one pass over all blocks."""
-        nonlinear = theta[: self._parameters.n_nonlinear]
-        controls = replace(self._options.controls, derivatives=derivatives)
+        parameters, options = self._parameters, self._options
+        costs = None
+        if parameters.gamma_labels:
+            costs = cost_state(parameters, theta, options.costs)
         state = DemandState(
-            theta=nonlinear,
-            tastes=tastes_at(self._parameters, theta),
-            controls=controls,
-            backend=self._options.backend,
-            iterate=self._options.iterate,
+            theta=theta[: parameters.n_nonlinear],
+            tastes=tastes_at(parameters, theta),
+            controls=replace(options.controls, derivatives=derivatives),
+            backend=options.backend,
+            iterate=options.iterate,
             keep_factor=self._keep_factors,
+            costs=costs,
         )
         sums: DemandSums = self._placement.reduce(
             demand_pass, state, anchor=anchor, keep=keep
         )
-        if not derivatives:
-            n = nonlinear.size
-            return replace(sums, ZtDelta_by_theta=np.zeros((sums.ZtDelta.size, n)))
         return sums
 
+    def _slopes(self, theta: Floats, sums: DemandSums, anchor: str | None) -> Floats:
+        """Put Z' ∂y/∂θ of all equations together, ``(M, P)``."""
+        if self._options.finite_differences:
+            return self._differences(theta, anchor)
+        sides = [sums.ZtDelta_by_theta]
+        if self._parameters.gamma_labels:
+            sides.append(sums.ZtCosts_by_theta)
+        return np.vstack(self._parameters.places.spread(sides))
+
     def _differences(self, theta: Floats, anchor: str | None) -> Floats:
-        """Central differences of Z'δ by the free entries of Σ and Π, ``(M, P)``."""
-        epsilon = self._options.epsilon
-        columns = []
-        for p in range(self._parameters.n_nonlinear):
+        """Central differences of Z'y by what moves y: Σ, Π, β on prices; ``(M, P)``."""
+        epsilon, places = self._options.epsilon, self._parameters.places
+        moving = [*range(places.n_nonlinear)]
+        if self._parameters.gamma_labels:
+            moving += [places.n_nonlinear + int(p) for p in places.priced]
+        found = np.zeros((self._linear.W.shape[0], theta.size))
+        for p in moving:
             shift = np.zeros_like(theta)
             shift[p] = epsilon / 2
-            up = self._reduce(theta + shift, False, anchor, None).ZtDelta
-            down = self._reduce(theta - shift, False, anchor, None).ZtDelta
-            columns.append(((up - down) / epsilon).astype(np.float64))
-        return (
-            np.column_stack(columns)
-            if columns
-            else np.empty((self._linear.W.shape[0], 0))
-        )
+            up = self._reduce(theta + shift, False, anchor, None).Zty
+            down = self._reduce(theta - shift, False, anchor, None).Zty
+            found[:, p] = (up - down) / epsilon
+        return found
 
     def _combine(
-        self, theta: Floats, sums: DemandSums, name: str, *, forgive: bool
+        self,
+        theta: Floats,
+        sums: DemandSums,
+        slopes: Floats | None,
+        name: str,
+        *,
+        forgive: bool,
     ) -> Evaluated:
         """Turn sums into the objective, and treat failures as the options say."""
-        parameters = self._parameters
-        linear_rows = [e.row for e in parameters.free if e.matrix == "beta"]
+        parameters, ZtX = self._parameters, self._linear.ZtX
+        if slopes is None:
+            slopes = np.zeros((ZtX.shape[0], theta.size))
+        places, K1 = parameters.places, len(parameters.beta_labels)
+        columns = places.columns_of(0, ZtX[:, :K1]) + places.columns_of(1, ZtX[:, K1:])
         with np.errstate(over="ignore", invalid="ignore"):
             point = gmm_point(
                 self._linear,
-                sums.ZtDelta,
-                sums.ZtDelta_by_theta,
-                expand(parameters, theta).beta,
-                np.array(linear_rows, np.int64),
+                sums.Zty,
+                slopes - columns,
+                expand(parameters, theta).linear,
             )
         failed = failures(sums).size > 0
         if failed and not (forgive and self._options.error_behavior == "raise"):
@@ -279,13 +294,16 @@ class GmmObjective:
 
 
 def has_failed(sums: DemandSums) -> NDArray[np.bool_]:
-    """Flag the markets whose δ did not reach the tolerance, ``(T,)``."""
+    """Flag markets whose δ did not reach the tolerance, or without costs, ``(T,)``."""
     unfinished = sums.status == InversionStatus.MAX_EVALUATIONS
-    return np.asarray(unfinished | (sums.status == InversionStatus.NONFINITE))
+    failed = unfinished | (sums.status == InversionStatus.NONFINITE)
+    if sums.cost_status.size:
+        failed = failed | (sums.cost_status != CostStatus.COMPUTED)
+    return np.asarray(failed)
 
 
 def failures(sums: DemandSums) -> Integers:
-    """List the places of the markets whose δ did not reach the tolerance."""
+    """List the places of the markets that failed."""
     return np.flatnonzero(has_failed(sums))
 
 
@@ -297,5 +315,12 @@ def describe_failures(sums: DemandSums, name_markets: Callable[[Integers], str])
         if where.size and status != InversionStatus.CONVERGED:
             sentences.append(
                 f"in {where.size} markets ({name_markets(where)}) {status.sentence}"
+            )
+    for cost_status in CostStatus:
+        where = np.flatnonzero(sums.cost_status == cost_status)
+        if where.size and cost_status != CostStatus.COMPUTED:
+            sentences.append(
+                f"in {where.size} markets ({name_markets(where)}) "
+                f"{cost_status.sentence}"
             )
     return "; ".join(sentences)

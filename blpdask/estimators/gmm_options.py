@@ -5,12 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
 from ..model.inversion import Iterate
+from ..model.parameters import Parameters, expand
+from ..moments.supply import CostState
 from ..moments.weighting import CovarianceType
-from ..records import InversionControls
+from ..records import Floats, InversionControls, PriceTastes
 
 ErrorBehavior = Literal["revert", "punish", "raise"]
 DeltaBehavior = Literal["anchor", "first", "last", "logit"]
+
+
+@dataclass(frozen=True, slots=True)
+class CostRule:
+    """How marginal costs follow from markups.
+
+    Attributes
+    ----------
+    log
+        Whether it is the logarithm of costs that is linear in X3.
+    lower, upper
+        Bounds that costs are set to where they are beyond.
+    """
+
+    log: bool = False
+    lower: float = -np.inf
+    upper: float = np.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +65,8 @@ class GmmOptions:
         How inversions iterate.
     epsilon
         Step of finite differences, absolute.
+    costs
+        How costs follow from markups, where there is a supply side.
     factor_bytes
         Bound on the factors of share Jacobians, 4 Σ_t J_t (J_t + 1) bytes of all
         markets, that an evaluation leaves for the next; if they exceed it, none are
@@ -66,3 +89,17 @@ class GmmOptions:
     iterate: Iterate | None = None
     epsilon: float = 2.0**-26
     factor_bytes: int = 2**30
+    costs: CostRule = CostRule()
+
+
+def cost_state(parameters: Parameters, theta: Floats, rule: CostRule) -> CostState:
+    """Say how costs follow from markups at θ ``(P,)``."""
+    beta = expand(parameters, theta).beta[:, 0]
+    priced = np.flatnonzero(parameters.priced)
+    in_theta = parameters.places.columns[0][parameters.places.priced]
+    return CostState(
+        tastes=PriceTastes(beta=beta[priced], free=np.searchsorted(priced, in_theta)),
+        log=rule.log,
+        lower=rule.lower,
+        upper=rule.upper,
+    )

@@ -14,7 +14,7 @@ from ..moments.variance import (
     sigma_squared_errors,
 )
 from ..moments.weighting import CovarianceType, invert_covariances
-from ..records import Floats
+from ..records import Floats, Integers
 from .gmm_options import GmmOptions
 
 
@@ -38,11 +38,12 @@ def infer(
     point: GmmPoint,
     sums: MomentSums,
     ZtZ: Floats,
+    equations: Integers,
     options: GmmOptions,
     step: int,
     S_simulation: Floats | None = None,
 ) -> Inference:
-    """Compute S, the updated W, and covariances of θ̂ and of concentrated β̂.
+    """Compute S, the updated W, and covariances of θ̂ and of concentrated b̂.
 
     Unadjusted standard errors of the first step use the inverse of S in place of W, so
     that they are scaled properly. The covariance of simulation error, where there is
@@ -53,7 +54,13 @@ def infer(
     G = np.hstack([point.moments_by_theta, -concentrated / N])
 
     def covariances(kind: CovarianceType) -> Floats:
-        S = moment_covariances(sums, kind, center=options.center_moments, ZtZ=ZtZ)
+        S = moment_covariances(
+            sums,
+            kind,
+            center=options.center_moments,
+            ZtZ=ZtZ,
+            equations=equations,
+        )
         return S if S_simulation is None else S + S_simulation
 
     S = covariances(options.se_type)
@@ -69,7 +76,10 @@ def infer(
     with np.errstate(invalid="ignore"):
         errors = np.sqrt(V.diagonal() / N)
     matrices = spread(parameters, errors[: parameters.size])
-    matrices.beta[linear.concentrated, 0] = errors[parameters.size :]
+    K1, found = matrices.beta.size, errors[parameters.size :]
+    beta, gamma = linear.concentrated[:K1], linear.concentrated[K1:]
+    matrices.beta[beta, 0] = found[: beta.sum()]
+    matrices.gamma[gamma, 0] = found[beta.sum() :]
     return Inference(
         moments_jacobian=G,
         moments_covariances=S,

@@ -40,7 +40,7 @@ from ..partitions.sealed import digest
 from ..problem.prepared import PreparedDemand
 from ..progress import Listener, StepEvent, silent
 from ..records import Floats
-from .gmm_options import GmmOptions
+from .gmm_options import GmmOptions, cost_state
 
 #: Seconds between two words on how far resamples have come.
 PATIENCE = 5.0
@@ -137,7 +137,7 @@ def simulation_covariances(
     problem, placement
         The problem and where its blocks are worked on.
     parameters, theta, point
-        The layout of θ, θ̂ ``(P,)``, and β̂ and ḡ there.
+        The layout of θ, θ̂ ``(P,)``, and b̂ and ḡ there.
     linear
         The step's fixed matrices.
     resampling
@@ -164,9 +164,12 @@ def simulation_covariances(
             controls=replace(options.controls, derivatives=False),
             backend=options.backend,
             iterate=options.iterate,
+            costs=cost_state(parameters, theta, options.costs)
+            if problem.has_supply
+            else None,
         ),
         agents=_stream(resamples, parameters),
-        ZtXb=linear.ZtX @ point.beta[:, 0],
+        ZtXb=linear.ZtX @ point.b[:, 0],
         n_observations=linear.n_observations,
     )
     tell = _counter(listener, step)
@@ -221,7 +224,7 @@ def _given(
     while (agents := resamples.draw(len(records))) is not None:
         now = replace(state, agents=agents)
         sums: DemandSums = placement.reduce(given_moments_pass, now, anchor=anchor)
-        records.append(at_estimates(sums.ZtDelta, count_failures(sums), now))
+        records.append(at_estimates(sums.Zty, count_failures(sums), now))
         tell(len(records), 0)
     if len(records) < 2:
         fault = Fault(
@@ -266,7 +269,7 @@ def _fingerprint(
             problem.ZtX.astype(np.float64),
             problem.ZtZ,
             point.moments,
-            point.beta,
+            point.b,
             state.demand,
             state.agents,
             n,

@@ -234,6 +234,7 @@ def check_shapes(job: Job, problem: Problem) -> None:
         ("pi", "row", "random", problem.K2),
         ("pi", "column", "demographics", problem.D),
         ("beta", "row", "linear", problem.K1),
+        ("gamma", "row", "supply", problem.K3),
     )
     for name, part, formula, expected in counts:
         rows: Rows | None = getattr(job, name)

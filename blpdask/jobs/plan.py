@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ..errors import Faults
 from ..progress import silent
 from .build import solve_arguments
 from .plan_machines import Machines, find_machines
@@ -75,7 +76,7 @@ def plan_job(job: Job, problem: Problem) -> JobPlan:
     arguments = solve_arguments(job)
     prepared = problem.prepare(ThreadsEngine(), silent)
     parameters = _parameters(problem, arguments)
-    state = _state(parameters, prepared, arguments)
+    state = _state(problem, parameters, prepared, arguments)
     costs = _block_costs(problem, prepared)
     blocks = _blocks(prepared, costs)
     with single_threaded_libraries():
@@ -115,27 +116,34 @@ def plan_job(job: Job, problem: Problem) -> JobPlan:
 def _parameters(problem: Problem, arguments: dict[str, Any]) -> Parameters:
     """Lay θ out as a solve does."""
     optimizer = arguments["optimization"].choice
-    names = ("sigma", "pi", "beta", "sigma_bounds", "pi_bounds", "beta_bounds")
+    names = ("sigma", "pi", "beta", "gamma")
+    asked = [*names, *(f"{name}_bounds" for name in names)]
     return problem.outline.lay_out(
-        **{name: arguments.get(name) for name in names},
+        **{name: arguments.get(name) for name in asked},
         bounded=optimizer.supports_bounds,
         default_bounds=optimizer.bounds_by_default,
     )
 
 
 def _state(
-    parameters: Parameters, prepared: PreparedDemand, arguments: dict[str, Any]
+    problem: Problem,
+    parameters: Parameters,
+    prepared: PreparedDemand,
+    arguments: dict[str, Any],
 ) -> DemandState:
     """Make what a solve sends to every block at the starting values."""
     from .. import options
     from ..api.iteration import Iteration
+    from ..api.solve_checks import check_costs
     from ..estimators.gmm import factor_bytes
-    from ..estimators.gmm_options import GmmOptions
+    from ..estimators.gmm_options import GmmOptions, cost_state
     from ..model.parameters import tastes_at
     from ..moments.demand import DemandState
 
     iteration = arguments.get("iteration") or Iteration("newton")
     defaults = GmmOptions()
+    bounds = arguments.get("costs_bounds")
+    rule = check_costs(problem.costs_type, bounds, Faults("plan"))
     return DemandState(
         theta=parameters.theta[: parameters.n_nonlinear],
         tastes=tastes_at(parameters, parameters.theta),
@@ -143,6 +151,9 @@ def _state(
         backend=arguments.get("backend", defaults.backend),
         iterate=iteration.iterate(),
         keep_factor=factor_bytes(prepared) <= defaults.factor_bytes,
+        costs=cost_state(parameters, parameters.theta, rule)
+        if prepared.has_supply
+        else None,
     )
 
 

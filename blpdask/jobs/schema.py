@@ -99,11 +99,10 @@ class Formulations(Options):
     random: Text | None = None
     """X2, characteristics with random coefficients, say "1 + prices + sugar"."""
     supply: Text | None = None
-    """X3, characteristics of marginal costs; left out, there is no supply side.
-    Not in this version."""
+    """X3, characteristics of marginal costs, say "1 + log(hpwt)"; left out, there is no
+    supply side."""
     absorb_supply: Text | None = None
-    """Fixed effects to absorb into X3.
-    Not in this version."""
+    """Fixed effects to absorb into X3."""
     demographics: Text | None = None
     """Demographics of agents, say "0 + income + age"."""
 
@@ -212,8 +211,7 @@ class SolveOptions(Options):
     shares_bounds: tuple[Number | None, Number | None] | None = None
     """Accepted for PyBLP's sake; simulated shares are never clipped."""
     costs_bounds: tuple[Number | None, Number | None] | None = None
-    """Bounds between which marginal costs are clipped; null for none.
-    Not in this version."""
+    """Bounds between which marginal costs are clipped; null for none."""
     center_moments: Flag = True
     """Whether moments are centred before their covariances are computed."""
     W_type: ErrorType = "robust"

@@ -17,10 +17,13 @@ from ..records import (
     InversionControls,
     InversionStart,
     MarketBlock,
+    Markups,
+    PriceTastes,
     Tastes,
 )
 from .array_batches import PreparedBlock
 from .array_logit import invert, prepare, shares
+from .array_markups import markups
 
 
 class ArrayBackend:
@@ -46,6 +49,28 @@ class ArrayBackend:
     def shares(self, block: MarketBlock, tastes: Tastes, delta: Floats) -> Floats:
         """Compute s(δ, θ), ``(N,)``, at given mean utilities."""
         return shares(self._prepare(block), tastes, delta, xp=self._xp)
+
+    def markups(
+        self,
+        block: MarketBlock,
+        tastes: Tastes,
+        price_tastes: PriceTastes,
+        delta: Floats,
+        delta_by_theta: Floats,
+        scratch_bytes: int,
+    ) -> Markups:
+        """Solve Δη = S for η in every market and differentiate along δ(θ)."""
+        assert block.supply is not None
+        return markups(
+            self._prepare(block),
+            block.supply,
+            block.product_offsets,
+            tastes,
+            price_tastes,
+            delta,
+            delta_by_theta,
+            scratch_bytes,
+        )
 
     def _prepare(self, block: MarketBlock) -> PreparedBlock:
         """Find the block's batches on the device, or put them there."""

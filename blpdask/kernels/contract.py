@@ -1,7 +1,7 @@
 """What every kernel backend provides, whatever hardware it runs on.
 
-A backend is a module with two functions of these signatures. They take whole blocks
-and return whole blocks; loops over markets, iterations, agents and products are inside.
+A backend is a module with functions of these signatures. They take whole blocks and
+return whole blocks; loops over markets, iterations, agents and products are inside.
 
 For a market with shares S, agents' weights w and utilities δ_j + μ_ij,
 
@@ -11,6 +11,15 @@ For a market with shares S, agents' weights w and utilities δ_j + μ_ij,
     δ(θ) solves s(δ, θ) = S (Berry 1994; Berry, Levinsohn and Pakes 1995),
     ∂δ/∂θ_p = -A⁻¹ ∂s/∂θ_p,   ∂s_j/∂θ_p = Σ_i w_i P_ij v_ip (x_jk - Σ_l P_il x_lk),
     v_ip = g_k'(·) draws_il with (k, l) the entry of Γ that θ_p is.
+
+Firms that set prices satisfy, for every product j and with H_jk the weight that the
+owner of j puts on profits of k, s_j + Σ_k H_jk (p_k - c_k) ∂s_k/∂p_j = 0, or
+
+    Δη = s,   η = p - c,   Δ_jk = -H_jk ∂s_k/∂p_j,
+    ∂s_k/∂p_j = 1[j=k] Σ_i w_i α_ij P_ij - Σ_i w_i α_ij P_ij P_ik,
+    α_ij = ∂u_ij/∂p_j = Σ_k β_k ∂x1_jk/∂p_j + Σ_k g_k(·) ∂x2_jk/∂p_j
+
+(Berry, Levinsohn and Pakes 1995, equations 3.5-3.6).
 """
 
 from __future__ import annotations
@@ -23,12 +32,14 @@ from ..records import (
     InversionControls,
     InversionStart,
     MarketBlock,
+    Markups,
+    PriceTastes,
     Tastes,
 )
 
 
 class Backend(Protocol):
-    """The two computations that a backend offers on a block of markets."""
+    """The computations that a backend offers on a block of markets."""
 
     def invert(
         self,
@@ -42,4 +53,16 @@ class Backend(Protocol):
 
     def shares(self, block: MarketBlock, tastes: Tastes, delta: Floats) -> Floats:
         """Compute s(δ, θ), ``(N,)``, at given mean utilities."""
+        ...
+
+    def markups(
+        self,
+        block: MarketBlock,
+        tastes: Tastes,
+        price_tastes: PriceTastes,
+        delta: Floats,
+        delta_by_theta: Floats,
+        scratch_bytes: int,
+    ) -> Markups:
+        """Solve Δη = S for η in every market and differentiate along δ(θ)."""
         ...

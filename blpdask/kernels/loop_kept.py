@@ -10,17 +10,20 @@ those that compute.
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 import pickle
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba as nb
 import numpy as np
 
+from ..status import InversionStatus
 from .loop_compiler import loop
 
 _CHILD = "from blpdask.kernels.loop_kept import compile_and_leave; compile_and_leave()"
@@ -82,8 +85,23 @@ def compile_and_leave() -> None:
     module = importlib.import_module(name)
     found = getattr(module, attribute)
     if not isinstance(found, KeptLoop):
-        found = found(module._fingerprint())
+        found = found(fingerprint_of_loops())
     found.compiled.compile(signature)
+
+
+@functools.cache
+def fingerprint_of_loops() -> str:
+    """Hash the sources of all loops and the codes that they write.
+
+    What has changed is compiled again.
+
+    Numba's cache on disk looks at the file of the outermost function only, and at the
+    values it closes over: the hash is one of them.
+    """
+    digest = hashlib.sha256(repr(list(InversionStatus)).encode())
+    for path in sorted(Path(__file__).parent.glob("loop_*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _kind(argument: Any) -> Any:

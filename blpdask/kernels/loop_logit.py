@@ -9,7 +9,6 @@ machine and kept on disk.
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -38,14 +37,13 @@ from .loop_inversion import (
     recycled_newton,
     squarem,
 )
-from .loop_kept import kept
+from .loop_kept import fingerprint_of_loops, kept
 from .loop_market import (
     LoopMarket,
     curvature,
-    largest_count,
     move_reference,
     random_coefficients,
-    scratch_rows,
+    rows_held,
     share_map,
 )
 from .loop_numeric import (
@@ -92,7 +90,7 @@ def invert(
     delta_by_theta = np.zeros((block.n_products, n_parameters))
     factor = np.empty(factor_offsets[-1] if controls.derivatives else 0)
     outcome = np.zeros((3, block.n_markets), np.int64)
-    _compiled_invert(_fingerprint())(
+    _compiled_invert(fingerprint_of_loops())(
         block.product_offsets,
         block.agent_offsets,
         factor_offsets,
@@ -113,7 +111,7 @@ def invert(
         controls.step_max,
         controls.step_factor,
         controls.derivatives,
-        _rows_held(block, controls.scratch_bytes),
+        rows_held(block, controls.scratch_bytes),
         delta,
         delta_by_theta,
         factor,
@@ -125,7 +123,7 @@ def invert(
 def shares(block: MarketBlock, tastes: Tastes, delta: Floats) -> Floats:
     """Compute s(δ, θ), ``(N,)``, at given mean utilities ``delta`` ``(N,)``."""
     filled = np.empty(block.n_products)
-    _compiled_shares(_fingerprint())(
+    _compiled_shares(fingerprint_of_loops())(
         block.product_offsets,
         block.agent_offsets,
         block.X2,
@@ -135,7 +133,7 @@ def shares(block: MarketBlock, tastes: Tastes, delta: Floats) -> Floats:
         tastes.loadings,
         tastes.types,
         np.ascontiguousarray(delta),
-        _rows_held(block, InversionControls().scratch_bytes),
+        rows_held(block, InversionControls().scratch_bytes),
         filled,
     )
     return filled
@@ -143,32 +141,8 @@ def shares(block: MarketBlock, tastes: Tastes, delta: Floats) -> Floats:
 
 def is_compiled() -> bool:
     """Tell whether loops kept on disk are there, as far as a look at files can."""
-    kept = _compiled_invert(_fingerprint()).stats.cache_path  # type: ignore[attr-defined]
+    kept = _compiled_invert(fingerprint_of_loops()).stats.cache_path  # type: ignore[attr-defined]
     return any(Path(kept).glob("loop_logit*invert_block*.nbi"))
-
-
-def _rows_held(block: MarketBlock, scratch_bytes: int) -> int:
-    """Count the agents of the block's largest market whose E is held at once."""
-    return scratch_rows(
-        largest_count(block.agent_offsets),
-        largest_count(block.product_offsets),
-        scratch_bytes,
-    )
-
-
-@functools.cache
-def _fingerprint() -> str:
-    """Hash the sources of all loops and the codes that they write.
-
-    What has changed is compiled again.
-
-    Numba's cache on disk looks at the file of the outermost function only, and at the
-    values it closes over: the hash is one of them.
-    """
-    digest = hashlib.sha256(repr(list(InversionStatus)).encode())
-    for path in sorted(Path(__file__).parent.glob("loop_*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 @exact

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..records import Floats, Integers
+from ..records import Floats, Integers, MarketBlock
 from .loop_blas import add_gram_lower
 from .loop_compiler import exact, finite, reorder
 from .loop_numeric import exponential
@@ -304,8 +304,13 @@ def curvature(market, delta, types, rows, columns, shares, A, tangents):
     return outside
 
 
-def scratch_rows(n_agents: int, n_products: int, scratch_bytes: int) -> int:
-    """Count the agents whose E fits the bound on scratch memory, at least one chunk."""
+def rows_held(block: MarketBlock, scratch_bytes: int) -> int:
+    """Count the agents of the block's largest market whose E is held at once.
+
+    As many as fit the bound on scratch memory, at least one chunk.
+    """
+    n_agents = largest_count(block.agent_offsets)
+    n_products = largest_count(block.product_offsets)
     fitting = scratch_bytes // (8 * max(n_products, 1))
     if fitting >= n_agents:
         return n_agents

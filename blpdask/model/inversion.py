@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..kernels.contract import Backend
 from ..records import (
@@ -45,12 +46,20 @@ class InversionMemory:
         ``(P,)`` free parameters of Σ and Π, or None where only δ is known.
     delta, delta_by_theta, factor
         As in :class:`blpdask.records.Inversion`.
+    costs, costs_by_theta
+        ``(N,)`` c̃ and ``(N, P + B)`` ∂c̃/∂θ as in :class:`blpdask.moments.supply.Costs`,
+        None without a supply side.
+    clipped
+        ``(N,)`` whether costs were set to a bound.
     """
 
     theta: Floats | None
     delta: Floats
     delta_by_theta: Floats
     factor: Floats
+    costs: Floats | None = None
+    costs_by_theta: Floats | None = None
+    clipped: NDArray[np.bool_] | None = None
 
 
 def start_inversion(
@@ -84,9 +93,9 @@ def start_inversion(
 def choose_backend(name: str) -> Backend:
     """Import the backend of that name: ``numba``, ``numpy`` or ``cupy``."""
     if name == "numba":
-        from ..kernels import loop_logit
+        from ..kernels import loop_backend
 
-        return cast(Backend, loop_logit)
+        return cast(Backend, loop_backend)
     from ..kernels.array_backend import array_backend
 
     return array_backend(name)

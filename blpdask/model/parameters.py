@@ -1,12 +1,13 @@
-"""Where θ sits in Σ, Π and β.
+"""Where θ sits in Σ, Π, β and γ.
 
-θ stacks the free entries of Σ (lower triangle, row by row), of Π (row by row) and of β:
+θ stacks the free entries of Σ (lower triangle, row by row), of Π (row by row), of β and
+of γ:
 
     u_ij = δ_j + μ_ij + ε_ij,   μ_ij = Σ_k x_jk g_k((Σν_i)_k + (Πd_i)_k)
 
 (Nevo 2000, equation 2; Conlon and Gortmaker 2020, section 2). An entry of Σ or Π that
 is zero at the start stays zero, an entry with equal bounds stays at its value, and an
-entry of β that is NaN is concentrated out of the objective.
+entry of β or γ that is NaN is concentrated out of the objective.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import numpy as np
 
 from ..errors import Faults
 from ..records import Floats, Tastes
+from .linear_places import LinearPlaces
 
-MatrixName = Literal["sigma", "pi", "beta"]
+MatrixName = Literal["sigma", "pi", "beta", "gamma"]
+LINEAR: tuple[MatrixName, ...] = ("beta", "gamma")
 TYPE_CODES = {"linear": 0, "log": 1, "logit": 2}
 
 
@@ -34,11 +37,17 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Matrices:
-    """Σ (K2, K2), Π (K2, D) and β (K1, 1): values, standard errors or bounds."""
+    """Σ (K2, K2), Π (K2, D), β (K1, 1), γ (K3, 1): values, their errors or bounds."""
 
     sigma: Floats
     pi: Floats
     beta: Floats
+    gamma: Floats
+
+    @property
+    def linear(self) -> Floats:
+        """Stack β and γ, ``(K1 + K3, 1)``."""
+        return np.vstack([self.beta, self.gamma])
 
     def __getitem__(self, entry: Entry) -> float:
         """Read the entry of one parameter."""
@@ -53,11 +62,11 @@ class Parameters:
     Attributes
     ----------
     start
-        Starting values; NaN in β marks what is concentrated out.
+        Starting values; NaN in β and γ marks what is concentrated out.
     lower, upper
         Bounds, infinite where there is none.
     free
-        Entries of θ in order: Σ, Π, then β.
+        Entries of θ in order: Σ, Π, β, then γ.
     fixed
         Entries held at their starting values.
     node_columns
@@ -66,8 +75,10 @@ class Parameters:
         Columns of nodes that agents have, of which those after the first n are unused.
     types
         ``(K2,)`` codes of :data:`TYPE_CODES`.
-    sigma_labels, pi_labels, beta_labels
-        Names of the rows of Σ, the columns of Π and the rows of β.
+    priced
+        ``(K1,)`` whether a column of X1 depends on prices.
+    sigma_labels, pi_labels, beta_labels, gamma_labels
+        Names of the rows of Σ, the columns of Π and the rows of β and γ.
     """
 
     start: Matrices
@@ -78,9 +89,11 @@ class Parameters:
     node_columns: tuple[int, ...]
     n_node_columns: int
     types: tuple[str, ...]
+    priced: tuple[bool, ...]
     sigma_labels: tuple[str, ...]
     pi_labels: tuple[str, ...]
     beta_labels: tuple[str, ...]
+    gamma_labels: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -90,12 +103,27 @@ class Parameters:
     @property
     def n_nonlinear(self) -> int:
         """Count the free entries of Σ and Π, which come first in θ."""
-        return sum(entry.matrix != "beta" for entry in self.free)
+        return sum(entry.matrix not in LINEAR for entry in self.free)
 
     @property
     def concentrated(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Flag the rows of β that are concentrated out, ``(K1,)``."""
-        return np.isnan(self.start.beta[:, 0])
+        """Flag the rows of β and γ that are concentrated out, ``(K1 + K3,)``."""
+        return np.isnan(self.start.linear[:, 0])
+
+    @property
+    def linear_labels(self) -> tuple[str, ...]:
+        """Name the rows of β and γ."""
+        return self.beta_labels + self.gamma_labels
+
+    @property
+    def places(self) -> LinearPlaces:
+        """Say where free entries of β and γ are in θ."""
+        rows = [
+            np.array([e.row for e in self.free if e.matrix == name], np.int64)
+            for name in LINEAR
+        ]
+        priced = np.flatnonzero(np.array(self.priced, np.bool_)[rows[0]])
+        return LinearPlaces(self.n_nonlinear, tuple(rows), priced)
 
     @property
     def theta(self) -> Floats:
@@ -114,16 +142,19 @@ class Parameters:
         return tuple(self._label(entry) for entry in self.free)
 
     def _label(self, entry: Entry) -> str:
-        if entry.matrix == "beta":
-            return self.beta_labels[entry.row]
+        if entry.matrix in LINEAR:
+            rows = self.beta_labels if entry.matrix == "beta" else self.gamma_labels
+            return rows[entry.row]
         columns = self.sigma_labels if entry.matrix == "sigma" else self.pi_labels
         return f"{self.sigma_labels[entry.row]} x {columns[entry.column]}"
 
 
 def expand(parameters: Parameters, theta: Floats) -> Matrices:
-    """Put θ ``(P,)`` into Σ, Π and β; what is concentrated out of β stays NaN."""
+    """Put θ ``(P,)`` into Σ, Π, β and γ; what is concentrated out stays NaN."""
     start = parameters.start
-    matrices = Matrices(start.sigma.copy(), start.pi.copy(), start.beta.copy())
+    matrices = Matrices(
+        start.sigma.copy(), start.pi.copy(), start.beta.copy(), start.gamma.copy()
+    )
     _fill(matrices, parameters.free, theta)
     return matrices
 
@@ -132,7 +163,10 @@ def spread(parameters: Parameters, values: Floats) -> Matrices:
     """Put numbers ``(P,)``, say standard errors, where θ sits, and NaN elsewhere."""
     start = parameters.start
     matrices = Matrices(
-        *(np.full_like(m, np.nan) for m in (start.sigma, start.pi, start.beta))
+        *(
+            np.full_like(m, np.nan)
+            for m in (start.sigma, start.pi, start.beta, start.gamma)
+        )
     )
     _fill(matrices, parameters.free, values)
     return matrices
@@ -147,7 +181,7 @@ def tastes_at(parameters: Parameters, theta: Floats) -> Tastes:
     loadings = np.zeros((K2, n_nodes + D))
     loadings[:, : len(node_columns)] = matrices.sigma[:, node_columns]
     loadings[:, n_nodes:] = matrices.pi
-    entries = [entry for entry in parameters.free if entry.matrix != "beta"]
+    entries = parameters.free[: parameters.n_nonlinear]
     columns = [
         node_columns.index(entry.column)
         if entry.matrix == "sigma"
@@ -167,14 +201,18 @@ def lay_out(
     sigma: object,
     pi: object,
     beta: object,
+    gamma: object = None,
     sigma_bounds: object,
     pi_bounds: object,
     beta_bounds: object,
+    gamma_bounds: object = None,
     types: Sequence[str],
     n_node_columns: int,
     sigma_labels: Sequence[str],
     pi_labels: Sequence[str],
     beta_labels: Sequence[str],
+    gamma_labels: Sequence[str] = (),
+    priced: Sequence[bool] = (),
     bounded: bool,
     default_bounds: bool,
 ) -> Parameters:
@@ -182,14 +220,20 @@ def lay_out(
 
     Parameters
     ----------
-    sigma, pi, beta
-        Starting values as a user types them: ``(K2, K2)``, ``(K2, D)``, ``(K1,)``.
-    sigma_bounds, pi_bounds, beta_bounds
+    sigma, pi, beta, gamma
+        Starting values as a user types them: ``(K2, K2)``, ``(K2, D)``, ``(K1,)``,
+        ``(K3,)``.
+    sigma_bounds, pi_bounds, beta_bounds, gamma_bounds
         Pairs of matrices of those shapes, or None.
     types
         ``"linear"``, ``"log"`` or ``"logit"`` for each random coefficient.
     n_node_columns
         Columns of integration nodes in the agent data.
+    gamma_labels
+        Names of the columns of X3, none without a supply side.
+    priced
+        ``(K1,)`` whether a column of X1 depends on prices, none by default; with a
+        supply side such coefficients cannot be concentrated out.
     bounded
         Whether the optimiser keeps to bounds; if not, only equal bounds mean anything.
     default_bounds
@@ -201,13 +245,21 @@ def lay_out(
         With every wrong shape, missing matrix and violated bound.
     """
     faults = Faults("starting values")
-    K2, D, K1 = len(sigma_labels), len(pi_labels), len(beta_labels)
+    K2, D = len(sigma_labels), len(pi_labels)
+    priced = tuple(priced) or (False,) * len(beta_labels)
     start = Matrices(
         np.tril(_matrix(faults, "sigma", sigma, (K2, K2), "X2 is formulated")),
         _matrix(faults, "pi", pi, (K2, D), "demographics are formulated"),
-        _linear(faults, beta, K1),
+        _linear(faults, "beta", beta, len(beta_labels), "X1"),
+        _linear(faults, "gamma", gamma, len(gamma_labels), "X3"),
     )
-    given = {"sigma": sigma_bounds, "pi": pi_bounds, "beta": beta_bounds}
+    _check_prices(faults, start.beta, priced, beta_labels, supply=bool(gamma_labels))
+    given = {
+        "sigma": sigma_bounds,
+        "pi": pi_bounds,
+        "beta": beta_bounds,
+        "gamma": gamma_bounds,
+    }
     pairs = {
         name: _bounds(faults, name, given[name], getattr(start, name), bounded)
         for name in given
@@ -236,6 +288,8 @@ def lay_out(
         sigma_labels=tuple(sigma_labels),
         pi_labels=tuple(pi_labels),
         beta_labels=tuple(beta_labels),
+        gamma_labels=tuple(gamma_labels),
+        priced=priced,
     )
 
 
@@ -284,29 +338,56 @@ def _matrix(
     return np.array(array)
 
 
-def _linear(faults: Faults, beta: object, K1: int) -> Floats:
-    missing = np.full((K1, 1), np.nan)
-    if beta is None:
+def _linear(faults: Faults, name: str, given: object, size: int, matrix: str) -> Floats:
+    missing = np.full((size, 1), np.nan)
+    if given is None:
         return missing
-    if isinstance(beta, list | tuple):
-        beta = [np.nan if value is None else value for value in beta]
-    array = _as_floats(faults, "beta", beta)
+    if isinstance(given, list | tuple):
+        given = [np.nan if value is None else value for value in given]
+    array = _as_floats(faults, name, given)
     if array is None:
         return missing
-    if array.size != K1 or array.shape not in {(K1, 1), (1, K1)}:
+    if array.size != size or array.shape not in {(size, 1), (1, size)}:
         faults.add(
-            f"beta of shape {array.shape}",
-            f"{K1} values, one a column of X1, None where concentrated out",
-            "pass beta of that length or leave it out",
+            f"{name} of shape {array.shape}",
+            f"{size} values, one a column of {matrix}, None where concentrated out"
+            if size
+            else f"none, unless {matrix} is formulated",
+            f"pass {name} of that length or leave it out",
         )
         return missing
     if np.isinf(array).any():
         faults.add(
-            "infinite values in beta",
+            f"infinite values in {name}",
             "finite values, None or NaN where concentrated out",
             "replace them",
         )
-    return array.reshape(K1, 1).copy()
+    return array.reshape(size, 1).copy()
+
+
+def _check_prices(
+    faults: Faults,
+    beta: Floats,
+    priced: Sequence[bool],
+    labels: Sequence[str],
+    *,
+    supply: bool,
+) -> None:
+    """Check that tastes for prices, which markups depend on, have starting values."""
+    if not supply:
+        return
+    left_out = [
+        label
+        for label, depends, b in zip(labels, priced, beta[:, 0], strict=True)
+        if depends and np.isnan(b)
+    ]
+    if left_out:
+        faults.add(
+            f"no starting values in beta for {', '.join(left_out)}",
+            "one for every column of X1 that depends on prices: with a supply side "
+            "their coefficients move costs and cannot be concentrated out",
+            "pass beta with those values, and None for the other columns",
+        )
 
 
 def _bounds(
@@ -376,11 +457,9 @@ def _sort_entries(
     K2, D = start.pi.shape
     entries = [Entry("sigma", k, c) for k in range(K2) for c in range(k + 1)]
     entries += [Entry("pi", k, d) for k in range(K2) for d in range(D)]
-    entries += [
-        Entry("beta", k, 0)
-        for k in range(start.beta.size)
-        if not np.isnan(start.beta[k, 0])
-    ]
+    for name in LINEAR:
+        values: Floats = getattr(start, name)[:, 0]
+        entries += [Entry(name, int(k), 0) for k in np.flatnonzero(~np.isnan(values))]
     fixed = tuple(
         entry
         for entry in entries

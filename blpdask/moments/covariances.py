@@ -1,12 +1,14 @@
 """Covariances of moments from sums over blocks.
 
-With g_j = ξ_j z_j (Hansen 1982; White 1980):
+With g_j = ξ_j z_j, or with a supply side g_j = (ξ_j z_Dj, ω_j z_Sj) (Hansen 1982; White
+1980):
 
     robust       S = (1/N) Σ_j (g_j - ḡ)(g_j - ḡ)'
     clustered    S = (1/N) Σ_c (Σ_{j∈c} (g_j - ḡ))(Σ_{j∈c} (g_j - ḡ))'
     unadjusted   S = σ̂² Z'Z / N,   σ̂² = (1/N) Σ_j (ξ_j - ξ̄)²
 
-with ḡ left out where moments are not centred. No small-sample corrections, as in PyBLP.
+(of two equations d and e the block σ̂_de Z_d'Z_e / N), with ḡ left out where moments are
+not centred. No small-sample corrections, as in PyBLP.
 
 Blocks sum about a given centre c. With m = (1/N) Σ_j (g_j - c) = ḡ - c,
 
@@ -22,11 +24,14 @@ for any number a close to ξ̄,
 
     Σ_j (ξ_j - a)   = Σ_b (r_b + n_b d_b),
     Σ_j (ξ_j - a)²  = Σ_b (s_b + 2 d_b r_b + n_b d_b²),
-    Σ_j (ξ_j - ξ̄)² = Σ_j (ξ_j - a)² - (1/N) (Σ_j (ξ_j - a))².
+    Σ_j (ξ_j - ξ̄)² = Σ_j (ξ_j - a)² - (1/N) (Σ_j (ξ_j - a))²,
+
+and likewise of products of two equations' errors.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,7 +49,7 @@ class MomentState:
     Attributes
     ----------
     errors
-        β and the absorbed levels.
+        β, γ and the absorbed levels.
     centre
         ``(M,)`` c: ḡ where moments are centred, else zeros.
     clustered
@@ -66,10 +71,12 @@ class MomentSums:
         ``(M,)`` Σ_j (g_j - c).
     gg
         ``(M, M)`` Σ_j (g_j - c)(g_j - c)'.
-    sizes, means
-        ``(B,)`` n_b and c_b, one a block.
-    remainders, squares
-        ``(B,)`` r_b and s_b.
+    sizes
+        ``(B,)`` n_b, one a block.
+    means, remainders
+        ``(B, E)`` c_b and r_b of each of E equations.
+    squares
+        ``(B, E, E)`` s_b, squares and products of errors.
     clusters, cluster_sizes
         ``(C,)`` codes of the clusters that each block touches, and how many rows it has
         of them; of size zero where no sums by cluster are wanted.
@@ -93,38 +100,48 @@ def moments_pass(
 ) -> tuple[MomentSums, None]:
     """Sum what covariances need of a block, at the evaluation that it remembers."""
     errors = block_errors(block, state.errors, memory)
-    clusters = errors.linear.clusters if state.clustered else None
+    linear = errors.linear
+    u = np.hstack([found.u for found in errors.equations])
     with np.errstate(over="ignore", invalid="ignore"):
-        sums = sum_moments(errors.xi[:, 0], errors.linear.Z, state.centre, clusters)
+        sums = sum_moments(
+            u,
+            [equation.Z for equation in linear.equations],
+            state.centre,
+            linear.clusters if state.clustered else None,
+        )
     return sums, None
 
 
 def sum_moments(
-    xi: Floats, Z: Floats, centre: Floats, clusters: Integers | None = None
+    u: Floats,
+    Z: Sequence[Floats],
+    centre: Floats,
+    clusters: Integers | None = None,
 ) -> MomentSums:
     """Sum moments of rows about a centre.
 
     Parameters
     ----------
-    xi
-        ``(N,)`` structural errors.
+    u
+        ``(N, E)`` structural errors of each equation.
     Z
-        ``(N, M)`` instruments.
+        ``(N, M_e)`` instruments of each.
     centre
         ``(M,)`` c.
     clusters
         ``(N,)`` codes of clusters, where sums by cluster are wanted.
     """
-    g = xi[:, None] * Z - centre
-    mean = xi.mean(keepdims=True)
+    g = np.hstack([u[:, [e]] * Z_e for e, Z_e in enumerate(Z)]) - centre
+    mean = u.mean(axis=0, keepdims=True)
+    about = u - mean
     touched, sizes, by_cluster = _sum_by_cluster(g, clusters)
     return MomentSums(
         g=g.sum(axis=0),
         gg=g.T @ g,
-        sizes=np.array([xi.size]),
+        sizes=np.array([u.shape[0]]),
         means=mean,
-        remainders=np.sum(xi - mean, keepdims=True),
-        squares=np.sum((xi - mean) ** 2, keepdims=True),
+        remainders=about.sum(axis=0, keepdims=True),
+        squares=np.einsum("nd,ne->de", about, about)[None],
         clusters=touched,
         cluster_sizes=sizes,
         cluster_g=by_cluster,
@@ -132,7 +149,12 @@ def sum_moments(
 
 
 def moment_covariances(
-    sums: MomentSums, kind: CovarianceType, *, center: bool, ZtZ: Floats
+    sums: MomentSums,
+    kind: CovarianceType,
+    *,
+    center: bool,
+    ZtZ: Floats,
+    equations: Integers,
 ) -> Floats:
     """Estimate S, the covariance of √N ḡ, ``(M, M)``.
 
@@ -147,12 +169,15 @@ def moment_covariances(
         Whether moments are centred before they are squared.
     ZtZ
         ``(M, M)`` Z'Z.
+    equations
+        ``(M,)`` place of each moment's equation.
     """
     N = sums.sizes.sum()
     with np.errstate(over="ignore", invalid="ignore"):
         m = sums.g / N if center else np.zeros_like(sums.g)
         if kind == "unadjusted":
-            S = _squares_about_mean(sums) / N * (ZtZ / N)
+            variances = _squares_about_mean(sums) / N
+            S = variances[np.ix_(equations, equations)] * (ZtZ / N)
         elif kind == "clustered":
             g = _add_clusters(sums, m)
             S = g.T @ g / N
@@ -161,12 +186,15 @@ def moment_covariances(
         return np.asarray((S + S.T) / 2)
 
 
-def _squares_about_mean(sums: MomentSums) -> float:
-    """Compute Σ_j (ξ_j - ξ̄)² from sums of blocks about their own means."""
-    n, r = sums.sizes, sums.remainders
-    d = sums.means - np.average(sums.means, weights=n)
-    total = np.sum(r + n * d)
-    return float(np.sum(sums.squares + 2 * d * r + n * d**2) - total**2 / n.sum())
+def _squares_about_mean(sums: MomentSums) -> Floats:
+    """Compute Σ_j (u_j - ū)(u_j - ū)' from sums of blocks about their own means."""
+    n, r = sums.sizes[:, None], sums.remainders
+    d = sums.means - np.average(sums.means, axis=0, weights=sums.sizes)
+    total = np.sum(r + n * d, axis=0)
+    cross = d[:, :, None] * r[:, None, :]
+    products = n[..., None] * d[:, :, None] * d[:, None, :]
+    squares = sums.squares + cross + cross.transpose(0, 2, 1) + products
+    return np.asarray(squares.sum(axis=0) - np.outer(total, total) / n.sum())
 
 
 def _sum_by_cluster(

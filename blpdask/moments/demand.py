@@ -1,14 +1,15 @@
-"""Demand-side sums over blocks: Z'δ(θ) and Z' ∂δ/∂θ.
+"""What moments need of blocks: Z_D'δ(θ), Z_S'c̃(θ), and how they move with θ.
 
 Instruments have fixed effects absorbed once. The annihilator M of the effects is
 symmetric and idempotent, so (MZ)'δ = (MZ)'(Mδ): δ(θ) need not be absorbed at every θ,
-and with linear parameters concentrated out the objective needs nothing else of a block
-(Berry, Levinsohn and Pakes 1995; Nevo 2000, appendix).
+nor costs c̃(θ) where there is a supply side, and with linear parameters concentrated out
+the objective needs nothing else of a block (Berry, Levinsohn and Pakes 1995; Nevo 2000,
+appendix).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ from ..records import (
     Tastes,
 )
 from ..status import InversionStatus
+from .supply import CostState, block_costs
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class DemandState:
         A fixed-point routine from outside, or None for the kernels' own.
     keep_factor
         Whether a block remembers the factors of its share Jacobians.
+    costs
+        How costs follow from markups; None without a supply side.
     """
 
     theta: Floats
@@ -58,11 +62,12 @@ class DemandState:
     backend: str
     iterate: Iterate | None = None
     keep_factor: bool = True
+    costs: CostState | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DemandSums:
-    """What a block adds to the demand-side moments.
+    """What a block adds to the moments.
 
     Attributes
     ----------
@@ -73,6 +78,12 @@ class DemandSums:
     status, iterations, evaluations
         ``(T,)`` how each market ended, joined in market order; in small integers, for
         a driver keeps those of every evaluation.
+    ZtCosts, ZtCosts_by_theta
+        ``(MS,)`` and ``(MS, P + B)`` of supply-side instruments and c̃, also by the free
+        entries of β on prices.
+    cost_status
+        ``(T,)`` whether costs could be computed. Without a supply side these three are
+        of size zero.
     """
 
     ZtDelta: Floats
@@ -80,6 +91,16 @@ class DemandSums:
     status: NDArray[np.int8] = field(metadata=JOINED)
     iterations: NDArray[np.int32] = field(metadata=JOINED)
     evaluations: NDArray[np.int32] = field(metadata=JOINED)
+    ZtCosts: Floats = field(default_factory=lambda: np.empty(0, np.longdouble))
+    ZtCosts_by_theta: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    cost_status: NDArray[np.int8] = field(
+        default_factory=lambda: np.empty(0, np.int8), metadata=JOINED
+    )
+
+    @property
+    def Zty(self) -> Floats:
+        """Stack Z'y of all equations, ``(M,)``."""
+        return np.concatenate([self.ZtDelta, self.ZtCosts])
 
 
 def demand_pass(
@@ -88,6 +109,8 @@ def demand_pass(
     """Invert a block's shares at θ and sum what the moments need of it."""
     inversion = invert_block(block, state, memory)
     delta, delta_by_theta = revert(block, inversion, memory)
+    factor = inversion.factor if state.keep_factor else np.empty(0)
+    remembered = InversionMemory(state.theta, delta, delta_by_theta, factor)
     # Far from any solution slopes can be beyond range; sums say so by not being finite.
     with np.errstate(over="ignore", invalid="ignore"):
         ZtDelta_by_theta = block.ZD.T @ delta_by_theta
@@ -98,8 +121,47 @@ def demand_pass(
         iterations=inversion.iterations.astype(np.int32),
         evaluations=inversion.evaluations.astype(np.int32),
     )
-    factor = inversion.factor if state.keep_factor else np.empty(0)
-    return sums, InversionMemory(state.theta, delta, delta_by_theta, factor)
+    if state.costs is None or block.supply is None:
+        return sums, remembered
+    return _with_costs(
+        block, state, state.costs, block.supply.ZS, memory, sums, remembered
+    )
+
+
+def _with_costs(
+    block: MarketBlock,
+    state: DemandState,
+    how: CostState,
+    ZS: Floats,
+    memory: InversionMemory | None,
+    sums: DemandSums,
+    remembered: InversionMemory,
+) -> tuple[DemandSums, InversionMemory]:
+    """Add what the supply side adds to sums, and to what is remembered."""
+    found = block_costs(
+        block,
+        how,
+        state.tastes,
+        remembered.delta,
+        remembered.delta_by_theta,
+        backend=state.backend,
+        scratch_bytes=state.controls.scratch_bytes,
+        memory=memory,
+    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        ZtCosts_by_theta = ZS.T @ found.costs_by_theta
+    sums = replace(
+        sums,
+        ZtCosts=accurate_product(ZS, found.costs),
+        ZtCosts_by_theta=ZtCosts_by_theta,
+        cost_status=found.status.astype(np.int8),
+    )
+    return sums, replace(
+        remembered,
+        costs=found.costs,
+        costs_by_theta=found.costs_by_theta,
+        clipped=found.clipped,
+    )
 
 
 def warm_kernels(backend: str) -> None:

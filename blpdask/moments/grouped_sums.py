@@ -32,9 +32,10 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from ..model.inversion import InversionMemory
-from ..records import JOINED, Floats, Integers, MarketBlock
+from ..records import JOINED, Equation, Floats, Integers, MarketBlock
 
-#: Columns of a block: [X1 | ZD], δ - X1 β, or zeros from which levels are subtracted.
+#: Columns of a block: [X1 | ZD], y - X b of an equation (δ - X1 β on the demand side),
+#: or zeros from which levels are subtracted.
 Columns = Literal["data", "errors", "zeros"]
 #: What folds leave of a row is below 2^-BITS of the largest value.
 BITS = 64
@@ -51,14 +52,17 @@ class SurveyState:
     columns
         Which columns of a block.
     beta
-        ``(K1,)`` β where the columns are δ - X1 β.
+        ``(K,)`` b where the columns are y - X b.
     level_counts
         G of every effect.
+    equation
+        Place of the equation whose columns and effects these are.
     """
 
     columns: Columns
     beta: Floats | None
     level_counts: tuple[int, ...]
+    equation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ class SumsState:
 
     Attributes
     ----------
-    columns, beta
+    columns, beta, equation
         As in :class:`SurveyState`.
     first, stop
         The columns ``first``..``stop - 1`` of them, K in number.
@@ -115,6 +119,7 @@ class SumsState:
     by: tuple[int, ...]
     level_counts: tuple[int, ...]
     splitters: Floats
+    equation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +149,9 @@ def survey_pass(
     block: MarketBlock, state: SurveyState, memory: InversionMemory | None
 ) -> tuple[Survey, None]:
     """Count the rows of every level and find the columns' largest values."""
-    values = columns_of(block, state.columns, state.beta, memory)
+    values = columns_of(block, state, memory)
     sizes, misplaced = [], []
-    effects = effects_of(block)
+    effects = effects_of(block, state.equation)
     for codes, n_levels in zip(effects, state.level_counts, strict=True):
         placed = (codes >= 0) & (codes < n_levels)
         sizes.append(np.bincount(codes[placed], minlength=n_levels))
@@ -164,7 +169,7 @@ def sums_pass(
     block: MarketBlock, state: SumsState, memory: InversionMemory | None
 ) -> tuple[GroupedSums, None]:
     """Sum a block's columns, less the levels, within groups."""
-    effects = effects_of(block)
+    effects = effects_of(block, state.equation)
     _, left = _raw_and_left(block, state, memory)
     codes = [effects[place] for place in state.by]
     n_levels = [state.level_counts[place] for place in state.by]
@@ -183,8 +188,7 @@ def squares_pass(
 
 def columns_of(
     block: MarketBlock,
-    columns: Columns,
-    beta: Floats | None,
+    state: SurveyState | SumsState,
     memory: InversionMemory | None,
     first: int = 0,
     stop: int | None = None,
@@ -198,37 +202,44 @@ def columns_of(
     ----------
     block
         With linear rows.
-    columns
-        ``"data"``: [X1 | ZD]; ``"errors"``: δ - X1 β; ``"zeros"``.
-    beta
-        ``(K1,)`` β, for errors.
+    state
+        Which columns, and b for errors.
     memory
-        Holds δ, for errors.
+        Holds δ and c̃, for errors.
     first, stop
         Which of the columns; all by default.
     """
-    if columns == "zeros":
+    if state.columns == "zeros":
         assert stop is not None
         return np.zeros((block.n_products, stop - first), order="F")
     assert block.linear is not None
-    X1 = block.linear().X1
-    if columns == "data":
-        K1 = X1.shape[1]
-        parts = X1[:, first:stop], block.ZD[:, max(first - K1, 0) : _less(stop, K1)]
+    equation = block.linear().equations[state.equation]
+    if state.columns == "data":
+        K1 = equation.X.shape[1]
+        parts = (
+            equation.X[:, first:stop],
+            block.ZD[:, max(first - K1, 0) : _less(stop, K1)],
+        )
         return np.vstack([part.T for part in parts]).T
-    assert beta is not None and memory is not None
-    errors = np.array(memory.delta, dtype=np.float64)
+    assert state.beta is not None and memory is not None
+    y = memory.costs if state.equation else memory.delta
+    return errors_of(y, equation, state.beta)[:, first:stop]
+
+
+def errors_of(y: Floats | None, equation: Equation, b: Floats) -> Floats:
+    """Compute y - X b, ``(N, 1)``, row by row."""
+    errors = np.array(y, dtype=np.float64)
     # Errors that are not finite are counted by the survey.
     with np.errstate(over="ignore", invalid="ignore"):
-        for coefficient, column in zip(beta, X1.T, strict=True):
+        for coefficient, column in zip(b, equation.X.T, strict=True):
             errors -= coefficient * column
-    return errors[:, None][:, first:stop]
+    return errors[:, None]
 
 
-def effects_of(block: MarketBlock) -> tuple[Integers, ...]:
-    """Give the codes of a block's absorbed effects, ``(N,)`` each."""
+def effects_of(block: MarketBlock, equation: int = 0) -> tuple[Integers, ...]:
+    """Give the codes of the absorbed effects of an equation, ``(N,)`` each."""
     assert block.linear is not None
-    return block.linear().effects
+    return block.linear().equations[equation].effects
 
 
 def subtract_levels(
@@ -318,8 +329,8 @@ def _raw_and_left(
     block: MarketBlock, state: SumsState, memory: InversionMemory | None
 ) -> tuple[Floats, Floats]:
     """Give a block's columns, and what is left of them less the levels."""
-    effects = effects_of(block)
-    raw = columns_of(block, state.columns, state.beta, memory, state.first, state.stop)
+    effects = effects_of(block, state.equation)
+    raw = columns_of(block, state, memory, state.first, state.stop)
     return raw, subtract_levels(raw, [effects[e] for e in state.of], state.levels)
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..records import Floats, Integers
+from ..records import Floats
 from .weighting import square_root
 
 
@@ -31,10 +31,10 @@ class LinearGmm:
     Attributes
     ----------
     ZtX
-        ``(M, K1)`` Z'X for all columns of X1, in long doubles, as Z'δ is: their
-        difference is much smaller than they are.
+        ``(M, K)`` Z'X for all columns, in long doubles, as Z'y is: their difference is
+        much smaller than they are.
     concentrated
-        ``(K1,)`` which columns of X1 are concentrated out.
+        ``(K,)`` which columns of X are concentrated out.
     W
         ``(M, M)`` weighting matrix.
     root
@@ -69,19 +69,19 @@ class GmmPoint:
         q(θ).
     gradient
         ``(P,)`` ∂q/∂θ.
-    beta
-        ``(K1, 1)`` linear parameters, concentrated ones filled in.
+    b
+        ``(K, 1)`` β, then γ, concentrated ones filled in.
     moments
         ``(M,)`` ḡ.
     moments_by_theta
-        ``(M, P)`` Ḡ, linear parameters in θ included as -Z'x / N.
+        ``(M, P)`` Ḡ, with -Z'x / N of linear parameters in θ.
     residual, residual_by_theta
         ``(M,)`` r and ``(M, P)`` ∂r/∂θ.
     """
 
     objective: float
     gradient: Floats
-    beta: Floats
+    b: Floats
     moments: Floats
     moments_by_theta: Floats
     residual: Floats
@@ -101,9 +101,9 @@ def prepare_linear_gmm(
     Parameters
     ----------
     ZtX
-        ``(M, K1)`` Z'X.
+        ``(M, K)`` Z'X.
     concentrated
-        ``(K1,)`` columns that are concentrated out.
+        ``(K,)`` columns that are concentrated out.
     W
         ``(M, M)`` symmetric and positive semi-definite.
     n_observations
@@ -124,11 +124,7 @@ def prepare_linear_gmm(
 
 
 def gmm_point(
-    linear: LinearGmm,
-    ZtDelta: Floats,
-    ZtDelta_by_theta: Floats,
-    beta: Floats,
-    beta_columns: Integers,
+    linear: LinearGmm, Zty: Floats, Zty_by_theta: Floats, b: Floats
 ) -> GmmPoint:
     """Combine the sums of all blocks into objective, gradient and residual.
 
@@ -136,27 +132,26 @@ def gmm_point(
     ----------
     linear
         The step's fixed matrices.
-    ZtDelta, ZtDelta_by_theta
-        ``(M,)`` and ``(M, P)`` sums at θ, over Σ and Π.
-    beta
-        ``(K1, 1)`` with the values of θ and of fixed parameters, NaN elsewhere.
-    beta_columns
-        ``(P_β,)`` columns of X1 whose parameters are in θ, after those of Σ and Π.
+    Zty
+        ``(M,)`` Z'y at θ.
+    Zty_by_theta
+        ``(M, P)`` Z' ∂(y - X b)/∂θ at given b̂.
+    b
+        ``(K, 1)`` with the values of θ and of fixed parameters, NaN elsewhere.
     """
     N = linear.n_observations
     given = ~linear.concentrated
-    beta = beta.copy()
-    remainder = ZtDelta - linear.ZtX[:, given] @ beta[given, 0]
-    beta[linear.concentrated, 0] = linear.estimator @ remainder.astype(np.float64)
-    moments = ((ZtDelta - linear.ZtX @ beta[:, 0]) / N).astype(np.float64)
-    linear_columns = -linear.ZtX[:, beta_columns].astype(np.float64)
-    moments_by_theta = np.hstack([ZtDelta_by_theta, linear_columns]) / N
+    b = b.copy()
+    remainder = Zty - linear.ZtX[:, given] @ b[given, 0]
+    b[linear.concentrated, 0] = linear.estimator @ remainder.astype(np.float64)
+    moments = ((Zty - linear.ZtX @ b[:, 0]) / N).astype(np.float64)
+    moments_by_theta = Zty_by_theta / N
     weighted = linear.W @ moments
     residual = np.sqrt(linear.scale) * (linear.root.T @ moments)
     return GmmPoint(
         objective=float(residual @ residual),
         gradient=2.0 * linear.scale * (moments_by_theta.T @ weighted),
-        beta=beta,
+        b=b,
         moments=moments,
         moments_by_theta=moments_by_theta,
         residual=residual,

@@ -99,7 +99,7 @@ class ResampleState:
     agents
         Who replaces the blocks' agents; None where that is yet to be said.
     ZtXb
-        ``(MD,)`` Z'X1 β̂, in long doubles.
+        ``(M,)`` Z'X b̂, in long doubles.
     n_observations
         N.
     """
@@ -117,7 +117,7 @@ class ResampledMoments:
     Attributes
     ----------
     moments
-        ``(MD,)`` ḡ_r at θ̂ and β̂.
+        ``(M,)`` ḡ_r at θ̂ and b̂.
     n_failed
         Markets whose inversion failed; moments mean nothing unless zero.
     """
@@ -146,7 +146,7 @@ def resampled_moments(
     for index in range(len(source)):
         block = redraw(source.load(index), state.agents, replicate)
         sums, _ = demand_pass(block, state.demand, None)
-        total += sums.ZtDelta
+        total += sums.Zty
         n_failed += count_failures(sums)
     return at_estimates(total, n_failed, state)
 
@@ -159,11 +159,9 @@ def given_moments_pass(
     return demand_pass(give(block, state.agents), state.demand, memory)[0], None
 
 
-def at_estimates(
-    ZtDelta: Floats, n_failed: int, state: ResampleState
-) -> ResampledMoments:
-    """Turn Z'δ_r ``(MD,)`` into ḡ_r = (Z'δ_r - Z'X1 β̂) / N."""
-    moments = (ZtDelta - state.ZtXb) / state.n_observations
+def at_estimates(Zty: Floats, n_failed: int, state: ResampleState) -> ResampledMoments:
+    """Turn Z'y_r ``(M,)`` into ḡ_r = (Z'y_r - Z'X b̂) / N."""
+    moments = (Zty - state.ZtXb) / state.n_observations
     return ResampledMoments(moments.astype(np.float64), n_failed)
 
 
@@ -218,12 +216,12 @@ def give(block: MarketBlock, agents: GivenAgents) -> MarketBlock:
 def simulation_covariance(
     moments: Floats, linear: LinearGmm, scaling: Scaling
 ) -> Floats:
-    """Compute S_sim from the moments of at least two replicates, ``(MD, MD)``.
+    """Compute S_sim from the moments of at least two replicates, ``(M, M)``.
 
     Parameters
     ----------
     moments
-        ``(R, MD)`` ḡ_r at θ̂ and β̂.
+        ``(R, M)`` ḡ_r at θ̂ and b̂.
     linear
         N, and the linear estimator of the step.
     scaling

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..records import Floats, HeldRows, Integers, LinearRows, MarketBlock
+from ..records import (
+    Equation,
+    Floats,
+    HeldRows,
+    Integers,
+    LinearRows,
+    MarketBlock,
+    SupplyRows,
+)
 from .plan import plan_blocks
 
 
@@ -25,6 +33,8 @@ class SortedTables:
         ``(N,)``.
     draws, weights
         ``(A, L)`` and ``(A,)``.
+    supply
+        The supply side of all products, None without one.
     linear
         Linear rows of all products, or None where only kernels see the blocks.
     """
@@ -37,6 +47,7 @@ class SortedTables:
     logit_delta: Floats
     draws: Floats
     weights: Floats
+    supply: SupplyRows | None = None
     linear: LinearRows | None = None
 
     def plan(self, n_blocks: int | None = None) -> Integers:
@@ -70,7 +81,28 @@ def cut_markets(tables: SortedTables, index: int, first: int, stop: int) -> Mark
         draws=np.ascontiguousarray(tables.draws[people]),
         weights=tables.weights[people].copy(),
         ZD=np.ascontiguousarray(tables.ZD[rows]),
+        supply=None if tables.supply is None else _cut_supply(tables, first, stop),
         linear=None if tables.linear is None else HeldRows(_cut(tables.linear, rows)),
+    )
+
+
+def _cut_supply(tables: SortedTables, first: int, stop: int) -> SupplyRows:
+    """Copy the supply side of markets first..stop-1."""
+    supply, offsets = tables.supply, tables.product_offsets
+    assert supply is not None
+    rows = slice(offsets[first], offsets[stop])
+    squares = np.concatenate([[0], np.cumsum(np.diff(offsets) ** 2)])
+    given = supply.ownership.size > 0
+    return SupplyRows(
+        prices=supply.prices[rows].copy(),
+        owners=supply.owners[rows].copy(),
+        ownership=supply.ownership[squares[first] : squares[stop]].copy()
+        if given
+        else np.empty(0),
+        X1_by_prices=np.ascontiguousarray(supply.X1_by_prices[:, rows]),
+        X2_by_prices=np.ascontiguousarray(supply.X2_by_prices[:, rows]),
+        X2_priced=supply.X2_priced,
+        ZS=np.ascontiguousarray(supply.ZS[rows]),
     )
 
 
@@ -79,8 +111,13 @@ def _cut(linear: LinearRows, rows: slice) -> LinearRows:
     clusters = linear.clusters
     return LinearRows(
         rows=linear.rows[rows].copy(),
-        X1=np.ascontiguousarray(linear.X1[rows]),
-        Z=np.ascontiguousarray(linear.Z[rows]),
-        effects=tuple(codes[rows].copy() for codes in linear.effects),
+        equations=tuple(
+            Equation(
+                X=np.ascontiguousarray(equation.X[rows]),
+                Z=np.ascontiguousarray(equation.Z[rows]),
+                effects=tuple(codes[rows].copy() for codes in equation.effects),
+            )
+            for equation in linear.equations
+        ),
         clusters=None if clusters is None else clusters[rows].copy(),
     )

@@ -122,4 +122,4 @@ def count_bytes(value: Any) -> int:
         return sum(count_bytes(getattr(value, field.name)) for field in fields)
     if isinstance(value, tuple | list):
         return sum(map(count_bytes, value))
-    return 8
+    return 0 if value is None else 8

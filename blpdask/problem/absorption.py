@@ -20,6 +20,7 @@ import numpy as np
 
 from ..errors import Faults
 from ..records import Floats, Integers
+from .absorption_options import AbsorptionControls
 from .formula_data import Table, factorize, read_columns
 from .normal_equations import ROUNDING, Projection, project, warn_unless_converged
 
@@ -113,6 +114,18 @@ def absorb(
     warn_unless_converged(how, len(groups))
     residuals = residuals[:, 0] if values.ndim == 1 else np.ascontiguousarray(residuals)
     return Absorbed(residuals, how.iterations, how.converged, how.correction)
+
+
+def take_out(
+    values: Floats, effects: Sequence[Integers], controls: AbsorptionControls
+) -> Floats:
+    """Take absorbed effects out of columns ``(N, K)``, all at once; none, no change."""
+    if not effects:
+        return values
+    absorbed = absorb(
+        values, effects, controls.tolerance, max_iterations=controls.max_iterations
+    )
+    return absorbed.values
 
 
 def group_codes(data: Table, term: Sequence[str]) -> Integers:

@@ -82,6 +82,7 @@ def absorb_over_blocks(
     controls: AbsorptionControls,
     beta: Floats | None = None,
     anchor: str | None = None,
+    equation: int = 0,
     listener: Listener = silent,
 ) -> AbsorbedLevels:
     """Find the levels of fixed effects in columns of all blocks.
@@ -91,13 +92,16 @@ def absorb_over_blocks(
     placement
         Blocks with linear rows.
     columns
-        ``"data"``: [X1 | ZD], with ZD as it was given; ``"errors"``: δ - X1 β.
+        ``"data"``: [X1 | ZD], with ZD as it was given; ``"errors"``: y - X b of an
+        equation, δ - X1 β on the demand side.
     level_counts
         For each effect, the number of its groups, all blocks together.
     controls
         When to stop.
     beta, anchor
-        ``(K1,)`` β and the name of the evaluation that δ is remembered of, for errors.
+        ``(K,)`` b and the name of the evaluation that y is remembered of, for errors.
+    equation
+        Place of the equation, 0 for demand's and 1 for supply's.
     listener
         Told after every pass.
 
@@ -121,7 +125,7 @@ def absorb_over_blocks(
     if columns == "errors":
         _check_errors(beta, anchor)
     flat = None if beta is None else np.ravel(beta)
-    state = SurveyState(columns, flat, level_counts)
+    state = SurveyState(columns, flat, level_counts, equation)
     survey: Survey = placement.reduce(survey_pass, state, anchor=anchor)
     _check(survey, columns, level_counts)
     rows = _SomeColumns(placement, state, survey, anchor)
@@ -167,6 +171,7 @@ class _SomeColumns:
         self._placement = placement
         self._columns: Columns = state.columns
         self._beta = state.beta
+        self._equation = state.equation
         self._anchor = anchor
         self._maxima = survey.maxima.max(axis=0)
         self._counts = state.level_counts
@@ -297,6 +302,7 @@ class _SomeColumns:
             by=by,
             level_counts=self._counts,
             splitters=splitters,
+            equation=self._equation,
         )
 
     def _bounds(self, columns: Columns, levels: Sequence[OfEffect]) -> Floats:

@@ -1,4 +1,4 @@
-"""Everything about a demand problem that θ does not change, ready for an estimator."""
+"""Everything about a problem that θ does not change, ready for an estimator."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from ..driver.cores import single_threaded_libraries
 from ..kernels.sums import accurate_product
 from ..partitions.cut import SortedTables, cut_at
 from ..partitions.source import HeldBlocks
-from ..records import Floats, Integers, LinearRows
+from ..records import Equation, Floats, Integers, LinearRows, SupplyRows
 from .agents import Agents
 from .prepared import PreparedDemand
 from .products import Products
+from .supply_side import SupplySide, flatten_ownership, number_owners
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,9 +33,10 @@ class DemandProblem:
     tables
         The same sorted by market, ready to be cut into blocks.
     ZtX
-        ``(MD, K1)`` Z'X1, effects absorbed, in long doubles.
+        ``(M, K)`` Z'X, effects absorbed, in long doubles: Z_D'X1 and, with a supply
+        side, Z_S'X3 on the diagonal.
     ZtZ
-        ``(MD, MD)`` Z'Z of the instruments as they enter covariances of moments.
+        ``(M, M)`` Z'Z of the instruments as they enter covariances of moments.
     """
 
     products: Products
@@ -68,6 +70,7 @@ class DemandProblem:
             for first, stop in itertools.pairwise(edges)
         ]
         clusters = products.clusters
+        sides = _equations(products)
         return PreparedDemand(
             source=HeldBlocks(cut_at(tables, edges), labels=labels),
             n_products=self.n_products,
@@ -78,8 +81,15 @@ class DemandProblem:
             block_edges=edges,
             ZtX=self.ZtX,
             ZtZ=self.ZtZ,
-            level_counts=tuple(int(codes.max()) + 1 for codes in products.effects),
-            absorption=products.absorption,
+            moment_counts=tuple(side.Z.shape[1] for side in sides),
+            X_counts=tuple(side.X.shape[1] for side in sides),
+            level_counts=tuple(
+                tuple(int(codes.max()) + 1 for codes in side.effects) for side in sides
+            ),
+            absorption=(
+                products.absorption,
+                *([products.supply.absorption] if products.supply else ()),
+            ),
             n_clusters=0 if clusters is None else int(clusters.max()) + 1,
             clusters_of_markets=clusters is not None
             and _are_of_markets(clusters, products.market_codes),
@@ -104,10 +114,13 @@ def prepare_demand(
     codes = products.market_codes
     order = np.argsort(codes, kind="stable")
     counts = np.bincount(codes, minlength=products.unique_market_ids.size)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     outside = 1 - np.bincount(codes, weights=products.shares)
     log_shares = np.log(products.shares)
+    supply = products.supply
+    sides = _equations(products)
     tables = SortedTables(
-        product_offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        product_offsets=offsets,
         agent_offsets=agents.offsets,
         X2=products.X2[order],
         ZD=products.ZD_absorbed[order],
@@ -115,24 +128,76 @@ def prepare_demand(
         logit_delta=(log_shares - np.log(outside)[codes])[order],
         draws=np.hstack([agents.nodes, agents.demographics]),
         weights=agents.weights,
+        supply=None if supply is None else _supply_rows(supply, order, offsets),
         linear=LinearRows(
             rows=order,
-            X1=products.X1[order],
-            Z=products.ZD[order],
-            effects=tuple(codes[order] for codes in products.effects),
+            equations=tuple(
+                Equation(
+                    X=side.X[order],
+                    Z=side.Z[order],
+                    effects=tuple(codes[order] for codes in side.effects),
+                )
+                for side in sides
+            ),
             clusters=None if products.clusters is None else products.clusters[order],
         ),
     )
+    Z = np.hstack([side.Z for side in sides])
     with single_threaded_libraries():
-        ZtZ = products.ZD.T @ products.ZD
+        ZtZ = Z.T @ Z
     return DemandProblem(
         products=products,
         agents=agents,
         types=types,
         order=order,
         tables=tables,
-        ZtX=np.column_stack(
-            [accurate_product(products.ZD_absorbed, x) for x in products.X1_absorbed.T]
-        ),
+        ZtX=_ZtX(products),
         ZtZ=ZtZ,
+    )
+
+
+def _equations(products: Products) -> tuple[Equation, ...]:
+    """Give X, Z and effects of demand and, where there is one, of supply."""
+    demand = Equation(products.X1, products.ZD, products.effects)
+    supply = products.supply
+    if supply is None:
+        return (demand,)
+    return demand, Equation(supply.X3, supply.ZS, supply.effects)
+
+
+def _ZtX(products: Products) -> Floats:
+    """Compute Z'X of all equations, effects absorbed, block by block."""
+    sides = [(products.ZD_absorbed, products.X1_absorbed)]
+    if products.supply is not None:
+        sides.append((products.supply.ZS_absorbed, products.supply.X3_absorbed))
+    blocks = [_accurate_products(Z, X) for Z, X in sides]
+    shape = sum(len(block) for block in blocks), sum(b.shape[1] for b in blocks)
+    found = np.zeros(shape, blocks[0].dtype)
+    row = column = 0
+    for block in blocks:
+        found[row : row + len(block), column : column + block.shape[1]] = block
+        row, column = row + len(block), column + block.shape[1]
+    return found
+
+
+def _accurate_products(Z: Floats, X: Floats) -> Floats:
+    """Compute Z'X, ``(M, K)`` long doubles."""
+    if X.shape[1] == 0:
+        return np.zeros((Z.shape[1], 0), np.longdouble)
+    return np.column_stack([accurate_product(Z, x) for x in X.T])
+
+
+def _supply_rows(supply: SupplySide, order: Integers, offsets: Integers) -> SupplyRows:
+    """Sort the supply side by market."""
+    ownership = np.empty(0)
+    if supply.ownership is not None:
+        ownership = flatten_ownership(supply.ownership[order], offsets)
+    return SupplyRows(
+        prices=supply.prices[order],
+        owners=number_owners(supply.firms[order], offsets),
+        ownership=ownership,
+        X1_by_prices=np.ascontiguousarray(supply.X1_by_prices[order].T),
+        X2_by_prices=np.ascontiguousarray(supply.X2_by_prices[order].T),
+        X2_priced=supply.X2_priced,
+        ZS=supply.ZS_absorbed[order],
     )

@@ -34,6 +34,12 @@ class DemandOutline:
         Number of absorbed effects.
     has_clusters
         Whether clusters are known.
+    X3_columns
+        Columns of X3, none without a supply side.
+    ZS_names
+        ``(MS,)`` names of supply-side instruments.
+    n_cost_effects
+        Number of effects absorbed on the supply side.
     """
 
     market_ids: np.ndarray[Any, Any]
@@ -47,6 +53,9 @@ class DemandOutline:
     ZD_names: tuple[str, ...]
     n_effects: int
     has_clusters: bool
+    X3_columns: tuple[Column, ...] = ()
+    ZS_names: tuple[str, ...] = ()
+    n_cost_effects: int = 0
 
     def lay_out(
         self, *, bounded: bool, default_bounds: bool, **values: Any
@@ -58,9 +67,10 @@ class DemandOutline:
         bounded, default_bounds
             As in :func:`blpdask.model.parameters.lay_out`.
         **values
-            ``sigma``, ``pi``, ``beta`` and their ``…_bounds``, None where left out.
+            ``sigma``, ``pi``, ``beta``, ``gamma`` and their ``…_bounds``, None where
+            left out.
         """
-        names = ("sigma", "pi", "beta")
+        names = ("sigma", "pi", "beta", "gamma")
         asked = [*names, *(f"{name}_bounds" for name in names)]
         return lay_out(
             **{name: values.get(name) for name in asked},
@@ -69,6 +79,8 @@ class DemandOutline:
             sigma_labels=[column.name for column in self.X2_columns],
             pi_labels=[column.name for column in self.agent_columns],
             beta_labels=[column.name for column in self.X1_columns],
+            gamma_labels=[column.name for column in self.X3_columns],
+            priced=["prices" in column.names for column in self.X1_columns],
             bounded=bounded,
             default_bounds=default_bounds,
         )
@@ -77,6 +89,7 @@ class DemandOutline:
 def outline_of(demand: DemandProblem) -> DemandOutline:
     """Outline a problem in memory."""
     products, agents = demand.products, demand.agents
+    supply = products.supply
     return DemandOutline(
         market_ids=products.unique_market_ids,
         n_products=demand.n_products,
@@ -89,4 +102,7 @@ def outline_of(demand: DemandProblem) -> DemandOutline:
         ZD_names=products.ZD_names,
         n_effects=len(products.effects),
         has_clusters=products.clusters is not None,
+        X3_columns=() if supply is None else supply.X3_columns,
+        ZS_names=() if supply is None else supply.ZS_names,
+        n_cost_effects=0 if supply is None else len(supply.effects),
     )

@@ -1,4 +1,4 @@
-"""What an estimator knows of a demand problem: sums, counts and where its blocks are.
+"""What an estimator knows of a problem: sums, counts and where its blocks are.
 
 Nothing here is as long as the data: a problem of ten million products that sits in a
 store is prepared into the same record as one in memory.
@@ -37,13 +37,19 @@ class PreparedDemand:
     block_edges
         ``(B + 1,)`` first market of each block, then T.
     ZtX
-        ``(MD, K1)`` Z'X1, effects absorbed, in long doubles.
+        ``(M, K)`` Z'X, effects absorbed, in long doubles: Z_D'X1 and, with a supply
+        side, Z_S'X3 on the diagonal.
     ZtZ
-        ``(MD, MD)`` Z'Z of the instruments as they enter covariances of moments.
+        ``(M, M)`` Z'Z of the instruments as they enter covariances of moments, those
+        of both equations side by side.
+    moment_counts
+        Moments of each equation: demand's MD, then supply's MS where there is one.
+    X_counts
+        Columns of X of each equation: K1, then K3.
     level_counts
-        For each absorbed effect, the number of its groups.
+        For each equation and absorbed effect, the number of its groups.
     absorption
-        When the absorption of effects stops.
+        For each equation, when the absorption of its effects stops.
     n_clusters
         C, zero where there are none.
     clusters_of_markets
@@ -62,8 +68,10 @@ class PreparedDemand:
     block_edges: Integers
     ZtX: Floats
     ZtZ: Floats
-    level_counts: tuple[int, ...]
-    absorption: AbsorptionControls
+    moment_counts: tuple[int, ...]
+    X_counts: tuple[int, ...]
+    level_counts: tuple[tuple[int, ...], ...]
+    absorption: tuple[AbsorptionControls, ...]
     n_clusters: int
     clusters_of_markets: bool = False
     rows_at: Path | None = None
@@ -72,6 +80,16 @@ class PreparedDemand:
     def n_markets(self) -> int:
         """Count the markets, T."""
         return self.market_ids.size
+
+    @property
+    def has_supply(self) -> bool:
+        """Tell whether there is a supply side."""
+        return len(self.moment_counts) > 1
+
+    @property
+    def moment_equations(self) -> Integers:
+        """Give the place of each moment's equation, ``(M,)``."""
+        return np.repeat(np.arange(len(self.moment_counts)), self.moment_counts)
 
     @property
     def block_sizes(self) -> Integers:

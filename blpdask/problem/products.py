@@ -8,7 +8,7 @@ M X1 and M Z (Frisch and Waugh 1933), once for every θ to come.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import DataWarning, Faults, InputError
 from ..records import Floats, Integers
-from .absorption import absorb
+from .absorption import take_out
 from .absorption_options import AbsorptionControls
 from .fields import (
     as_finite,
@@ -29,6 +29,7 @@ from .fields import (
     some,
 )
 from .formulas import Column, DesignMatrix, ParsedFormula
+from .supply_side import SupplyFields, SupplySide, build_supply, read_supply
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +65,8 @@ class Products:
         Identifiers and prices by name: firm_ids, product_ids, ….
     variables
         ``(N,)`` numeric variables that formulas name, by name.
+    supply
+        The supply side, None without one.
     """
 
     market_codes: Integers
@@ -82,6 +85,7 @@ class Products:
     clusters: Integers | None
     ids: dict[str, np.ndarray[Any, Any]]
     variables: dict[str, np.ndarray[Any, Any]]
+    supply: SupplySide | None = None
 
     @property
     def n_products(self) -> int:
@@ -93,9 +97,11 @@ def read_products(
     data: Any,
     linear: ParsedFormula,
     random: ParsedFormula | None,
+    cost: ParsedFormula | None = None,
     *,
     add_exogenous: bool,
     absorption: AbsorptionControls,
+    cost_absorption: AbsorptionControls | None = None,
 ) -> Products:
     """Read and check product data, with all faults in one message.
 
@@ -104,13 +110,14 @@ def read_products(
     data
         Table with ``market_ids``, ``shares``, ``prices``, instruments and whatever the
         formulas name.
-    linear, random
-        Formulas of X1, with effects to absorb, and of X2.
+    linear, random, cost
+        Formulas of X1, with effects to absorb, of X2, and of X3, with effects to
+        absorb; None where there is none.
     add_exogenous
-        Whether exogenous columns of X1 are added to the instruments; if not, effects
-        are not absorbed into the instruments either.
-    absorption
-        When the absorption of effects stops.
+        Whether exogenous columns of X1 and X3 are added to the instruments; if not,
+        effects are not absorbed into the instruments either.
+    absorption, cost_absorption
+        When the absorption of effects stops, in demand and supply.
 
     Raises
     ------
@@ -129,6 +136,10 @@ def read_products(
     excluded = _excluded_instruments(data, faults)
     clusters = _clusters(data, faults)
     ids = _identifiers(data, faults)
+    supplied: SupplyFields | None = None
+    if cost is not None:
+        markets = None if market_ids is None else factorize(market_ids)[0]
+        supplied = read_supply(data, cost, faults, markets=markets)
     if market_ids is not None:
         codes, unique = factorize(market_ids)
         _check_markets(codes, unique, shares, ids.get("product_ids"), faults)
@@ -139,10 +150,15 @@ def read_products(
             "demand_instruments": excluded,
             "clustering_ids": clusters,
             **ids,
+            **_lengths_of(supplied),
         }
-        absorbed = {name: read_field(data, name) for name in _absorbed_names(linear)}
+        absorbed = {
+            name: read_field(data, name) for name in _absorbed_names(linear, cost)
+        }
         _check_lengths(codes.size, matrices | absorbed, faults)
     effects = _effects(data, linear, faults)
+    if cost is not None:
+        _effects(data, cost, faults)
     faults.check()
     assert X1 is not None and shares is not None
     exogenous = [c for c in X1.columns if "prices" not in c.names and add_exogenous]
@@ -176,6 +192,17 @@ def read_products(
         clusters=clusters,
         ids=ids,
         variables=_variables(data, X1, X2),
+        supply=None
+        if supplied is None or cost is None
+        else build_supply(
+            data,
+            supplied,
+            cost,
+            X1.columns,
+            () if X2 is None else X2.columns,
+            add_exogenous=add_exogenous,
+            absorption=cost_absorption or absorption,
+        ),
     )
 
 
@@ -333,9 +360,24 @@ def _check_lengths(
             )
 
 
-def _absorbed_names(linear: ParsedFormula) -> list[str]:
+def _lengths_of(
+    supplied: SupplyFields | None,
+) -> dict[str, np.ndarray[Any, Any] | None]:
+    """List the supply side's arrays, for their lengths."""
+    if supplied is None:
+        return {}
+    return {
+        "X3": None if supplied.design is None else supplied.design.values,
+        "supply_instruments": supplied.instruments,
+        "ownership": supplied.ownership,
+    }
+
+
+def _absorbed_names(*formulas: ParsedFormula | None) -> list[str]:
     """List the variables that absorbed effects name."""
-    return sorted({name for term in linear.absorbed_terms for name in term})
+    given = [formula for formula in formulas if formula is not None]
+    terms = [term for formula in given for term in formula.absorbed_terms]
+    return sorted({name for term in terms for name in term})
 
 
 def _effects(data: Any, linear: ParsedFormula, faults: Faults) -> tuple[Integers, ...]:
@@ -347,18 +389,6 @@ def _effects(data: Any, linear: ParsedFormula, faults: Faults) -> tuple[Integers
     except InputError as error:
         faults.extend(error)
         return ()
-
-
-def take_out(
-    values: Floats, effects: Sequence[Integers], controls: AbsorptionControls
-) -> Floats:
-    """Take absorbed effects out of columns ``(N, K)``, all at once; none, no change."""
-    if not effects:
-        return values
-    absorbed = absorb(
-        values, effects, controls.tolerance, max_iterations=controls.max_iterations
-    )
-    return absorbed.values
 
 
 def warn_of_collinearity(products: Products, atol: float, rtol: float) -> None:
@@ -374,6 +404,9 @@ def warn_of_collinearity(products: Products, atol: float, rtol: float) -> None:
         "X2": (products.X2, [c.name for c in products.X2_columns]),
         "ZD": (products.ZD, list(products.ZD_names)),
     }
+    if (supply := products.supply) is not None:
+        matrices["X3"] = supply.X3_absorbed, [c.name for c in supply.X3_columns]
+        matrices["ZS"] = supply.ZS, list(supply.ZS_names)
     for name, (values, labels) in matrices.items():
         if values.size == 0:
             continue
@@ -383,7 +416,10 @@ def warn_of_collinearity(products: Products, atol: float, rtol: float) -> None:
             beyond = labels[left.size :]
             found = [label for label, s in zip(labels, short, strict=False) if s]
             listed = ", ".join([*found, *beyond])
-            effects = products.effects and name != "X2"
+            own = products.effects if name in ("X1", "ZD") else ()
+            if products.supply is not None and name in ("X3", "ZS"):
+                own = products.supply.effects
+            effects = bool(own)
             absorbed = " (effects are absorbed)" if effects else ""
             warnings.warn(
                 f"collinear columns of {name}{absorbed}: [{listed}] can be written in "

@@ -30,7 +30,7 @@ from ..partitions.scratch import Scratch, unwritable
 from ..partitions.sealed import digest, read_sealed, write_sealed
 from ..partitions.source import count_bytes
 from ..partitions.store_schema import DescribedNodes
-from ..records import Floats, Integers, LinearRows, MarketBlock
+from ..records import Equation, Floats, Integers, LinearRows, MarketBlock
 from .fields import read_matrix, some
 from .formulas import ParsedFormula
 from .groupings import Grouping
@@ -207,9 +207,7 @@ class StoredBlocks:
         self._check_finite(store, index, {"X1": X1, "ZD": Z})
         return LinearRows(
             rows=store.rows(index),
-            X1=X1,
-            Z=np.ascontiguousarray(Z),
-            effects=effects,
+            equations=(Equation(X1, np.ascontiguousarray(Z), effects),),
             clusters=None if clusters is None else clusters.codes(columns),
         )
 

@@ -65,12 +65,13 @@ def stored_sums_pass(
     del memory
     assert block.linear is not None
     linear = block.linear()
-    both = np.hstack([linear.X1, block.ZD])
+    (demand,) = linear.equations
+    both = np.hstack([demand.X, block.ZD])
     if state.levels:
-        both = subtract_levels(both, linear.effects, state.levels)
-    K1 = linear.X1.shape[1]
+        both = subtract_levels(both, demand.effects, state.levels)
+    K1 = demand.X.shape[1]
     X1, ZD = both[:, :K1], np.ascontiguousarray(both[:, K1:])
-    Z = ZD if state.absorb_instruments else linear.Z
+    Z = ZD if state.absorb_instruments else demand.Z
     columns = np.hstack([X1, block.X2.T, Z])
     sums = StoredSums(
         ZtX=np.column_stack([accurate_product(ZD, x) for x in X1.T]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,11 @@ Counts = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
 class GmmEstimates:
     """What one GMM step found.
 
-    Shapes use T markets, N products, K1, K2, D, P parameters in θ, C concentrated
-    parameters, MD moments and E evaluations. Standard errors of what is not free are
-    NaN. Attributes are PyBLP's, and mean what they mean there. Arrays of N rows are in
-    the order of the user's rows; of a problem at rest they stay on disk, in the order
-    of its markets, and are read when asked for.
+    Shapes use T markets, N products, K1, K2, K3, D, P parameters in θ, C concentrated
+    parameters, M = MD + MS moments and E evaluations. Standard errors of what is not
+    free are NaN. Attributes are PyBLP's, and mean what they mean there. Arrays of N
+    rows are in the order of the user's rows; of a problem at rest they stay on disk, in
+    the order of its markets, and are read when asked for.
     """
 
     step: int
@@ -32,7 +32,7 @@ class GmmEstimates:
     theta: Floats  # (P,)
     parameters: Floats  # (P + C, 1)
     parameter_covariances: Floats  # (P + C, P + C)
-    parameter_sensitivity: Floats  # (P + C, MD)
+    parameter_sensitivity: Floats  # (P + C, M)
     sigma: Floats  # (K2, K2)
     sigma_squared: Floats  # (K2, K2)
     pi: Floats  # (K2, D)
@@ -55,11 +55,11 @@ class GmmEstimates:
     xi_fe: Rows  # (N, 1)
     xi_by_theta_jacobian: Rows  # (N, P)
     clipped_shares: Flags  # (N, 1)
-    moments: Floats  # (MD, 1)
-    moments_jacobian: Floats  # (MD, P + C)
-    moments_covariances: Floats  # (MD, MD)
-    W: Floats  # (MD, MD)
-    updated_W: Floats  # (MD, MD)
+    moments: Floats  # (M, 1)
+    moments_jacobian: Floats  # (M, P + C)
+    moments_covariances: Floats  # (M, M)
+    W: Floats  # (M, M)
+    updated_W: Floats  # (M, M)
     gradient: Floats  # (P, 1)
     projected_gradient: Floats  # (P, 1)
     projected_gradient_norm: float
@@ -81,7 +81,20 @@ class GmmEstimates:
     n_products: int
     n_markets: int
     warnings: tuple[str, ...]
-    simulation_covariances: Floats | None = None  # (MD, MD), None if not resampled
+    simulation_covariances: Floats | None = None  # (M, M), None if not resampled
+    #: (K1 + K3,) which of β and γ are concentrated out of the objective
+    concentrated: Flags = field(default_factory=lambda: np.empty(0, np.bool_))
+    gamma: Floats = field(default_factory=lambda: np.empty((0, 1)))  # (K3, 1)
+    gamma_se: Floats = field(default_factory=lambda: np.empty((0, 1)))
+    gamma_bounds: Pair = field(
+        default_factory=lambda: (np.empty((0, 1)), np.empty((0, 1)))
+    )
+    gamma_labels: tuple[str, ...] = ()
+    tilde_costs: Rows | None = None  # (N, 1), None without a supply side
+    omega: Rows | None = None  # (N, 1)
+    omega_fe: Rows | None = None  # (N, 1)
+    omega_by_theta_jacobian: Rows | None = None  # (N, P)
+    clipped_costs: Flags | Rows | None = None  # (N, 1)
 
     @property
     def n_overidentifying(self) -> int:

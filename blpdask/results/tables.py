@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,14 +45,11 @@ def parameter_rows(estimates: GmmEstimates) -> list[ParameterRow]:
         for d, demographic in enumerate(estimates.pi_labels):
             label = estimates.sigma_labels
             rows.append(_row(estimates, "pi", label[k], demographic, k, d))
-    free = set(estimates.theta_labels)
-    for k, name in enumerate(estimates.beta_labels):
-        row = _row(estimates, "beta", name, "", k, 0)
-        if row.kind == "free" and name not in free:
-            row = ParameterRow(
-                "beta", name, "", "concentrated", row.estimate, row.std_error
-            )
-        rows.append(row)
+    linear = [("beta", k, name) for k, name in enumerate(estimates.beta_labels)]
+    linear += [("gamma", k, name) for k, name in enumerate(estimates.gamma_labels)]
+    for (matrix, k, name), out in zip(linear, estimates.concentrated, strict=True):
+        row = _row(estimates, matrix, name, "", k, 0)
+        rows.append(replace(row, kind="concentrated") if out else row)
     return [row for row in rows if row.kind != "fixed" or row.estimate != 0]
 
 
@@ -107,7 +104,7 @@ def statistics_table(steps: Sequence[GmmEstimates]) -> str:
 
 
 def estimates_tables(estimates: GmmEstimates, digits: int = 7) -> list[str]:
-    """Print Σ with Π, ΣΣ' where Σ is not diagonal, and β, errors in parentheses."""
+    """Print Σ with Π, ΣΣ' where Σ is not diagonal, β and γ, errors in parentheses."""
     suffix = f"({error_description(estimates)} in Parentheses)"
     tables = []
     if estimates.sigma_labels:
@@ -128,11 +125,13 @@ def estimates_tables(estimates: GmmEstimates, digits: int = 7) -> list[str]:
         )
         if (np.tril(estimates.sigma, -1) != 0).any():
             tables.append(_squared_table(estimates, suffix, digits))
-    rows = [
-        _cells(estimates.beta[:, 0], digits),
-        _errors(estimates.beta_se[:, 0], digits),
-    ]
-    tables.append(text_table(f"Beta Estimates {suffix}", estimates.beta_labels, rows))
+    for name, labels, found, spread in (
+        ("Beta", estimates.beta_labels, estimates.beta, estimates.beta_se),
+        ("Gamma", estimates.gamma_labels, estimates.gamma, estimates.gamma_se),
+    ):
+        if labels:
+            cells = [_cells(found[:, 0], digits), _errors(spread[:, 0], digits)]
+            tables.append(text_table(f"{name} Estimates {suffix}", labels, cells))
     return tables
 
 

@@ -455,8 +455,7 @@ def test_prices_must_be_somewhere_and_shares_nowhere() -> None:
 
 def test_what_is_not_there_yet_is_said() -> None:
     table = good_products()
-    linear, supply = Formulation("1 + prices"), Formulation("1 + x")
-    says(lambda: Problem((linear, None, supply), table), "X3", "demand only")
+    linear = Formulation("1 + prices")
     nested = {**table, "nesting_ids": table["firm_ids"]}
     says(lambda: Problem(linear, nested), "'nesting_ids'", "no nested logit")
 

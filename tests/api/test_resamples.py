@@ -387,9 +387,8 @@ def estimated(options, replicates=6):
     point = gmm_point(
         linear,
         np.zeros(MD, np.longdouble),
-        np.zeros((MD, parameters.n_nonlinear)),
+        np.zeros((MD, parameters.size)),
         results.beta,
-        np.empty(0, np.int64),
     )
     resamples = KeyedResamples(Rule("monte_carlo", I), replicates, 0)
     placement = SerialEngine().place(prepared.source)

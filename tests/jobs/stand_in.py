@@ -56,7 +56,7 @@ class StandInProblem:
     """A problem that emits events and ends as it is told."""
 
     ending = "converged"
-    K1, K2, D = 2, 0, 0
+    K1, K2, K3, D = 2, 0, 0, 0
 
     def __init__(self, product_formulations: Any, product_data: Any, **kwargs: Any):
         self.formulations = product_formulations

@@ -176,7 +176,8 @@ def test_workers_hold_and_read_what_is_planned(path, tmp_path, monkeypatch):
 def state_of(prepared: PreparedJob, problem: blpdask.Problem) -> Any:
     arguments = solve_arguments(prepared.job)
     prepared_demand = problem.prepare(SerialEngine(), silent)
-    return _state(_parameters(problem, arguments), prepared_demand, arguments)
+    parameters = _parameters(problem, arguments)
+    return _state(problem, parameters, prepared_demand, arguments)
 
 
 def test_seconds_are_about_those_of_a_run(path):

@@ -44,8 +44,14 @@ def found(xi, Z, kind, *, center, clusters, n_blocks=1, centre=None):
         centre = Z.T @ xi / N if center else np.zeros(M)
     cuts = np.linspace(0, N, n_blocks + 1).astype(int)
     parts = [slice(a, b) for a, b in itertools.pairwise(cuts)]
-    records = [sum_moments(xi[p], Z[p], centre, clusters[p]) for p in parts]
-    return moment_covariances(ordered_sum(records), kind, center=center, ZtZ=Z.T @ Z)
+    records = [sum_moments(xi[p, None], [Z[p]], centre, clusters[p]) for p in parts]
+    return moment_covariances(
+        ordered_sum(records),
+        kind,
+        center=center,
+        ZtZ=Z.T @ Z,
+        equations=np.zeros(M, np.int64),
+    )
 
 
 def assert_close(S, expected, rtol=1e-13):
@@ -103,14 +109,46 @@ def test_few_and_many_clusters(n_clusters):
 def test_numbers_written_out():
     """ξ = (1, 3), z = (2, 1): g = (2, 3), centred (-1/2, 1/2)."""
     xi, Z = np.array([1.0, 3.0]), np.array([[2.0], [1.0]])
-    sums = sum_moments(xi, Z, np.zeros(1), np.array([0, 0]))
-    ZtZ = Z.T @ Z
+    sums = sum_moments(xi[:, None], [Z], np.zeros(1), np.array([0, 0]))
+    ZtZ, equations = Z.T @ Z, np.zeros(1, np.int64)
 
     def S(kind, center):
-        return moment_covariances(sums, kind, center=center, ZtZ=ZtZ).item()
+        return moment_covariances(
+            sums, kind, center=center, ZtZ=ZtZ, equations=equations
+        ).item()
 
     assert S("robust", False) == 6.5
     assert S("robust", True) == 0.25
     assert S("clustered", False) == 12.5
     assert S("clustered", True) == 0.0
     assert S("unadjusted", True) == 2.5
+
+
+@pytest.mark.parametrize("n_blocks", [1, 4])
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_equations_have_covariances_across(kind, n_blocks):
+    """As one equation twice as long, in products of ξ and ω."""
+    xi, Z_D, clusters = draw(6)
+    omega = 0.7 * xi + np.random.default_rng(7).normal(size=N) - 3.0
+    Z_S = np.random.default_rng(8).normal(size=(N, 2)) + 1.0
+    u, Z = np.column_stack([xi, omega]), [Z_D, Z_S]
+    g = np.hstack([xi[:, None] * Z_D, omega[:, None] * Z_S])
+    centred = g - g.mean(axis=0)
+    sums = np.array([centred[clusters == c].sum(axis=0) for c in np.unique(clusters)])
+    both = np.hstack(Z)
+    covariances = np.cov(u.T, bias=True)
+    sides = np.repeat([0, 1], [M, 2])
+    expected = {
+        "robust": centred.T @ centred / N,
+        "clustered": sums.T @ sums / N,
+        "unadjusted": covariances[np.ix_(sides, sides)] * (both.T @ both) / N,
+    }[kind]
+    cuts = np.linspace(0, N, n_blocks + 1).astype(int)
+    parts = [slice(a, b) for a, b in itertools.pairwise(cuts)]
+    records = [
+        sum_moments(u[p], [z[p] for z in Z], g.mean(axis=0), clusters[p]) for p in parts
+    ]
+    S = moment_covariances(
+        ordered_sum(records), kind, center=True, ZtZ=both.T @ both, equations=sides
+    )
+    assert_close(S, expected, rtol=1e-12)

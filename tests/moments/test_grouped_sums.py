@@ -23,7 +23,14 @@ from blpdask.moments.grouped_sums import (
     survey_pass,
 )
 from blpdask.partitions.sealed import seal, unseal
-from blpdask.records import Floats, HeldRows, Integers, LinearRows, MarketBlock
+from blpdask.records import (
+    Equation,
+    Floats,
+    HeldRows,
+    Integers,
+    LinearRows,
+    MarketBlock,
+)
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -44,7 +51,9 @@ def make_block(
         draws=np.empty((0, 0)),
         weights=np.empty(0),
         ZD=ZD,
-        linear=HeldRows(LinearRows(np.arange(n), X1, ZD, effects, None)),
+        linear=HeldRows(
+            LinearRows(np.arange(n), (Equation(X1, ZD, effects),), clusters=None)
+        ),
     )
 
 
@@ -199,9 +208,10 @@ def test_passes_sum_what_is_left_of_columns_by_several_effects() -> None:
 def test_columns_are_chosen_across_X1_and_ZD(first: int, stop: int) -> None:
     X1, ZD = np.arange(8.0).reshape(4, 2), np.arange(12.0).reshape(4, 3) + 50
     block = make_block(X1, ZD, ())
-    found = columns_of(block, "data", None, None, first, stop)
+    data = SurveyState("data", None, ())
+    found = columns_of(block, data, None, first, stop)
     assert np.array_equal(found, np.hstack([X1, ZD])[:, first:stop])
-    assert np.array_equal(columns_of(block, "data", None, None), np.hstack([X1, ZD]))
+    assert np.array_equal(columns_of(block, data, None), np.hstack([X1, ZD]))
 
 
 def test_an_error_has_the_same_bits_in_every_block() -> None:
@@ -211,7 +221,7 @@ def test_an_error_has_the_same_bits_in_every_block() -> None:
     def errors(rows: slice) -> Floats:
         block = make_block(X1[rows], X1[rows, :1], ())
         memory = InversionMemory(None, delta[rows], np.empty((0, 0)), np.empty(0))
-        return columns_of(block, "errors", beta, memory)
+        return columns_of(block, SurveyState("errors", beta, ()), memory)
 
     whole = errors(slice(None))
     pieces = [errors(slice(first, first + 13)) for first in range(0, 997, 13)]

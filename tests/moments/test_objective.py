@@ -39,13 +39,8 @@ def evaluate(sample, theta, *, concentrated=(True, True, True), beta=None, scale
         ZtX=Z.T @ X, concentrated=flags, W=W, n_observations=N, scale_objective=scale
     )
     start = np.full((K, 1), np.nan) if beta is None else np.array(beta)[:, None]
-    return gmm_point(
-        linear,
-        Z.T @ delta(theta[:P]),
-        Z.T @ delta_by_theta(theta[:P]),
-        start,
-        np.flatnonzero(~flags),
-    )
+    by_theta = np.hstack([delta_by_theta(theta[:P]), -X[:, ~flags]])
+    return gmm_point(linear, Z.T @ delta(theta[:P]), Z.T @ by_theta, start)
 
 
 def test_objective_is_the_quadratic_form_at_the_linear_estimate(sample):
@@ -55,7 +50,7 @@ def test_objective_is_the_quadratic_form_at_the_linear_estimate(sample):
     XZ = X.T @ Z
     beta = np.linalg.solve(XZ @ W @ XZ.T, XZ @ W @ Z.T @ delta(theta))
     g = Z.T @ (delta(theta) - X @ beta) / N
-    np.testing.assert_allclose(point.beta[:, 0], beta, rtol=1e-12)
+    np.testing.assert_allclose(point.b[:, 0], beta, rtol=1e-12)
     np.testing.assert_allclose(point.moments, g, rtol=0, atol=1e-13)
     assert point.objective == pytest.approx(N * g @ W @ g, rel=1e-12)
     assert point.objective == pytest.approx(point.residual @ point.residual, rel=1e-14)

@@ -18,7 +18,12 @@ from blpdask.driver.serial import SerialEngine
 from blpdask.driver.threads import ThreadsEngine
 from blpdask.errors import InputError, NumericalWarning
 from blpdask.model.inversion import InversionMemory
-from blpdask.moments.grouped_sums import columns_of, subtract_levels
+from blpdask.moments.grouped_sums import (
+    SurveyState,
+    columns_of,
+    effects_of,
+    subtract_levels,
+)
 from blpdask.partitions.source import count_bytes
 from blpdask.problem import absorption_over_blocks as over_blocks
 from blpdask.problem.absorption import absorb
@@ -315,16 +320,16 @@ def test_blocks_of_a_prepared_problem() -> None:
     found = absorb_over_blocks(
         placement,
         columns="data",
-        level_counts=prepared.level_counts,
-        controls=prepared.absorption,
+        level_counts=prepared.level_counts[0],
+        controls=prepared.absorption[0],
     )
     placement.close()
     blocks = [prepared.source.load(index) for index in range(len(prepared.source))]
     left = np.vstack(
         [
             subtract_levels(
-                columns_of(block, "data", None, None),
-                block.linear().effects,
+                columns_of(block, SurveyState("data", None, ()), None),
+                effects_of(block),
                 found.levels,
             )
             for block in blocks

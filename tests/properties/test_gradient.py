@@ -53,33 +53,38 @@ def entries(arguments: dict[str, Any]) -> list[Entry]:
         if name in arguments:
             places = np.argwhere(np.asarray(arguments[name]) != 0)
             found += [Entry(name, int(r), int(c)) for r, c in places]
-    beta = arguments.get("beta", [])
-    return found + [Entry("beta", k, 0) for k, b in enumerate(beta) if b is not None]
+    for name in ("beta", "gamma"):
+        given = arguments.get(name, [])
+        found += [Entry(name, k, 0) for k, b in enumerate(given) if b is not None]
+    return found
 
 
 def moved(arguments: dict[str, Any], entry: Entry, by: float) -> dict[str, Any]:
     """Move one parameter."""
-    if entry.name == "beta":
-        beta = list(arguments["beta"])
-        beta[entry.row] += by
-        return {**arguments, "beta": beta}
+    if entry.name in ("beta", "gamma"):
+        linear = list(arguments[entry.name])
+        linear[entry.row] += by
+        return {**arguments, entry.name: linear}
     matrix = np.array(arguments[entry.name])
     matrix[entry.row, entry.column] += by
     return {**arguments, entry.name: matrix}
 
 
 def differentiate(
-    problem: Any, arguments: dict[str, Any], read: Callable[[Any], np.ndarray]
+    problem: Any,
+    arguments: dict[str, Any],
+    read: Callable[[Any], np.ndarray],
+    step: float = STEP,
 ) -> np.ndarray:
     """Differentiate what is read from results, one column a parameter."""
     columns = []
     for entry in entries(arguments):
         ends = [
-            read(solve_here(problem, **moved(arguments, entry, k * STEP)))
+            read(solve_here(problem, **moved(arguments, entry, k * step)))
             for k in (1, -1, 2, -2)
         ]
         near, far = ends[0] - ends[1], ends[2] - ends[3]
-        columns.append((8 * near - far) / (12 * STEP))
+        columns.append((8 * near - far) / (12 * step))
     return np.stack(columns, axis=-1)
 
 

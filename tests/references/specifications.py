@@ -33,6 +33,8 @@ class Specification:
 
     ``absorption`` is PyBLP's pair (method, options) of absorption: its default for two
     effects errs by 2e-7. ``rule`` is (name, size, options) of an integration rule.
+    ``cost`` is the formula of X3, with effects ``cost_absorb`` absorbed by
+    ``cost_absorption``.
     """
 
     products: Mapping[str, Any] | pd.DataFrame
@@ -44,6 +46,9 @@ class Specification:
     demographics: str | None = None
     rule: tuple[str, int, dict[str, Any] | None] | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    cost: str | None = None
+    cost_absorb: str | None = None
+    cost_absorption: tuple[str | None, dict[str, Any] | None] = (None, None)
 
 
 def distance(found: Any, expected: Any) -> float:
@@ -116,6 +121,11 @@ def _build(package: Any, specification: Specification) -> Any:
     formulations = linear
     if s.random is not None:
         formulations = (linear, package.Formulation(s.random))
+    if s.cost is not None:
+        method, absorb_options = s.cost_absorption if s.cost_absorb else (None, None)
+        cost = package.Formulation(s.cost, s.cost_absorb, method, absorb_options)
+        random = None if s.random is None else package.Formulation(s.random)
+        formulations = (linear, random, cost)
     with quietly():
         return package.Problem(
             formulations, s.products, agent, s.agents, rule, **s.options

@@ -1,0 +1,221 @@
+"""The array backend's markups: first-order conditions of prices, batch by batch.
+
+One source for CPUs and GPUs. Equations are in :mod:`blpdask.kernels.contract`, the way
+derivatives are taken is that of :mod:`blpdask.kernels.loop_markups`:
+
+    Δη = S,   (Δη)_j = Σ_i w_i α_ij P_ij (a_ij - H_jj η_j),   a_ij = Σ_k H_jk P_ik η_k,
+    ∂η/∂θ = -Δ⁻¹ r,   r_j = Σ_i w_i [(α̇P + αṖ)_ij (a_ij - H_jj η_j) + α_ij P_ij ȧ_ij].
+
+References: Berry, Levinsohn and Pakes (1995), section 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..records import Floats, Integers, Markups, PriceTastes, SupplyRows, Tastes
+from .array_batches import (
+    Array,
+    Batch,
+    PreparedBlock,
+    gather,
+    to_host,
+)
+from .array_linear_algebra import solve
+from .array_shares import (
+    DeviceTastes,
+    ShareMap,
+    coefficients_by_theta,
+    move_tastes,
+    random_coefficients,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What first-order conditions of B markets are made of.
+
+    Attributes
+    ----------
+    alpha
+        ``(B, J)`` the part of ∂u_ij/∂p_j that is linear in β, zero where padded.
+    alpha_by_beta
+        Its derivatives by the free entries of β, ``(B, J)`` each.
+    X2_by_prices
+        ∂x2/∂p of each column of X2 that depends on prices, by its place in X2.
+    H
+        ``(B, J, J)`` ownership, zero where padded.
+    shares
+        ``(B, J)`` S, zero where padded.
+    delta_by_theta
+        ``(B, J, P)``.
+    """
+
+    alpha: Array
+    alpha_by_beta: list[Array]
+    X2_by_prices: dict[int, Array]
+    H: Array
+    shares: Array
+    delta_by_theta: Array
+
+
+def markups(
+    block: PreparedBlock,
+    supply: SupplyRows,
+    product_offsets: Integers,
+    tastes: Tastes,
+    price_tastes: PriceTastes,
+    delta: Floats,
+    delta_by_theta: Floats,
+    scratch_bytes: int,
+) -> Markups:
+    """Solve Δη = S for η in every market and differentiate along δ(θ).
+
+    Parameters
+    ----------
+    block, supply
+        The markets and their supply side.
+    product_offsets
+        ``(T + 1,)`` first product row of each market, then N.
+    tastes, price_tastes
+        θ.
+    delta, delta_by_theta
+        ``(N,)`` and ``(N, P)`` of the inversion at θ; ``(N, 0)`` where derivatives are
+        not wanted.
+    scratch_bytes
+        Bound on the cache of probabilities of one batch.
+    """
+    xp = block.xp
+    derivatives = delta_by_theta.shape[1] == tastes.rows.size
+    n_columns = tastes.rows.size + price_tastes.free.size if derivatives else 0
+    squares = np.diff(product_offsets) ** 2
+    places = xp.asarray(np.cumsum(squares) - squares)
+    eta = xp.zeros(block.n_products + 1)
+    eta_by_theta = xp.zeros((block.n_products + 1, n_columns))
+    on_device, at = move_tastes(tastes, xp), xp.asarray(delta)
+    with np.errstate(all="ignore"):
+        for batch in block.batches(scratch_bytes):
+            there = gather(at, batch, xp)
+            share_map = ShareMap(batch, on_device, there, scratch_bytes, xp)
+            conditions = _conditions(
+                supply, batch, places, price_tastes, delta_by_theta, xp
+            )
+            Delta = _form(share_map, there, conditions)
+            solution = solve(Delta, conditions.shares[..., None], xp)[..., 0]
+            eta[batch.rows] = solution
+            if n_columns:
+                right = _differentiate(share_map, there, conditions, solution)
+                eta_by_theta[batch.rows] = -solve(Delta, right, xp)
+    found, slopes = to_host(eta, xp)[:-1], to_host(eta_by_theta, xp)[:-1]
+    return Markups(
+        np.where(np.isfinite(found), found, np.nan),
+        np.where(np.isfinite(slopes), slopes, np.nan),
+    )
+
+
+def _conditions(
+    supply: SupplyRows,
+    batch: Batch,
+    places: Array,
+    price_tastes: PriceTastes,
+    delta_by_theta: Floats,
+    xp: ModuleType,
+) -> Conditions:
+    """Arrange the rows that the batch needs."""
+
+    def rows(values: Any) -> Array:
+        return gather(xp.asarray(values), batch, xp)
+
+    inside = 1.0 - batch.padding
+    if supply.ownership.size:
+        H = _weights(supply.ownership, batch, places, xp)
+    else:
+        owners = rows(supply.owners)
+        same = (owners[:, :, None] == owners[:, None, :]) * inside[:, None, :]
+        H = same * inside[..., None]
+    n_random = delta_by_theta.shape[1]
+    slopes = [rows(column) for column in delta_by_theta.T]
+    return Conditions(
+        alpha=rows(supply.X1_by_prices.T @ price_tastes.beta),
+        alpha_by_beta=[rows(supply.X1_by_prices[b]) for b in price_tastes.free],
+        X2_by_prices={
+            int(k): rows(values)
+            for k, values in zip(supply.X2_priced, supply.X2_by_prices, strict=True)
+        },
+        H=H,
+        shares=xp.exp(batch.log_shares) * inside,
+        delta_by_theta=xp.stack(slopes, axis=2)
+        if n_random
+        else xp.zeros((*batch.rows.shape, 0)),
+    )
+
+
+def _weights(ownership: Floats, batch: Batch, places: Array, xp: ModuleType) -> Array:
+    """Arrange weights that lie market after market as ``(B, J, J)``."""
+    place, sizes = xp.arange(batch.rows.shape[1]), batch.sizes[:, None, None]
+    flat = places[batch.markets][:, None, None] + place[:, None] * sizes + place
+    inside = (place[:, None] < sizes) & (place < sizes)
+    held = xp.concatenate([xp.asarray(ownership), xp.zeros(1)])
+    return held[xp.where(inside, flat, ownership.size)]
+
+
+def _price_slopes(
+    batch: Batch, agents: slice, tastes: DeviceTastes, found: Conditions, xp: ModuleType
+) -> Array:
+    """Compute α_ij = ∂u_ij/∂p_j of some agents, ``(B, i, J)``."""
+    alpha = found.alpha[:, None, :]
+    if found.X2_by_prices:
+        coefficients = random_coefficients(batch.draws[:, agents], tastes, xp)
+        for k, x in found.X2_by_prices.items():
+            alpha = alpha + coefficients[..., k, None] * x[:, None, :]
+    return alpha
+
+
+def _form(share_map: ShareMap, delta: Array, found: Conditions) -> Array:
+    """Form Δ = H ∘ (Γ - diag Λ), ``(B, J, J)``, the identity's rows where padded."""
+    xp, batch = share_map.xp, share_map.batch
+    n = delta.shape[1]
+    cross, Lambda = xp.zeros((*delta.shape, n)), xp.zeros(delta.shape)
+    for agents, P, _ in share_map.probabilities(delta, slice(None)):
+        alpha = _price_slopes(batch, agents, share_map.tastes, found, xp)
+        weighted = batch.weights[:, agents, None] * alpha * P
+        Lambda += weighted.sum(axis=1)
+        cross += weighted.transpose(0, 2, 1) @ P
+    identity = xp.eye(n)
+    Delta = found.H * (cross - identity * Lambda[..., None])
+    return Delta + identity * batch.padding[..., None]
+
+
+def _differentiate(
+    share_map: ShareMap, delta: Array, found: Conditions, eta: Array
+) -> Array:
+    """Compute r, the derivative of Δη by θ at fixed η, ``(B, J, P + B)``."""
+    xp, batch, tastes = share_map.xp, share_map.batch, share_map.tastes
+    HT = found.H.transpose(0, 2, 1) * eta[..., None]
+    own = (found.H * xp.eye(eta.shape[1])).sum(axis=2) * eta
+    n_random = tastes.rows.size
+    places = [int(k) for k in to_host(tastes.rows, xp)]
+    right = xp.zeros((*delta.shape, n_random + len(found.alpha_by_beta)))
+    worth = xp.zeros(delta.shape)
+    for agents, P, _ in share_map.probabilities(delta, slice(None)):
+        weights = batch.weights[:, agents, None]
+        alpha = _price_slopes(batch, agents, tastes, found, xp)
+        margins = P @ HT - own[:, None, :]
+        v = coefficients_by_theta(batch.draws[:, agents], tastes, xp)
+        for p, k in enumerate(places):
+            moved = v[..., p, None] * batch.X2[:, k][:, None, :]
+            moved = moved + found.delta_by_theta[..., p][:, None, :]
+            tangents = P * (moved - (P * moved).sum(axis=2)[..., None])
+            terms = alpha * (tangents * margins + P * (tangents @ HT))
+            if k in found.X2_by_prices:
+                slopes = v[..., p, None] * found.X2_by_prices[k][:, None, :]
+                terms = terms + slopes * P * margins
+            right[..., p] += (weights * terms).sum(axis=1)
+        worth += (weights * P * margins).sum(axis=1)
+    for b, alpha_by_beta in enumerate(found.alpha_by_beta):
+        right[..., n_random + b] = alpha_by_beta * worth
+    return right

@@ -1,0 +1,8 @@
+"""The Numba backend: functions of :mod:`blpdask.kernels.contract`, in one place."""
+
+from __future__ import annotations
+
+from .loop_logit import invert, shares
+from .loop_markups import markups
+
+__all__ = ["invert", "markups", "shares"]
