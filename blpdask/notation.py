@@ -111,9 +111,7 @@ _DATA = (
     Symbol("p", "prices", "(N,)", "prices", _BLP),
     Symbol("X3", "X3", "(N, K3)", "characteristics of marginal costs", _BLP),
     Symbol("Z_S", "ZS", "(N, MS)", "supply-side instruments, effects absorbed", _BLP),
-    Symbol(
-        "H_jk", "ownership", "(J, J)", "weights on others' profits", _PYBLP
-    ),
+    Symbol("H_jk", "ownership", "(J, J)", "weights on others' profits", _PYBLP),
     Symbol("ν", "nodes", "(I, K2)", "integration nodes: unobserved tastes", _NEVO),
     Symbol("d", "demographics", "(I, D)", "observed traits of agents", _NEVO),
     Symbol("(ν, d)", "draws", "(I, L)", "what tastes depend on", _NEVO),

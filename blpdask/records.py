@@ -10,7 +10,7 @@ of draws, MD instruments, P free parameters of Sigma and Pi.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,6 +144,11 @@ class MarketBlock:
     linear
         Gives the block's linear rows when called, from memory or from a store; None in
         blocks that only kernels see.
+    nests
+        ``(N,)`` codes of nests, the same in all blocks, or None.
+    availability
+        ``(V,)`` a_ij of each market, agents first, market after market (V = Σ I_t J_t),
+        by which e^{u_ij} is multiplied; None where every product is there for all.
     """
 
     index: int
@@ -158,6 +163,8 @@ class MarketBlock:
     ZD: Floats
     supply: SupplyRows | None = None
     linear: Callable[[], LinearRows] | None = None
+    nests: Integers | None = None
+    availability: Floats | None = None
 
     @property
     def n_markets(self) -> int:
@@ -176,7 +183,7 @@ class Tastes:
 
     The coefficient of agent i on characteristic k is g_k(Σ_l Γ_kl draws_il), where g_k
     is the identity, exp or the logistic function, and free parameter p is the entry
-    (rows[p], columns[p]) of Γ = [Σ | Π].
+    (rows[p], columns[p]) of Γ = [Σ | Π]. Free parameters of the nests follow those.
 
     Attributes
     ----------
@@ -188,12 +195,23 @@ class Tastes:
         ``(P,)`` characteristic k that parameter p belongs to.
     columns
         ``(P,)`` column l of the draws that parameter p multiplies.
+    rho
+        ``(G,)`` ρ of each nest; of size zero without nests.
+    rho_places
+        ``(G,)`` place of a nest's ρ among its free parameters, -1 where it is fixed.
     """
 
     loadings: Floats
     types: Integers
     rows: Integers
     columns: Integers
+    rho: Floats = field(default_factory=lambda: np.empty(0))
+    rho_places: Integers = field(default_factory=lambda: np.empty(0, np.int64))
+
+    @property
+    def size(self) -> int:
+        """Count the free parameters that δ depends on, of Γ and of ρ."""
+        return self.rows.size + int(self.rho_places.max(initial=-1)) + 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,13 @@ class Batch:
         ``(B, I, L)`` draws, zero where padded.
     weights
         ``(B, I)`` integration weights, zero where padded.
+    members
+        ``(B, J, H)`` one where a product is in a nest, else zero; H is zero without
+        nests.
+    nest_codes
+        ``(B, H)`` which nests those are among all.
+    availability
+        ``(B, I, J)`` a_ij, one where padded; ``(B, 0, 0)`` where all is there for all.
     """
 
     markets: Array
@@ -71,11 +78,18 @@ class Batch:
     padding: Array
     draws: Array
     weights: Array
+    members: Array
+    nest_codes: Array
+    availability: Array
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Say B, I and J."""
         return (*self.weights.shape, self.rows.shape[1])
+
+    def available(self, agents: slice) -> Array | None:
+        """Give a_ij of some agents, None where all is there for all."""
+        return self.availability[:, agents] if self.availability.shape[1] else None
 
     def take(self, index: Array | slice) -> Batch:
         """Keep the markets of ``index``."""
@@ -195,6 +209,7 @@ def _pad(block: MarketBlock, markets: Integers, xp: ModuleType) -> Batch:
     agent_rows, has_agent = _padded_rows(block.agent_offsets, markets)
     triangles = _triangles(np.diff(block.product_offsets))
     X2: Floats = np.where(has_product, block.X2[:, rows], 0.0)
+    members, nest_codes = _pad_nests(block, rows, has_product)
     return Batch(
         markets=xp.asarray(markets),
         rows=xp.asarray(np.where(has_product, rows, block.n_products)),
@@ -206,7 +221,46 @@ def _pad(block: MarketBlock, markets: Integers, xp: ModuleType) -> Batch:
         padding=xp.asarray(1.0 - has_product),
         draws=xp.asarray(np.where(has_agent[..., None], block.draws[agent_rows], 0.0)),
         weights=xp.asarray(np.where(has_agent, block.weights[agent_rows], 0.0)),
+        members=xp.asarray(members),
+        nest_codes=xp.asarray(nest_codes),
+        availability=xp.asarray(_pad_availability(block, markets)),
     )
+
+
+def _pad_nests(
+    block: MarketBlock, rows: Integers, has_product: Any
+) -> tuple[Floats, Integers]:
+    """Make N ``(B, J, H)`` of each market and the codes of its nests ``(B, H)``."""
+    B, J = rows.shape
+    if block.nests is None:
+        return np.zeros((B, J, 0)), np.zeros((B, 0), np.int64)
+    places = np.zeros((B, J), np.int64)
+    found = []
+    for b in range(B):
+        inside = has_product[b]
+        codes, places[b, inside] = np.unique(
+            block.nests[rows[b, inside]], return_inverse=True
+        )
+        found.append(codes)
+    H = max(codes.size for codes in found)
+    nest_codes = np.zeros((B, H), np.int64)
+    for b, codes in enumerate(found):
+        nest_codes[b, : codes.size] = codes
+    members = (places[..., None] == np.arange(H)) & has_product[..., None]
+    return members.astype(np.float64), nest_codes
+
+
+def _pad_availability(block: MarketBlock, markets: Integers) -> Floats:
+    """Stack a_ij of markets, one where padded, ``(B, I, J)``."""
+    if block.availability is None:
+        return np.zeros((markets.size, 0, 0))
+    agents, products = np.diff(block.agent_offsets), np.diff(block.product_offsets)
+    offsets = np.concatenate([[0], np.cumsum(agents * products)])
+    padded = np.ones((markets.size, agents[markets].max(), products[markets].max()))
+    for b, t in enumerate(markets):
+        held = block.availability[offsets[t] : offsets[t + 1]]
+        padded[b, : agents[t], : products[t]] = held.reshape(agents[t], products[t])
+    return padded
 
 
 def _triangles(J: Integers) -> Integers:

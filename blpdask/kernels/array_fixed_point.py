@@ -1,9 +1,11 @@
 """Solve s(δ) = S as a fixed point, for a batch of markets.
 
-    δ ← g(δ) = δ + log S - log s(δ)              (Berry, Levinsohn and Pakes 1995),
+    δ ← g(δ) = δ + (1 - ρ)(log S - log s(δ)),
 
-plain, or accelerated by SQUAREM (Varadhan and Roland 2008): from x, with r = g(x) - x
-and v = (g(g(x)) - g(x)) - r, a cycle ends at g(x - 2 α r + α² v); the step length α is
+with ρ = 0 where there are no nests (Berry, Levinsohn and Pakes 1995; Grigolon and
+Verboven 2014), plain, or accelerated by SQUAREM (Varadhan and Roland 2008): from x,
+with r = g(x) - x and v = (g(g(x)) - g(x)) - r, a cycle ends at g(x - 2 α r + α² v); the
+step length α is
 
     scheme 1: r'v / v'v,      scheme 2: r'r / r'v,      scheme 3: -‖r‖ / ‖v‖,
 
@@ -116,6 +118,8 @@ def _contract(
     """Apply the map once to running markets and see which end."""
     xp = share_map.xp
     change = share_map.batch.log_shares - xp.log(share_map(state.delta)[0])
+    if share_map.nests is not None:
+        change = change / share_map.nests.stretch
     length = sup_norm(change)
     running = state.status == RUNNING
     finite = running & xp.isfinite(length)

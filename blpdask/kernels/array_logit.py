@@ -86,7 +86,7 @@ def invert(
     """
     prepared = block if isinstance(block, PreparedBlock) else prepare(block, xp)
     xp = prepared.xp
-    n_parameters = tastes.rows.size if controls.derivatives else 0
+    n_parameters = tastes.size if controls.derivatives else 0
     size = prepared.factor_size if controls.derivatives else 0
     answers = _Answers(
         delta=xp.zeros(prepared.n_products + 1),

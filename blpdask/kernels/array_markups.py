@@ -3,8 +3,12 @@
 One source for CPUs and GPUs. Equations are in :mod:`blpdask.kernels.contract`, the way
 derivatives are taken is that of :mod:`blpdask.kernels.loop_markups`:
 
-    Δη = S,   (Δη)_j = Σ_i w_i α_ij P_ij (a_ij - H_jj η_j),   a_ij = Σ_k H_jk P_ik η_k,
-    ∂η/∂θ = -Δ⁻¹ r,   r_j = Σ_i w_i [(α̇P + αṖ)_ij (a_ij - H_jj η_j) + α_ij P_ij ȧ_ij].
+    Δη = S,   (Δη)_j = Σ_i w_i α_ij P_ij m_ij,
+    ∂η/∂θ = -Δ⁻¹ r,   r_j = Σ_i w_i [(α̇P + αṖ)_ij m_ij + α_ij P_ij ṁ_ij],
+    m_ij = a_ij - H_jj η_j,   a_ij = Σ_k H_jk P_ik η_k,
+
+and with nests m_ij = a_ij + (t_h - 1) b_ij - t_h H_jj η_j,
+b_ij = Σ_{k∈h} H_jk Q_ik η_k.
 
 References: Berry, Levinsohn and Pakes (1995), section 3.
 """
@@ -26,8 +30,10 @@ from .array_batches import (
     to_host,
 )
 from .array_linear_algebra import solve
+from .array_nests import log_slopes, rho_slopes
 from .array_shares import (
     DeviceTastes,
+    Probabilities,
     ShareMap,
     coefficients_by_theta,
     move_tastes,
@@ -90,8 +96,8 @@ def markups(
         Bound on the cache of probabilities of one batch.
     """
     xp = block.xp
-    derivatives = delta_by_theta.shape[1] == tastes.rows.size
-    n_columns = tastes.rows.size + price_tastes.free.size if derivatives else 0
+    derivatives = delta_by_theta.shape[1] == tastes.size
+    n_columns = tastes.size + price_tastes.free.size if derivatives else 0
     squares = np.diff(product_offsets) ** 2
     places = xp.asarray(np.cumsum(squares) - squares)
     eta = xp.zeros(block.n_products + 1)
@@ -177,17 +183,59 @@ def _price_slopes(
 
 def _form(share_map: ShareMap, delta: Array, found: Conditions) -> Array:
     """Form Δ = H ∘ (Γ - diag Λ), ``(B, J, J)``, the identity's rows where padded."""
-    xp, batch = share_map.xp, share_map.batch
+    xp, batch, nests = share_map.xp, share_map.batch, share_map.nests
     n = delta.shape[1]
     cross, Lambda = xp.zeros((*delta.shape, n)), xp.zeros(delta.shape)
-    for agents, P, _ in share_map.probabilities(delta, slice(None)):
-        alpha = _price_slopes(batch, agents, share_map.tastes, found, xp)
-        weighted = batch.weights[:, agents, None] * alpha * P
+    within = xp.zeros((*delta.shape, n)) if nests is not None else None
+    for chunk in share_map.probabilities(delta, slice(None)):
+        alpha = _price_slopes(batch, chunk.agents, share_map.tastes, found, xp)
+        weighted = batch.weights[:, chunk.agents, None] * alpha * chunk.P
         Lambda += weighted.sum(axis=1)
-        cross += weighted.transpose(0, 2, 1) @ P
+        cross += weighted.transpose(0, 2, 1) @ chunk.P
+        if within is not None:
+            within += weighted.transpose(0, 2, 1) @ chunk.Q
+    if nests is not None:
+        same = nests.members @ nests.members.transpose(0, 2, 1)
+        cross += (nests.stretch - 1.0)[..., None] * same * within
+        Lambda = Lambda * nests.stretch
     identity = xp.eye(n)
     Delta = found.H * (cross - identity * Lambda[..., None])
     return Delta + identity * batch.padding[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What purchases are worth to owners, of B markets.
+
+    Attributes
+    ----------
+    HT
+        ``(B, J, J)`` H_jk η_k, transposed.
+    nested
+        The same within nests, times t_h - 1; None without nests.
+    own
+        ``(B, J)`` t_h H_jj η_j.
+    """
+
+    HT: Array
+    nested: Array | None
+    own: Array
+
+    def __call__(self, P: Array, Q: Array | None) -> Array:
+        """Compute Σ_k H_jk P_ik η_k + (t_h - 1) Σ_{k∈h} H_jk Q_ik η_k."""
+        return P @ self.HT if self.nested is None else P @ self.HT + Q @ self.nested
+
+
+def _worth(share_map: ShareMap, found: Conditions, eta: Array) -> Worth:
+    """Multiply ownership by markups."""
+    xp, nests = share_map.xp, share_map.nests
+    HT = found.H.transpose(0, 2, 1) * eta[..., None]
+    own = (found.H * xp.eye(eta.shape[1])).sum(axis=2) * eta
+    if nests is None:
+        return Worth(HT, None, own)
+    same = nests.members @ nests.members.transpose(0, 2, 1)
+    nested = HT * same * (nests.stretch - 1.0)[:, None, :]
+    return Worth(HT, nested, own * nests.stretch)
 
 
 def _differentiate(
@@ -195,27 +243,61 @@ def _differentiate(
 ) -> Array:
     """Compute r, the derivative of Δη by θ at fixed η, ``(B, J, P + B)``."""
     xp, batch, tastes = share_map.xp, share_map.batch, share_map.tastes
-    HT = found.H.transpose(0, 2, 1) * eta[..., None]
-    own = (found.H * xp.eye(eta.shape[1])).sum(axis=2) * eta
-    n_random = tastes.rows.size
+    worth = _worth(share_map, found, eta)
     places = [int(k) for k in to_host(tastes.rows, xp)]
-    right = xp.zeros((*delta.shape, n_random + len(found.alpha_by_beta)))
-    worth = xp.zeros(delta.shape)
-    for agents, P, _ in share_map.probabilities(delta, slice(None)):
-        weights = batch.weights[:, agents, None]
-        alpha = _price_slopes(batch, agents, tastes, found, xp)
-        margins = P @ HT - own[:, None, :]
-        v = coefficients_by_theta(batch.draws[:, agents], tastes, xp)
-        for p, k in enumerate(places):
-            moved = v[..., p, None] * batch.X2[:, k][:, None, :]
-            moved = moved + found.delta_by_theta[..., p][:, None, :]
-            tangents = P * (moved - (P * moved).sum(axis=2)[..., None])
-            terms = alpha * (tangents * margins + P * (tangents @ HT))
-            if k in found.X2_by_prices:
-                slopes = v[..., p, None] * found.X2_by_prices[k][:, None, :]
-                terms = terms + slopes * P * margins
+    right = xp.zeros((*delta.shape, tastes.size + len(found.alpha_by_beta)))
+    total = xp.zeros(delta.shape)
+    for chunk in share_map.probabilities(delta, slice(None)):
+        P = chunk.P
+        weights = batch.weights[:, chunk.agents, None]
+        alpha = _price_slopes(batch, chunk.agents, tastes, found, xp)
+        margins = worth(P, chunk.Q) - worth.own[:, None, :]
+        v = coefficients_by_theta(batch.draws[:, chunk.agents], tastes, xp)
+        for p in range(tastes.size):
+            moved = found.delta_by_theta[..., p][:, None, :]
+            if p < len(places):
+                x = batch.X2[:, places[p]]
+                moved = moved + v[..., p, None] * x[:, None, :]
+            dP, dm = _moved(share_map, chunk, moved, p, worth, eta, found)
+            terms = alpha * (dP * margins + P * dm)
+            if p < len(places) and places[p] in found.X2_by_prices:
+                slopes = found.X2_by_prices[places[p]][:, None, :]
+                terms = terms + v[..., p, None] * slopes * P * margins
             right[..., p] += (weights * terms).sum(axis=1)
-        worth += (weights * P * margins).sum(axis=1)
+        total += (weights * P * margins).sum(axis=1)
     for b, alpha_by_beta in enumerate(found.alpha_by_beta):
-        right[..., n_random + b] = alpha_by_beta * worth
+        right[..., tastes.size + b] = alpha_by_beta * total
     return right
+
+
+def _moved(
+    share_map: ShareMap,
+    chunk: Probabilities,
+    moved: Array,
+    p: int,
+    worth: Worth,
+    eta: Array,
+    found: Conditions,
+) -> tuple[Array, Array]:
+    """Compute Ṗ and ṁ ``(B, i, J)`` by parameter p, utilities moving by ``moved``."""
+    xp, nests, tastes = share_map.xp, share_map.nests, share_map.tastes
+    P, Q = chunk.P, chunk.Q
+    if nests is None:
+        dP = P * (moved - (P * moved).sum(axis=2)[..., None])
+        return dP, worth(dP, None)
+    u = nests.stretch[:, None, :] * moved
+    logs, _ = log_slopes(u, Q, chunk.M, nests)
+    dQ = Q * (u - nests.expand(nests.sums(Q * u)))
+    r = p - int(tastes.rows.size)
+    if r < 0:
+        dP = P * logs
+        return dP, worth(dP, dQ)
+    which = tastes.free_nests[r][share_map.batch.nest_codes]
+    available = share_map.batch.available(chunk.agents)
+    of_P, _, of_Q = rho_slopes(Q, chunk.M, available, nests, which, xp)
+    dP, dQ = P * (logs + of_P), dQ + Q * of_Q
+    same = nests.members @ nests.members.transpose(0, 2, 1)
+    b = Q @ (found.H.transpose(0, 2, 1) * eta[..., None] * same)
+    own = (found.H * xp.eye(eta.shape[1])).sum(axis=2) * eta
+    square = nests.expand(which) * nests.stretch * nests.stretch
+    return dP, worth(dP, dQ) + square[:, None, :] * (b - own[:, None, :])

@@ -6,7 +6,8 @@ Newton's method on r(δ) = log(S / S_0) - log(s / s_0), whose Jacobian is -G,
 
 The loops (:mod:`.loop_inversion`) take the same step, written with A: since
 G⁻¹ = A⁻¹(diag(S) - SS'), it is A₀⁻¹ diag(S)(r - S'r). What follows where a step fails
-differs, as what is cheap differs between one market and a batch.
+differs, as what is cheap differs between one market and a batch. With nests r is of
+what :mod:`.array_nests` solves.
 
 G₀ is first that of a named earlier evaluation (chord steps, one share map each), made
 better after each step by Broyden's (1965) rank-one update, and formed anew at the
@@ -40,6 +41,7 @@ from .array_iteration import (
     sup_norm,
 )
 from .array_linear_algebra import invert_matrices
+from .array_nests import odds
 from .array_shares import ShareMap
 
 #: Longest step of any δ_j: far from the solution Newton overshoots.
@@ -70,8 +72,8 @@ class NewtonState(IterationState):
     ----------
     residual, norm
         ``(B, J)`` r at δ and ``(B,)`` its largest entry; infinite before the first map.
-    level
-        ``(B,)`` log S_0 - log s_0 at δ, by which r differs from log S - log s.
+    contraction
+        ``(B, J)`` (1 - ρ)(log S - log s) at δ.
     direction
         ``(B, J)`` the step from δ to try next, before scaling.
     scale
@@ -93,7 +95,7 @@ class NewtonState(IterationState):
 
     residual: Array
     norm: Array
-    level: Array
+    contraction: Array
     direction: Array
     scale: Array
     length: Array
@@ -166,7 +168,7 @@ def _begin_newton(start: Array, inverse: Array | None, xp: ModuleType) -> Newton
         **{field.name: getattr(begun, field.name) for field in fields(begun)},
         residual=xp.zeros(start.shape),
         norm=xp.full(n_markets, xp.inf),
-        level=xp.zeros(n_markets),
+        contraction=xp.zeros(start.shape),
         direction=xp.zeros(start.shape),
         scale=xp.ones(n_markets),
         length=xp.zeros(n_markets),
@@ -191,8 +193,10 @@ def _judge(
     floored = xp.where(shares == 0.0, LOWEST_SHARE, shares)
     level = xp.where(outside > LOWEST_SHARE, outside, LOWEST_SHARE)
     level = share_map.batch.log_outside - xp.log(level)
-    inside = 1.0 - share_map.batch.padding
-    residual = share_map.batch.log_shares - xp.log(floored) - inside * level[:, None]
+    change = share_map.batch.log_shares - xp.log(floored)
+    residual = odds(change, floored, level, share_map.batch, share_map.nests, xp)
+    if share_map.nests is not None:
+        change = change / share_map.nests.stretch
     norm = sup_norm(residual)
     running = state.status == RUNNING
     contracted = state.patience > 0
@@ -209,7 +213,7 @@ def _judge(
     state.delta = xp.where(accepted[:, None], trial, state.delta)
     state.residual = xp.where(accepted[:, None], residual, state.residual)
     state.norm = xp.where(accepted, norm, state.norm)
-    state.level = xp.where(accepted, level, state.level)
+    state.contraction = xp.where(accepted[:, None], change, state.contraction)
     low = (shares < LOW_SHARE).any(axis=1)
     state.low = xp.where(accepted, low, state.low)
     state.evaluations = state.evaluations + running
@@ -278,9 +282,7 @@ def _aim(
     which = which & (state.halvings == 0)
     contracts = state.patience > 0
     newton = (state.inverse @ state.residual[..., None])[..., 0]
-    inside = 1.0 - share_map.batch.padding
-    contraction = state.residual + inside * state.level[:, None]
-    direction = xp.where(contracts[:, None], contraction, newton)
+    direction = xp.where(contracts[:, None], state.contraction, newton)
     length = sup_norm(direction)
     ratio = length / xp.where(state.length > 0.0, state.length, 1e-300)
     predicted = xp.where(ratio < 1.0, length * ratio / (1.0 - ratio), xp.inf)

@@ -10,7 +10,8 @@ there, m_i = max(0, max_j(μ_ij + δ⁰_j)),
 E depends on θ and δ⁰ only, so a share map is two batched matrix-vector products.
 Nothing overflows, because E <= 1 and D is near one; a market whose δ leaves the
 neighbourhood of δ⁰ gets a new one. Where one market's E exceeds the bound on scratch
-memory, agents are tiled and E is computed again, tile by tile.
+memory, agents are tiled and E is computed again, tile by tile. What nests change is in
+``array_nests``.
 
 References: Berry, Levinsohn and Pakes (1995), equations 6.6-6.8.
 """
@@ -20,11 +21,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 
 from ..records import Tastes
 from .array_batches import Array, Batch, to_host
+from .array_nests import inclusive_values, nest_tastes, shift
 
 #: Distance of δ from the reference point at which the point moves to δ.
 REFERENCE_RADIUS = 50.0
@@ -42,6 +45,11 @@ class DeviceTastes:
         Characteristics k whose g_k is the exponential, or the logistic function.
     rows, columns
         ``(P,)`` places of the free parameters in Γ.
+    rho
+        ``(G,)`` ρ of each nest.
+    free_nests
+        For each free parameter of the nests, ``(G,)`` one where a nest's ρ is it, else
+        zero.
     """
 
     loadings: Array
@@ -49,6 +57,27 @@ class DeviceTastes:
     logit_columns: list[int]
     rows: Array
     columns: Array
+    rho: Array
+    free_nests: list[Array]
+
+    @property
+    def size(self) -> int:
+        """Count the free parameters that δ depends on."""
+        return int(self.rows.size) + len(self.free_nests)
+
+
+class Probabilities(NamedTuple):
+    """Probabilities of some agents of b markets.
+
+    ``agents`` say which; ``P`` (b, i, J) and ``P0`` (b, i); with nests ``Q`` (b, i, J)
+    and ``M`` (b, i, H), else None.
+    """
+
+    agents: slice
+    P: Array
+    P0: Array
+    Q: Array | None
+    M: Array | None
 
 
 def move_tastes(tastes: Tastes, xp: ModuleType) -> DeviceTastes:
@@ -59,6 +88,11 @@ def move_tastes(tastes: Tastes, xp: ModuleType) -> DeviceTastes:
         logit_columns=[int(k) for k in np.flatnonzero(tastes.types == 2)],
         rows=xp.asarray(tastes.rows),
         columns=xp.asarray(tastes.columns),
+        rho=xp.asarray(tastes.rho),
+        free_nests=[
+            xp.asarray((tastes.rho_places == r).astype(np.float64))
+            for r in range(tastes.size - tastes.rows.size)
+        ],
     )
 
 
@@ -93,10 +127,11 @@ class ShareMap:
         self.reference = xp.array(reference)
         self.scratch_bytes = scratch_bytes
         self.xp = xp
+        self.nests = nest_tastes(batch, tastes.rho)
         n_markets, n_agents, n_products = batch.shape
         fitting = max(1, scratch_bytes // (8 * n_markets * n_products))
         self.tile = min(n_agents, fitting)
-        self.held: tuple[Array, Array] | None = None
+        self.held: tuple[Array, Array, Array] | None = None
         if self.tile == n_agents:
             self.held = self._exponentials(batch, self.reference, slice(None))
 
@@ -105,38 +140,60 @@ class ShareMap:
 
         s_0 is summed over agents, for 1 - Σ_j s_j would cancel where it is small.
         """
-        D = self.xp.exp(delta - self.reference)
+        D = self._moves(delta, slice(None))
         total = self.xp.zeros(delta.shape)
         outside = 1.0 - self.batch.weights.sum(axis=1)
-        for agents, E, o in self.tiles():
-            denominator = o + (E @ D[..., None])[..., 0]
-            a = self.batch.weights[:, agents] / denominator
-            total += (a[:, None, :] @ E)[:, 0, :]
-            outside += (a * o).sum(axis=1)
+        for agents, E, o, f in self.tiles():
+            weights = self.batch.weights[:, agents]
+            if self.nests is None:
+                a = weights / (o + (E @ D[..., None])[..., 0])
+                total += (a[:, None, :] @ E)[:, 0, :]
+                outside += (a * o).sum(axis=1)
+            else:
+                G = self.nests.sums(E * D[:, None, :])
+                _, per_G, P0 = inclusive_values(G, o, f, self.nests, self.xp)
+                a = self.nests.expand(weights[..., None] * per_G)
+                total += (a * E).sum(axis=1)
+                outside += (weights * P0).sum(axis=1)
         return D * total + self.batch.padding, outside
 
     def probabilities(
         self, delta: Array, index: Array | slice
-    ) -> Iterator[tuple[slice, Array, Array]]:
-        """Yield agents, P ``(b, i, J)`` and P_i0 ``(b, i)`` of the markets named.
+    ) -> Iterator[Probabilities]:
+        """Yield the probabilities of the markets named, some agents at a time.
 
         ``delta`` ``(b, J)`` belongs to those markets only.
         """
-        D = self.xp.exp(delta - self.reference[index])[:, None, :]
-        for agents, E, o in self.tiles(index):
+        D = self._moves(delta, index)[:, None, :]
+        nests = None if self.nests is None else self.nests.take(index)
+        for agents, E, o, f in self.tiles(index):
             P = E * D
-            denominator = o + P.sum(axis=2)
-            P /= denominator[..., None]
-            yield agents, P, o / denominator
+            if nests is None:
+                denominator = o + P.sum(axis=2)
+                P /= denominator[..., None]
+                yield Probabilities(agents, P, o / denominator, None, None)
+                continue
+            G = nests.sums(P)
+            M, per_G, P0 = inclusive_values(G, o, f, nests, self.xp)
+            inverse = self.xp.where(G > 0.0, 1.0 / G, 0.0)
+            Q = P * nests.expand(inverse)
+            yield Probabilities(agents, P * nests.expand(per_G), P0, Q, M)
+
+    def _moves(self, delta: Array, index: Array | slice) -> Array:
+        """Compute D ``(b, J)`` of the markets named."""
+        moved = delta - self.reference[index]
+        if self.nests is not None:
+            moved = moved * self.nests.stretch[index]
+        return self.xp.exp(moved)
 
     def tiles(
         self, index: Array | slice | None = None
-    ) -> Iterator[tuple[slice, Array, Array]]:
-        """Yield agents, E ``(b, i, J)`` and o ``(b, i)`` of the markets named."""
+    ) -> Iterator[tuple[slice, Array, Array, Array]]:
+        """Yield agents, E ``(b, i, J)``, o ``(b, i)`` and f of the markets named."""
         index = slice(None) if index is None else index
         if self.held is not None:
-            E, o = self.held
-            yield slice(None), E[index], o[index]
+            E, o, f = self.held
+            yield slice(None), E[index], o[index], f[index]
             return
         batch, reference = self.batch.take(index), self.reference[index]
         for first in range(0, batch.shape[1], self.tile):
@@ -148,13 +205,17 @@ class ShareMap:
         self.reference[index] = delta
         if self.held is not None:
             batch = self.batch.take(index)
-            E, o = self._exponentials(batch, delta, slice(None))
-            self.held[0][index] = E
-            self.held[1][index] = o
+            for held, new in zip(
+                self.held, self._exponentials(batch, delta, slice(None)), strict=True
+            ):
+                held[index] = new
 
     def drifted(self, delta: Array) -> Array:
         """Mark ``(B,)`` the markets whose δ left their reference point."""
-        return (abs(delta - self.reference) > REFERENCE_RADIUS).any(axis=1)
+        far = abs(delta - self.reference)
+        if self.nests is not None:
+            far = far * self.nests.stretch
+        return (far > REFERENCE_RADIUS).any(axis=1)
 
     def follow(self, delta: Array) -> None:
         """Move the reference point of every market whose δ left it."""
@@ -172,23 +233,34 @@ class ShareMap:
         smaller.scratch_bytes = self.scratch_bytes
         smaller.xp = self.xp
         smaller.tile = self.tile
+        smaller.nests = None if self.nests is None else self.nests.take(index)
         smaller.held = None
         if self.held is not None:
-            smaller.held = (self.held[0][index], self.held[1][index])
+            E, o, f = self.held
+            smaller.held = (E[index], o[index], f[index])
         return smaller
 
     def _exponentials(
         self, batch: Batch, reference: Array, agents: slice
-    ) -> tuple[Array, Array]:
-        """Compute E ``(B, i, J)`` and o ``(B, i)`` of some agents."""
+    ) -> tuple[Array, Array, Array]:
+        """Compute E ``(B, i, J)``, o ``(B, i)`` and f ``(B, i, H)`` of some agents."""
         xp = self.xp
         coefficients = random_coefficients(batch.draws[:, agents], self.tastes, xp)
         E = coefficients @ batch.X2
         E += xp.where(batch.padding > 0, -xp.inf, reference)[:, None, :]
-        highest = xp.maximum(E.max(axis=2), 0.0)
-        E -= highest[..., None]
+        nests = nest_tastes(batch, self.tastes.rho)
+        if nests is None:
+            highest = xp.maximum(E.max(axis=2), 0.0)
+            E -= highest[..., None]
+            o, f = xp.exp(-highest), xp.zeros((*highest.shape, 0))
+        else:
+            E *= nests.stretch[:, None, :]
+            o, f = shift(E, nests, xp)
         xp.exp(E, out=E)
-        return E, xp.exp(-highest)
+        available = batch.available(agents)
+        if available is not None:
+            E *= available
+        return E, o, f
 
 
 def random_coefficients(draws: Array, tastes: DeviceTastes, xp: ModuleType) -> Array:

@@ -12,6 +12,22 @@ For a market with shares S, agents' weights w and utilities δ_j + μ_ij,
     ∂δ/∂θ_p = -A⁻¹ ∂s/∂θ_p,   ∂s_j/∂θ_p = Σ_i w_i P_ij v_ip (x_jk - Σ_l P_il x_lk),
     v_ip = g_k'(·) draws_il with (k, l) the entry of Γ that θ_p is.
 
+With nests h, parameters ρ_h, t_h = 1 / (1 - ρ_h) and V_ij = δ_j + μ_ij (McFadden 1978;
+Cardell 1997; Grigolon and Verboven 2014),
+
+    P_ij = Q_ij M_ih,   Q_ij = e^{t_h V_ij} / Σ_{k∈h} e^{t_h V_ik},
+    M_ih = e^{I_ih} / (1 + Σ_g e^{I_ig}),   I_ih = (1 - ρ_h) log Σ_{k∈h} e^{t_h V_ik},
+    A    = diag(t_h s_j) - Σ_i w_i P_i P_i' - Σ_h (t_h - 1) Σ_i w_i M_ih Q_ih Q_ih',
+
+and logarithms of probabilities move with utilities, and with ρ_g, by
+
+    dlog P_ij = u_ij - ρ_h ū_ih - Σ_g (1 - ρ_g) M_ig ū_ig,   u_ij = t_h dV_ij,
+    dlog P_ij = 1[j∈g] t_g (log Q_ij + ρ_g E_ig) + M_ig E_ig,
+    ū_ih = Σ_{k∈h} Q_ik u_ik,   E_ig = -Σ_{k∈g} Q_ik log Q_ik.
+
+Where a_ij says how far product j is there for agent i, e^{V_ij}, or with nests
+e^{t_h V_ij}, is multiplied by a_ij.
+
 Firms that set prices satisfy, for every product j and with H_jk the weight that the
 owner of j puts on profits of k, s_j + Σ_k H_jk (p_k - c_k) ∂s_k/∂p_j = 0, or
 
@@ -19,7 +35,10 @@ owner of j puts on profits of k, s_j + Σ_k H_jk (p_k - c_k) ∂s_k/∂p_j = 0, 
     ∂s_k/∂p_j = 1[j=k] Σ_i w_i α_ij P_ij - Σ_i w_i α_ij P_ij P_ik,
     α_ij = ∂u_ij/∂p_j = Σ_k β_k ∂x1_jk/∂p_j + Σ_k g_k(·) ∂x2_jk/∂p_j
 
-(Berry, Levinsohn and Pakes 1995, equations 3.5-3.6).
+(Berry, Levinsohn and Pakes 1995, equations 3.5-3.6); with nests
+
+    ∂s_k/∂p_j = 1[j=k] t_h Σ_i w_i α_ij P_ij
+                - Σ_i w_i α_ij P_ij (P_ik + 1[k∈h] (t_h - 1) Q_ik).
 """
 
 from __future__ import annotations

@@ -5,14 +5,21 @@ S'δ, whose gradient is s(δ) - S and whose Hessian is A = diag(s) - P' diag(w) 
 is applied to log odds, log(s_j / s_0) = log(S_j / S_0), which are linear in δ for the
 plain logit. Since 1'A is s_0 times the derivative of log s_0, its step is
 
-    x = A⁻¹ diag(s)(r - ρ),   r_j = log S_j - log s_j,   ρ = Σ_{j>=0} s_j r_j.
+    x = A⁻¹ diag(s)(r - r̄),   r_j = log S_j - log s_j,   r̄ = Σ_{j>=0} s_j r_j.
+
+With nests it is applied to (1 - ρ_h) log s_j + ρ_h log s_h - log s_0, s_h the share of
+j's nest, which is linear in δ for the plain nested logit (Berry 1994); its step is
+
+    x = A⁻¹ diag(s)(r_j + ρ_h (r_h - r̄_h) - r̄),   r_h = log S_h - log s_h,
+    r̄_h = Σ_{j∈h} s_j r_j / s_h,   r̄ = s_0 r_0 + Σ_h s_h ((1 - ρ_h) r̄_h + ρ_h r_h).
 
 Recycled Newton takes chord steps with A₀, A at a named earlier evaluation, one share
 map each, corrected by Broyden's (1965) rank-one updates in the limited-memory form of
 Kelley (1995, section 7.3), and factors A again where they stall. Without A₀ it starts
 from Newton steps, on a systematic subsample of the agents where there are many: the
 subsample's A is a good enough A₀. SQUAREM (Varadhan and Roland 2008) on the contraction
-of Berry, Levinsohn and Pakes (1995) stands behind it.
+δ ← δ + (1 - ρ_h) r_j of Berry, Levinsohn and Pakes (1995) and Grigolon and Verboven
+(2014) stands behind it.
 """
 
 from __future__ import annotations
@@ -23,9 +30,9 @@ import numpy as np
 
 from ..status import InversionStatus
 from .loop_compiler import exact, inlined
+from .loop_curvature import curvature
 from .loop_market import (
     LoopMarket,
-    curvature,
     fill_exponentials,
     move_reference,
     share_map,
@@ -56,13 +63,13 @@ ROUNDING_FLOOR = 1e-12
 FORMING_ERROR = 1e-13
 
 
-@exact
+@inlined
 def follow(market, delta):
     """Move the reference to δ where δ has gone far from it."""
     far = 0.0
     reference = market.characteristics[-1]
     for j in range(delta.size):
-        far = max(far, abs(delta[j] - reference[j]))
+        far = max(far, abs(market.stretch[j] * delta[j] - reference[j]))
     if far > REFERENCE_RADIUS:
         move_reference(market, delta)
 
@@ -75,36 +82,70 @@ def log_residual(market, shares, r):
     return sup_norm(r)
 
 
-@exact
+@inlined
 def residual(market, delta, D, shares, r):
     """Compute s(δ) and s_0, fill r = log S - log s; return r's sup norm and s_0."""
     follow(market, delta)
     reference = market.characteristics[-1]
     for j in range(delta.size):
-        D[j] = math.exp(delta[j] - reference[j])
+        D[j] = math.exp(market.stretch[j] * delta[j] - reference[j])
     outside = share_map(market, D, shares)
     return log_residual(market, shares, r), outside
 
 
 @exact
 def log_odds_step(market, shares, outside, r):
-    """Overwrite r = log S - log s by the right-hand side diag(s)(r - ρ)."""
+    """Overwrite r = log S - log s by the right-hand side of the Newton step."""
     mean = 0.0
-    if outside > 0.0 and math.isfinite(market.outside[0]):
-        mean = outside * (market.outside[0] - math.log(outside))
-        for j in range(r.size):
-            mean += shares[j] * r[j]
+    if outside > 0.0 and math.isfinite(market.outside):
+        mean = outside * (market.outside - math.log(outside))
+        if market.nests.shape[1] > 0:
+            mean += correct_for_nests(market, shares, r)
+        else:
+            for j in range(r.size):
+                mean += shares[j] * r[j]
     for j in range(r.size):
         r[j] = shares[j] * (r[j] - mean)
 
 
 @exact
+def correct_for_nests(market, shares, r):
+    """Add ρ_h (r_h - r̄_h) to r and return Σ_h s_h ((1 - ρ_h) r̄_h + ρ_h r_h)."""
+    mean = 0.0
+    for h in range(market.nests.shape[1]):
+        first, stop = market.nest_offsets[h], market.nest_offsets[h + 1]
+        rho, inside, own = market.nests[0, h], 0.0, 0.0
+        for j in range(first, stop):
+            inside += shares[j]
+            own += shares[j] * r[j]
+        nest = market.nests[1, h] - math.log(inside) if inside > 0 else math.nan
+        for j in range(first, stop):
+            r[j] += rho * (nest - own / inside)
+        mean += (1.0 - rho) * own + rho * inside * nest
+    return mean
+
+
+@inlined
+def contraction(market, delta, D, shares, r):
+    """Fill (1 - ρ_h)(log S - log s(δ)) into r; return its sup norm."""
+    size, _ = residual(market, delta, D, shares, r)
+    if market.nests.shape[1] == 0 or not math.isfinite(size):
+        return size
+    for j in range(r.size):
+        r[j] /= market.stretch[j]
+    return sup_norm(r)
+
+
+@exact
 def contract(market, delta, atol, max_evaluations):
-    """Iterate δ ← δ + log S - log s(δ); return status, iterations, evaluations."""
+    """Iterate δ ← δ + (1 - ρ_h)(log S - log s(δ)).
+
+    Returns status, iterations, evaluations.
+    """
     n = delta.size
     D, shares, r = np.empty(n), np.empty(n), np.empty(n)
     for evaluation in range(1, max_evaluations + 1):
-        size, _ = residual(market, delta, D, shares, r)
+        size = contraction(market, delta, D, shares, r)
         if not math.isfinite(size):
             return NONFINITE, evaluation - 1, evaluation
         add_multiple(delta, 1.0, r)
@@ -150,7 +191,7 @@ def squarem(market, delta, atol, max_evaluations, scheme, low, high, factor):
                 # δ holds x + r + second; move it to x + 2 α r + α² v
                 add_multiple(delta, 2 * alpha - 2, r)
                 add_multiple(delta, alpha * alpha - 1, v)
-            size, _ = residual(market, delta, D, shares, g)
+            size = contraction(market, delta, D, shares, g)
             if not math.isfinite(size):
                 return NONFINITE, iterations, evaluations + 1
             add_multiple(delta, 1.0, g)
@@ -176,8 +217,12 @@ def subsample(market, stride, delta):
         weights,
         market.log_shares,
         market.outside,
+        market.stretch,
+        market.nest_offsets,
+        market.nests,
+        market.availability[::stride].copy(),
         np.empty((n, delta.size)),
-        np.empty(n),
+        np.empty((n, market.o.shape[1])),
     )
     fill_exponentials(coarse, 0, n)
     return coarse

@@ -108,6 +108,8 @@ def _kind(argument: Any) -> Any:
     """Tell arguments of different compiled types apart, quickly."""
     if isinstance(argument, np.ndarray):
         return argument.dtype.char, argument.ndim, argument.flags.num
+    if isinstance(argument, tuple):
+        return type(argument), *map(_kind, argument)
     return type(argument)
 
 

@@ -25,7 +25,9 @@ from ..records import (
     Tastes,
 )
 from ..status import InversionStatus
+from .loop_block import loop_block, loop_tastes
 from .loop_compiler import exact, inlined
+from .loop_curvature import curvature
 from .loop_inversion import (
     CONVERGED,
     FORMING_ERROR,
@@ -39,10 +41,8 @@ from .loop_inversion import (
 )
 from .loop_kept import fingerprint_of_loops, kept
 from .loop_market import (
-    LoopMarket,
-    curvature,
     move_reference,
-    random_coefficients,
+    prepare_market,
     rows_held,
     share_map,
 )
@@ -52,7 +52,6 @@ from .loop_numeric import (
     solve_cholesky_rows,
     solve_general,
     sup_norm,
-    total,
 )
 
 INDEFINITE_JACOBIAN = int(InversionStatus.INDEFINITE_JACOBIAN)
@@ -85,23 +84,15 @@ def invert(
     """
     J = np.diff(block.product_offsets)
     factor_offsets = np.concatenate([[0], np.cumsum(J * (J + 1) // 2)])
-    n_parameters = tastes.rows.size if controls.derivatives else 0
+    n_parameters = tastes.size if controls.derivatives else 0
     delta = np.array(start.delta, dtype=np.float64)
     delta_by_theta = np.zeros((block.n_products, n_parameters))
     factor = np.empty(factor_offsets[-1] if controls.derivatives else 0)
     outcome = np.zeros((3, block.n_markets), np.int64)
     _compiled_invert(fingerprint_of_loops())(
-        block.product_offsets,
-        block.agent_offsets,
+        loop_block(block),
+        loop_tastes(tastes, derivatives=controls.derivatives),
         factor_offsets,
-        block.X2,
-        block.log_shares,
-        block.draws,
-        block.weights,
-        tastes.loadings,
-        tastes.types,
-        tastes.rows,
-        tastes.columns,
         start.factor,
         METHODS[controls.method],
         controls.atol,
@@ -124,14 +115,8 @@ def shares(block: MarketBlock, tastes: Tastes, delta: Floats) -> Floats:
     """Compute s(δ, θ), ``(N,)``, at given mean utilities ``delta`` ``(N,)``."""
     filled = np.empty(block.n_products)
     _compiled_shares(fingerprint_of_loops())(
-        block.product_offsets,
-        block.agent_offsets,
-        block.X2,
-        block.log_shares,
-        block.draws,
-        block.weights,
-        tastes.loadings,
-        tastes.types,
+        loop_block(block),
+        loop_tastes(tastes, derivatives=False),
         np.ascontiguousarray(delta),
         rows_held(block, InversionControls().scratch_bytes),
         filled,
@@ -143,42 +128,6 @@ def is_compiled() -> bool:
     """Tell whether loops kept on disk are there, as far as a look at files can."""
     kept = _compiled_invert(fingerprint_of_loops()).stats.cache_path  # type: ignore[attr-defined]
     return any(Path(kept).glob("loop_logit*invert_block*.nbi"))
-
-
-@exact
-def prepare_market(
-    t,
-    product_offsets,
-    agent_offsets,
-    X2,
-    log_shares,
-    draws,
-    weights,
-    loadings,
-    types,
-    rows,
-):
-    """Cut market t out of the block and compute its random coefficients."""
-    a, b = product_offsets[t], product_offsets[t + 1]
-    c, d = agent_offsets[t], agent_offsets[t + 1]
-    characteristics = np.empty((X2.shape[0] + 1, b - a))
-    characteristics[:-1] = X2[:, a:b]
-    coefficients = np.empty((d - c, X2.shape[0] + 1))
-    random_coefficients(draws[c:d], loadings, types, coefficients)
-    held = min(rows, d - c)
-    outside = total(weights[c:d])
-    for j in range(a, b):
-        outside -= math.exp(log_shares[j])
-    return LoopMarket(
-        characteristics,
-        coefficients,
-        draws[c:d],
-        weights[c:d],
-        log_shares[a:b],
-        np.full(1, math.log(outside) if outside > 0 else math.nan),
-        np.empty((held, b - a)),
-        np.empty(held),
-    )
 
 
 @inlined
@@ -213,7 +162,7 @@ def differentiate_market(
 
     Returns a status and the length of that step.
     """
-    n, n_parameters = delta.size, rows.size
+    n, n_parameters = delta.size, delta_by_theta.shape[1]
     shares, A = np.empty(n), np.empty((n, n))
     right = np.empty((n_parameters + 1, n))
     tangents, x = right[:n_parameters], right[n_parameters]
@@ -272,17 +221,9 @@ def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
 
     @kept
     def invert_block(
-        product_offsets,
-        agent_offsets,
+        block,
+        tastes,
         factor_offsets,
-        X2,
-        log_shares,
-        draws,
-        weights,
-        loadings,
-        types,
-        rows,
-        columns,
         start_factor,
         method,
         atol,
@@ -302,22 +243,14 @@ def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
         _ = fingerprint
         recycled = method == 0
         tolerance = max(atol, FORMING_ERROR) if recycled and derivatives else atol
-        for t in range(product_offsets.size - 1):
-            a, b = product_offsets[t], product_offsets[t + 1]
+        for t in range(block.product_offsets.size - 1):
+            a, b = block.product_offsets[t], block.product_offsets[t + 1]
             n = b - a
-            market = prepare_market(
-                t,
-                product_offsets,
-                agent_offsets,
-                X2,
-                log_shares,
-                draws,
-                weights,
-                loadings,
-                types,
-                rows_held,
-            )
-            delta_t = delta[a:b]
+            market, order = prepare_market(t, block, tastes, rows_held)
+            delta_t = np.empty(n)
+            for j in range(n):
+                delta_t[j] = delta[a + order[j]]
+            slopes = np.empty((n, delta_by_theta.shape[1]))
             move_reference(market, delta_t)
             lower = np.zeros((n, n))
             has_factor = False
@@ -346,12 +279,12 @@ def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
                     break
                 formed, length = differentiate_market(
                     market,
-                    types,
-                    rows,
-                    columns,
+                    tastes.types,
+                    tastes.rows,
+                    tastes.columns,
                     delta_t,
                     lower,
-                    delta_by_theta[a:b],
+                    slopes,
                     recycled,
                 )
                 evaluations += 1
@@ -366,6 +299,10 @@ def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
                     status = MAX_EVALUATIONS
             if not math.isfinite(sup_norm(delta_t)):
                 status = NONFINITE
+            for j in range(n):
+                delta[a + order[j]] = delta_t[j]
+                for p in range(slopes.shape[1]):
+                    delta_by_theta[a + order[j], p] = slopes[j, p]
             if derivatives:
                 pack(lower, factor[factor_offsets[t] :])
             outcome[0, t] = status
@@ -380,36 +317,16 @@ def _compiled_shares(fingerprint: str) -> Callable[..., Any]:
     """Compile the loop over markets that computes shares."""
 
     @kept
-    def shares_block(
-        product_offsets,
-        agent_offsets,
-        X2,
-        log_shares,
-        draws,
-        weights,
-        loadings,
-        types,
-        delta,
-        rows_held,
-        filled,
-    ):
+    def shares_block(block, tastes, delta, rows_held, filled):
         """Compute the shares of every market of a block."""
         _ = fingerprint
-        for t in range(product_offsets.size - 1):
-            a, b = product_offsets[t], product_offsets[t + 1]
-            market = prepare_market(
-                t,
-                product_offsets,
-                agent_offsets,
-                X2,
-                log_shares,
-                draws,
-                weights,
-                loadings,
-                types,
-                rows_held,
-            )
-            move_reference(market, delta[a:b])
-            share_map(market, np.ones(b - a), filled[a:b])
+        for t in range(block.product_offsets.size - 1):
+            a, b = block.product_offsets[t], block.product_offsets[t + 1]
+            market, order = prepare_market(t, block, tastes, rows_held)
+            move_reference(market, delta[a:b][order])
+            shares = np.empty(b - a)
+            share_map(market, np.ones(b - a), shares)
+            for j in range(b - a):
+                filled[a + order[j]] = shares[j]
 
     return shares_block

@@ -11,6 +11,9 @@ E depends on θ and δ⁰ but not on δ, so a share map needs no exponential of 
 it is two passes of multiply-adds over E. Nothing can overflow, because D is near one;
 where δ leaves the neighbourhood of δ⁰, the reference moves there. What exceeds the
 bound on scratch memory is computed again, tile of agents by tile of agents.
+
+With nests, products lie nest by nest, what is exponentiated is stretched by
+1 / (1 - ρ_h), and sums go by nest (:mod:`blpdask.kernels.loop_nests`).
 """
 
 from __future__ import annotations
@@ -21,14 +24,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..records import Floats, Integers, MarketBlock
-from .loop_blas import add_gram_lower
-from .loop_compiler import exact, finite, reorder
-from .loop_numeric import exponential
+from .loop_compiler import exact, finite, inlined, reorder
+from .loop_nests import add_nested_shares, shift_nests
+from .loop_numeric import exponential, total
 
 #: Agents whose probabilities are held at a time while curvature is accumulated.
 CURVATURE_ROWS = 256
-#: Products from which BLAS beats plain loops in accumulating P' diag(w) P.
-BLAS_PRODUCTS = 16
 #: Utilities up to this size are exponentiated as they are: e^500 squared is finite.
 LARGE_UTILITY = 300.0
 
@@ -36,11 +37,15 @@ LARGE_UTILITY = 300.0
 class LoopMarket(NamedTuple):
     """One market as the compiled loops see it: inputs, then scratch.
 
-    ``characteristics`` (K2 + 1, J) holds X2 and, in its last row, the reference δ⁰;
-    ``coefficients`` (I, K2 + 1) those of the agents and a column of ones, so that their
-    product is μ + δ⁰. ``draws`` (I, L), ``weights`` (I,), ``log_shares`` (J,),
-    ``outside`` (1,) log S_0 (NaN where weights leave no outside share); scratch ``E``
-    (rows, J) and ``o`` (rows,), where rows is I or, under a memory bound, fewer.
+    ``characteristics`` (K2 + 1, J) holds X2 and, in its last row, the reference δ⁰,
+    both times ``stretch`` (J,), 1 / (1 - ρ_h) or one; ``coefficients`` (I, K2 + 1)
+    those of the agents and a column of ones, so that their product is the stretched
+    μ + δ⁰. ``draws`` (I, L), ``weights`` (I,), ``log_shares`` (J,), ``outside`` log S_0
+    (NaN where weights leave no outside share). Products lie nest by nest:
+    ``nest_offsets`` (H + 1,), and ``nests`` (3, H) with rows ρ_h, log Σ_{j∈h} S_j and
+    the place of ρ_h among its free parameters, or -1; H is zero without nests.
+    ``availability`` (I, J), or (0, 0). Scratch ``E`` (rows, J) and ``o`` (rows, 1 + H),
+    where rows is I or, under a memory bound, fewer. Few arrays make calls cheap.
     """
 
     characteristics: Floats
@@ -48,9 +53,98 @@ class LoopMarket(NamedTuple):
     draws: Floats
     weights: Floats
     log_shares: Floats
-    outside: Floats
+    outside: float
+    stretch: Floats
+    nest_offsets: Integers
+    nests: Floats
+    availability: Floats
     E: Floats
     o: Floats
+
+
+@inlined
+def prepare_market(t, block, tastes, rows):
+    """Cut market t out of the block and compute its random coefficients.
+
+    At most ``rows`` agents' E are held. Gives the market, and ``(J,)`` places of its
+    products among those of the block's market.
+    """
+    a, b = block.product_offsets[t], block.product_offsets[t + 1]
+    c, d = block.agent_offsets[t], block.agent_offsets[t + 1]
+    J, n_random = b - a, block.X2.shape[0]
+    order, offsets = np.arange(J), block.product_offsets[:1]
+    nests, stretch = np.empty((3, 0)), np.ones(J)
+    if block.nests.size > 0:
+        order, offsets, codes = order_by_nest(block.nests[a:b])
+        nests = np.empty((3, codes.size))
+        prepare_nests(block.log_shares[a:b], order, offsets, codes, tastes, nests)
+        for h in range(codes.size):
+            stretch[offsets[h] : offsets[h + 1]] = 1.0 / (1.0 - nests[0, h])
+    outside = total(block.weights[c:d])
+    log_shares = np.empty(J)
+    for j in range(J):
+        log_shares[j] = block.log_shares[a + order[j]]
+        outside -= math.exp(log_shares[j])
+    characteristics = np.empty((n_random + 1, J))
+    for k in range(n_random):
+        for j in range(J):
+            characteristics[k, j] = stretch[j] * block.X2[k, a + order[j]]
+    coefficients = np.empty((d - c, n_random + 1))
+    random_coefficients(block.draws[c:d], tastes.loadings, tastes.types, coefficients)
+    availability = nests[:0]
+    if block.availability.size > 0:
+        first = block.available_offsets[t]
+        availability = np.empty((d - c, J))
+        for i in range(d - c):
+            for j in range(J):
+                availability[i, j] = block.availability[first + i * J + order[j]]
+    held = min(rows, d - c)
+    market = LoopMarket(
+        characteristics,
+        coefficients,
+        block.draws[c:d],
+        block.weights[c:d],
+        log_shares,
+        math.log(outside) if outside > 0 else math.nan,
+        stretch,
+        offsets,
+        nests,
+        availability,
+        np.empty((held, J)),
+        np.empty((held, 1 + nests.shape[1])),
+    )
+    return market, order
+
+
+@exact
+def order_by_nest(nests):
+    """Sort places of products by nest, keeping their order within; and list the nests.
+
+    Returns places ``(J,)``, offsets ``(H + 1,)`` and codes of the nests ``(H,)``.
+    """
+    order = np.argsort(nests, kind="mergesort")
+    offsets, codes = np.zeros(nests.size + 1, np.int64), np.empty(nests.size, np.int64)
+    n_nests = 0
+    for place in range(nests.size):
+        code = nests[order[place]]
+        if place == 0 or code != codes[n_nests - 1]:
+            offsets[n_nests] = place
+            codes[n_nests] = code
+            n_nests += 1
+    offsets[n_nests] = nests.size
+    return order, offsets[: n_nests + 1], codes[:n_nests]
+
+
+@exact
+def prepare_nests(log_shares, order, offsets, codes, tastes, nests):
+    """Fill ρ_h, log Σ_{j∈h} S_j and places of ρ_h into ``nests`` ``(3, H)``."""
+    for h in range(codes.size):
+        inside = 0.0
+        for j in range(offsets[h], offsets[h + 1]):
+            inside += math.exp(log_shares[order[j]])
+        nests[0, h] = tastes.rho[codes[h]]
+        nests[1, h] = math.log(inside)
+        nests[2, h] = tastes.rho_places[codes[h]]
 
 
 @reorder
@@ -93,22 +187,34 @@ def fill_exponentials(market, first, stop):
     np.dot(market.coefficients[first:stop], market.characteristics, rows)
     flat = rows.reshape(rows.size)
     for i in range(stop - first):
-        market.o[i] = 1.0
-    if largest(flat) > LARGE_UTILITY:
+        market.o[i, 0] = 1.0
+    if market.nests.shape[1] > 0:
+        shift_nests(rows, market.nest_offsets, market.nests[0], market.o)
+    elif largest(flat) > LARGE_UTILITY:
         for i in range(stop - first):
             highest = largest(rows[i])
             for j in range(rows.shape[1]):
                 rows[i, j] -= highest
-            market.o[i] = math.exp(-highest)
+            market.o[i, 0] = math.exp(-highest)
     exponentiate(flat)
+    if market.availability.size > 0:
+        multiply_rows(rows, market.availability[first:stop])
 
 
-@exact
+@reorder
+def multiply_rows(rows, by):
+    """Multiply rows ``(n, J)`` by others, element by element."""
+    for i in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            rows[i, j] *= by[i, j]
+
+
+@inlined
 def move_reference(market, delta):
     """Make ``delta`` the reference point and fill E where it is held whole."""
     reference = market.characteristics[-1]
     for j in range(delta.size):
-        reference[j] = delta[j]
+        reference[j] = market.stretch[j] * delta[j]
     if market.E.shape[0] >= market.weights.size:
         fill_exponentials(market, 0, market.weights.size)
 
@@ -121,14 +227,14 @@ def add_shares(E, o, weights, D, sums):
         total = 0.0
         for j in range(D.size):
             total += E[i, j] * D[j]
-        a = weights[i] / (o[i] + total)
-        outside += a * o[i]
+        a = weights[i] / (o[i, 0] + total)
+        outside += a * o[i, 0]
         for j in range(D.size):
             sums[j] += a * E[i, j]
     return outside
 
 
-@exact
+@inlined
 def share_map(market, D, shares):
     """Fill s_j = D_j Σ_i a_i E_ij into ``shares`` (J,) and return s_0 = Σ_i a_i o_i."""
     n_agents = market.weights.size
@@ -141,166 +247,13 @@ def share_map(market, D, shares):
         if held < n_agents:
             fill_exponentials(market, first, stop)
         E, w = market.E[: stop - first], market.weights[first:stop]
-        outside += add_shares(E, market.o, w, D, shares)
+        if market.nests.shape[1] > 0:
+            offsets, rho = market.nest_offsets, market.nests[0]
+            outside += add_nested_shares(E, market.o, w, D, offsets, rho, shares)
+        else:
+            outside += add_shares(E, market.o, w, D, shares)
     for j in range(shares.size):
         shares[j] *= D[j]
-    return outside
-
-
-@reorder
-def add_probabilities(E, o, weights, roots, D, P, shares):
-    """Fill roots_i P_i·, add w_i P_i· to shares ``(J,)`` and return Σ_i w_i P_i0.
-
-    ``E`` (n, J), ``o``, ``weights``, ``roots`` (n,), ``D`` (J,), ``P`` (n, J).
-    """
-    n_products = D.size
-    outside = 0.0
-    for i in range(E.shape[0]):
-        total = 0.0
-        for j in range(n_products):
-            total += E[i, j] * D[j]
-        a = 1.0 / (o[i] + total)
-        w = weights[i] * a
-        r = roots[i] * a
-        outside += w * o[i]
-        for j in range(n_products):
-            x = E[i, j] * D[j]
-            P[i, j] = r * x
-            shares[j] += w * x
-    return outside
-
-
-@reorder
-def add_tangents(P, weights, roots, X, slopes, rows, tangents):
-    """Add Σ_i w_i P_ij v_ip (x_jk - x̄_ik) to ∂s/∂θ ``(P, J)``.
-
-    ``P`` (n, J) holds roots_i P_i·, ``weights``, ``roots`` (n,), ``X`` (K2 + 1, J) the
-    characteristics, ``slopes`` (n, P) v_ip.
-    """
-    n_products = P.shape[1]
-    for i in range(P.shape[0]):
-        last = -1
-        mean = 0.0
-        for p in range(rows.size):
-            k = rows[p]
-            if k != last:
-                mean = 0.0
-                for j in range(n_products):
-                    mean += P[i, j] * X[k, j]
-                mean /= roots[i]
-                last = k
-            v = weights[i] / roots[i] * slopes[i, p]
-            for j in range(n_products):
-                tangents[p, j] += v * P[i, j] * (X[k, j] - mean)
-
-
-@reorder
-def taste_slopes(draws, coefficients, types, rows, columns, slopes):
-    """Fill v_ip = g_k'(·) draws_il ``(n, P)``."""
-    for i in range(slopes.shape[0]):
-        for p in range(rows.size):
-            c = coefficients[i, rows[p]]
-            v = draws[i, columns[p]]
-            if types[rows[p]] == 1:
-                v *= c
-            elif types[rows[p]] == 2:
-                v *= c * (1.0 - c)
-            slopes[i, p] = v
-
-
-@reorder
-def subtract_outer_products(P, weights, A):
-    """Subtract Σ_i weights_i P_i P_i' from the lower triangle of A, in loops."""
-    for i in range(P.shape[0]):
-        for j in range(P.shape[1]):
-            a = weights[i] * P[i, j]
-            for k in range(j + 1):
-                A[j, k] -= a * P[i, k]
-
-
-@exact
-def fill_roots(weights, roots):
-    """Fill the roots of weights; False, with ones, where a weight is not positive."""
-    for i in range(weights.size):
-        if not weights[i] > 0.0:
-            for k in range(i):
-                roots[k] = 1.0
-            return False
-        roots[i] = math.sqrt(weights[i])
-    return True
-
-
-@exact
-def curvature(market, delta, types, rows, columns, shares, A, tangents):
-    """Compute s, the lower triangle of A = diag(s) - P' diag(w) P, and ∂s/∂θ.
-
-    Parameters
-    ----------
-    delta : (J,)
-        Mean utilities.
-    types, rows, columns
-        As in :class:`blpdask.records.Tastes`; ``rows`` of size zero asks for no ∂s/∂θ.
-    shares : (J,)
-        Filled with s.
-    A : (J, J)
-        Filled with ∂s/∂δ; what is above the diagonal is undefined.
-    tangents : (P, J)
-        Filled with ∂s/∂θ.
-
-    Returns
-    -------
-    float
-        s_0.
-
-    Notes
-    -----
-    ∂s_j/∂θ_p = Σ_i w_i P_ij v_ip (x_jk - Σ_l P_il x_lk) for parameter p of
-    characteristic k (Nevo 2000, appendix). Where weights are not negative, rows of P
-    are scaled by their roots and A is one symmetric update of BLAS.
-    """
-    n_products = delta.size
-    n_agents = market.weights.size
-    held = market.E.shape[0]
-    D = np.empty(n_products)
-    for j in range(n_products):
-        D[j] = math.exp(delta[j] - market.characteristics[-1, j])
-    chunk = min(CURVATURE_ROWS, n_agents)
-    P = np.empty((chunk, n_products))
-    roots = np.ones(n_agents)
-    rooted = n_products >= BLAS_PRODUCTS and fill_roots(market.weights, roots)
-    slopes = np.empty((chunk, rows.size))
-    outside = 0.0
-    for j in range(n_products):
-        shares[j] = 0.0
-        for k in range(n_products):
-            A[j, k] = 0.0
-        for p in range(rows.size):
-            tangents[p, j] = 0.0
-    for first in range(0, n_agents, held):
-        stop = min(first + held, n_agents)
-        if held < n_agents:
-            fill_exponentials(market, first, stop)
-        for begin in range(first, stop, chunk):
-            end = min(begin + chunk, stop)
-            p = P[: end - begin]
-            E, o = market.E[begin - first : end - first], market.o[begin - first :]
-            w, root = market.weights[begin:end], roots[begin:end]
-            outside += add_probabilities(E, o, w, root, D, p, shares)
-            if rows.size > 0:
-                v = slopes[: end - begin]
-                draws, c = market.draws[begin:end], market.coefficients[begin:end]
-                taste_slopes(draws, c, types, rows, columns, v)
-                add_tangents(p, w, root, market.characteristics, v, rows, tangents)
-            if rooted:
-                add_gram_lower(p, A)
-            else:
-                subtract_outer_products(p, w, A)
-    if rooted:
-        for j in range(n_products):
-            for k in range(j + 1):
-                A[j, k] = -A[j, k]
-    for j in range(n_products):
-        A[j, j] += shares[j]
     return outside
 
 

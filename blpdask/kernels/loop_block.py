@@ -1,0 +1,61 @@
+"""Blocks and tastes as compiled loops take them: tuples of arrays, nothing optional.
+
+What a block does not have is an array of size zero.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..records import Floats, Integers, MarketBlock, Tastes
+
+
+class LoopBlock(NamedTuple):
+    """Arrays of :class:`blpdask.records.MarketBlock`, and where markets' a_ij start."""
+
+    product_offsets: Integers
+    agent_offsets: Integers
+    available_offsets: Integers
+    X2: Floats
+    log_shares: Floats
+    draws: Floats
+    weights: Floats
+    nests: Integers
+    availability: Floats
+
+
+class LoopTastes(NamedTuple):
+    """Arrays of :class:`blpdask.records.Tastes`."""
+
+    loadings: Floats
+    types: Integers
+    rows: Integers
+    columns: Integers
+    rho: Floats
+    rho_places: Integers
+
+
+def loop_block(block: MarketBlock) -> LoopBlock:
+    """Arrange a block for compiled loops."""
+    sizes = np.diff(block.product_offsets) * np.diff(block.agent_offsets)
+    return LoopBlock(
+        block.product_offsets,
+        block.agent_offsets,
+        np.concatenate([[0], np.cumsum(sizes)]),
+        block.X2,
+        block.log_shares,
+        block.draws,
+        block.weights,
+        np.empty(0, np.int64) if block.nests is None else block.nests,
+        np.empty(0) if block.availability is None else block.availability,
+    )
+
+
+def loop_tastes(tastes: Tastes, *, derivatives: bool) -> LoopTastes:
+    """Arrange tastes for compiled loops, without free parameters where not wanted."""
+    rows, columns, places = tastes.rows, tastes.columns, tastes.rho_places
+    if not derivatives:
+        rows, columns, places = rows[:0], columns[:0], np.full_like(places, -1)
+    return LoopTastes(tastes.loadings, tastes.types, rows, columns, tastes.rho, places)
