@@ -149,6 +149,9 @@ class MarketBlock:
     availability
         ``(V,)`` a_ij of each market, agents first, market after market (V = Σ I_t J_t),
         by which e^{u_ij} is multiplied; None where every product is there for all.
+    epsilon_scale
+        Scale of the extreme-value errors: kernels see utilities divided by it, X2 and
+        its slopes as well as those of X1.
     """
 
     index: int
@@ -165,6 +168,7 @@ class MarketBlock:
     linear: Callable[[], LinearRows] | None = None
     nests: Integers | None = None
     availability: Floats | None = None
+    epsilon_scale: float = 1.0
 
     @property
     def n_markets(self) -> int:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..driver.engine import Engine
-from ..model.inversion import choose_backend
+from ..model.inversion import simulate_shares
 from ..problem.prepared import PreparedDemand
 from ..records import JOINED, Floats, MarketBlock, Tastes
 
@@ -102,8 +102,7 @@ def share_errors_pass(
     block: MarketBlock, state: ShareState, delta: Floats
 ) -> tuple[ShareErrorSums, None]:
     """Sum the errors of a block's shares at the mean utilities it remembers."""
-    backend = choose_backend(state.backend)
-    shares = backend.shares(block, state.tastes, delta)
+    shares = simulate_shares(block, state.tastes, delta, backend=state.backend)
     errors = shares / np.exp(block.log_shares) - 1
     largest = np.abs(errors).max(keepdims=True)
     return ShareErrorSums(float(errors @ errors), largest), None

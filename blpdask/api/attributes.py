@@ -5,13 +5,12 @@ from __future__ import annotations
 LISTS = (
     "sigma_labels",
     "pi_labels",
+    "rho_labels",
     "beta_labels",
     "gamma_labels",
     "theta_labels",
 )
 SCALARS = ("objective", "projected_gradient_norm")
-#: Attributes of PyBLP that a problem without nests leaves empty.
-EMPTY_PARAMETERS = ("rho", "rho_se")
 SUMMED = {
     "cumulative_total_time": "total_time",
     "cumulative_optimization_time": "optimization_time",

@@ -103,5 +103,12 @@ class Dimensions:
 
     @property
     def H(self) -> int:
-        """Number of nests, none here."""
-        return 0
+        """Number of nests."""
+        return len(self.outline.nesting_ids)
+
+    @property
+    def unique_nesting_ids(self) -> np.ndarray[Any, Any]:
+        """Sorted nesting IDs, ``(H,)`` objects."""
+        found = np.empty(self.H, np.object_)
+        found[:] = self.outline.nesting_ids
+        return found

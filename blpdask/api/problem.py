@@ -35,7 +35,8 @@ from .printing import choose_listener
 from .problem_checks import (
     check_costs_type,
     check_formulations,
-    check_scope,
+    check_scale,
+    check_tables,
     check_types,
 )
 from .recorded import check_directory, recorded
@@ -77,14 +78,16 @@ class Problem(Dimensions):
     product_data
         Table with ``market_ids``, ``shares``, ``prices``, ``demand_instruments0``, …
         and what the formulations name; optionally ``firm_ids``, ``product_ids``,
-        ``clustering_ids``; for a supply side ``firm_ids`` or ``ownership``, and
-        ``supply_instruments0``, …. A DataFrame, a mapping of arrays or a structured
-        array; or a :class:`blpdask.Store` of products and agents, whose rows stay where
-        they are.
+        ``clustering_ids``, and for nests ``nesting_ids``; for a supply side
+        ``firm_ids`` or ``ownership``, and ``supply_instruments0``, …. A DataFrame, a
+        mapping of arrays or a structured array; or a :class:`blpdask.Store` of products
+        and agents, whose rows stay where they are.
     agent_formulation
         Formulation of demographics.
     agent_data
-        Table with ``market_ids``, ``weights``, ``nodes0``, … and demographics.
+        Table with ``market_ids``, ``weights``, ``nodes0``, … and demographics;
+        ``availability0``, …, one a product of the market in its order, say how far each
+        is there for an agent.
     integration
         Rule that builds nodes and weights instead of the data. On a store each market
         has a stream of its own (:mod:`blpdask.integration.keyed`); in memory one stream
@@ -92,7 +95,7 @@ class Problem(Dimensions):
     rc_types
         ``"linear"``, ``"log"`` or ``"logit"`` for each random coefficient.
     epsilon_scale
-        PyBLP's default only.
+        Scale of the extreme-value errors.
     costs_type
         ``"linear"`` or ``"log"``: whether costs or their logarithms are linear in X3.
     add_exogenous
@@ -152,7 +155,7 @@ class Problem(Dimensions):
             )
             self._tell()
             return
-        check_scope(product_data, agent_data, epsilon_scale)
+        check_tables(product_data, agent_data)
         products = read_products(
             product_data,
             linear.parsed,
@@ -165,7 +168,8 @@ class Problem(Dimensions):
         warn_of_collinearity(products, options.collinear_atol, options.collinear_rtol)
         agents = self._read_agents(products, agent_data, integration)
         types = check_types(rc_types, products.X2.shape[1])
-        self._demand = prepare_demand(products, agents, types)
+        scale = check_scale(epsilon_scale, nests=products.nests is not None)
+        self._demand = prepare_demand(products, agents, types, scale)
         self._tell()
 
     def _tell(self) -> None:
@@ -183,6 +187,7 @@ class Problem(Dimensions):
             formulation.parsed if formulation is not None else None,
             integration.rule if integration is not None else None,
             unique_market_ids=products.unique_market_ids,
+            product_counts=np.bincount(products.market_codes),
             K2=products.X2.shape[1],
             weights_tol=options.weights_tol,
         )
@@ -210,7 +215,9 @@ class Problem(Dimensions):
             other._demand = demand.with_nodes(described(integration))
             return other
         agents = other._read_agents(demand.products, other._agent_data, integration)
-        other._demand = prepare_demand(demand.products, agents, demand.types)
+        other._demand = prepare_demand(
+            demand.products, agents, demand.types, demand.epsilon_scale
+        )
         return other
 
     @property
@@ -315,13 +322,15 @@ class Problem(Dimensions):
 
         Parameters
         ----------
-        sigma, pi, beta, gamma
+        sigma, pi, rho, beta, gamma
             Starting values of Σ ``(K2, K2)``, of which the lower triangle counts, Π
-            ``(K2, D)``, β ``(K1,)`` and γ ``(K3,)``. Zeros stay zero; None or NaN in β
-            or γ concentrates that parameter out of the objective, which with a supply
-            side those on prices cannot be.
-        sigma_bounds, pi_bounds, beta_bounds, gamma_bounds
+            ``(K2, D)``, ρ (one number for all nests or ``(H,)``), β ``(K1,)`` and γ
+            ``(K3,)``. Zeros stay zero; None or NaN in β or γ concentrates that
+            parameter out of the objective, which with a supply side those on prices
+            cannot be.
+        sigma_bounds, pi_bounds, rho_bounds, beta_bounds, gamma_bounds
             Pairs (lower, upper) of matrices of those shapes; equal bounds fix a value.
+            ρ stays between 0 and 0.99 by default where the optimiser keeps to bounds.
         delta
             Mean utilities ``(N,)`` where the first inversions start.
         method
@@ -386,9 +395,8 @@ class Problem(Dimensions):
             Threads and engine may differ. Replicates of :class:`Resamples` are kept
             there too, and levels of absorbed effects where the data are in a store.
             None records nothing.
-        rho, phi, gamma, rho_bounds, phi_bounds, gamma_bounds, demand_moment_types, \
-supply_moment_types, covariance_moments_mean, micro_moments, \
-micro_sample_covariances
+        phi, phi_bounds, demand_moment_types, supply_moment_types, \
+covariance_moments_mean, micro_moments, micro_sample_covariances
             Not part of this version; passing any is an error that says so.
 
         Returns
@@ -417,9 +425,7 @@ micro_sample_covariances
             "simulation_scaling": simulation_scaling,
         }
         absent = {
-            "rho": rho,
             "phi": phi,
-            "rho_bounds": rho_bounds,
             "phi_bounds": phi_bounds,
             "micro_moments": micro_moments or None,
             "micro_sample_covariances": micro_sample_covariances,
@@ -459,10 +465,12 @@ micro_sample_covariances
             faults,
             sigma=sigma,
             pi=pi,
+            rho=rho,
             beta=beta,
             gamma=gamma,
             sigma_bounds=sigma_bounds,
             pi_bounds=pi_bounds,
+            rho_bounds=rho_bounds,
             beta_bounds=beta_bounds,
             gamma_bounds=gamma_bounds,
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..errors import Faults
 from ..model.parameters import TYPE_CODES
 from ..problem.fields import check_table, field_names
@@ -57,30 +59,53 @@ def check_formulations(
     return linear, random, cost
 
 
-def check_scope(product_data: Any, agent_data: Any, epsilon_scale: float) -> None:
-    """Refuse what would silently change the model if it were ignored."""
+def check_tables(product_data: Any, agent_data: Any) -> None:
+    """Check that data are tables."""
     for subject, data in (("product_data", product_data), ("agent_data", agent_data)):
         table_faults = Faults(subject)
         if subject == "product_data" or data is not None:
             check_table(data, table_faults)
         table_faults.check()
+
+
+def check_scale(epsilon_scale: Any, *, nests: bool) -> float:
+    """Check the scale of the extreme-value errors."""
+    faults = Faults("Problem")
+    number = isinstance(epsilon_scale, int | float | np.number)
+    if not number or not 0 < epsilon_scale < np.inf:
+        faults.add(f"epsilon_scale={epsilon_scale!r}", "a number above 0", "correct it")
+    elif nests and epsilon_scale != 1:
+        faults.add(
+            f"epsilon_scale={epsilon_scale!r} with nesting_ids",
+            "1 with nests, whose parameters scale the errors within them",
+            "drop one of the two",
+        )
+    faults.check()
+    return float(epsilon_scale)
+
+
+def check_stored_scope(
+    product_data: Any, agent_data: Any, epsilon_scale: float
+) -> None:
+    """Refuse on a store what would silently change the model if it were ignored."""
+    check_tables(product_data, agent_data)
     faults = Faults("Problem")
     names = set(field_names(product_data))
     agent_names = set(field_names(agent_data)) if agent_data is not None else set()
     if names & {"nesting_ids", "nesting_ids0"}:
         faults.add(
             "a column 'nesting_ids'",
-            "no nests: this version has no nested logit",
-            "drop or rename the column",
+            "no nests: stores have no nested logit in this version",
+            "drop or rename the column, or read the data into memory",
         )
     if {n for n in agent_names if n.startswith("availability")}:
         faults.add(
             "columns 'availability…' of agents",
-            "all products available to all agents in this version",
-            "drop or rename the columns",
+            "all products there for all agents: stores know no other in this version",
+            "drop or rename the columns, or read the data into memory",
         )
     if epsilon_scale != 1:
-        faults.add(f"epsilon_scale={epsilon_scale!r}", "1.0", "leave it out")
+        faults.add(f"epsilon_scale={epsilon_scale!r}", "1.0 on stores", "leave it out")
     faults.check()
 
 

@@ -27,7 +27,7 @@ from ..results.tables import (
     statistics_table,
     summary_table,
 )
-from .attributes import ATTRIBUTES, EMPTY_PARAMETERS, JOINED, LISTS, SCALARS, SUMMED
+from .attributes import ATTRIBUTES, JOINED, LISTS, SCALARS, SUMMED
 from .pickles import save_pickle
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ class ProblemResults:
     """Estimates of a GMM step, with those of the steps before it.
 
     Attributes are those of :class:`blpdask.results.estimates.GmmEstimates` and PyBLP's:
-    ``theta``, ``sigma``, ``pi``, ``beta``, ``gamma`` and their ``…_se``, ``objective``,
-    ``gradient``, ``hessian``, ``delta``, ``xi``, ``moments``, ``W``, ``updated_W``,
-    counts and times, and ``cumulative_…`` over all steps. ``hansen_test``,
-    ``hansen_degrees`` and ``hansen_p_value`` are added.
+    ``theta``, ``sigma``, ``pi``, ``rho``, ``beta``, ``gamma`` and their ``…_se``,
+    ``objective``, ``gradient``, ``hessian``, ``delta``, ``xi``, ``moments``, ``W``,
+    ``updated_W``, counts and times, and ``cumulative_…`` over all steps.
+    ``hansen_test``, ``hansen_degrees`` and ``hansen_p_value`` are added.
     """
 
     def __init__(
@@ -99,16 +99,12 @@ class ProblemResults:
         raise AttributeError(f"ProblemResults has no attribute {name!r}")
 
     def _empty_attribute(self, name: str) -> Any:
-        """Give what PyBLP gives where there is no supply, nest or micro moment."""
+        """Give what PyBLP gives where there is no supply or micro moment."""
         N, P = self.estimates.n_products, self.estimates.theta.size
         MD = self.estimates.moments.size
         column = np.zeros((0, 1))
-        if name in EMPTY_PARAMETERS or name in ("micro", "micro_values"):
+        if name in ("micro", "micro_values"):
             return column
-        if name == "rho_bounds":
-            return (column, column)
-        if name == "rho_labels":
-            return []
         shapes: dict[str, Floats | tuple[Floats, Floats] | list[str]] = {
             "phi": np.zeros((1, 0)),
             "phi_se": np.zeros((1, 0)),

@@ -50,7 +50,7 @@ def check_absent(absent: Mapping[str, Any], faults: Faults) -> None:
         if value is not None:
             faults.add(
                 f"{name}",
-                "no nests, AR(1) errors or micro moments in this version",
+                "no AR(1) errors or micro moments in this version",
                 f"leave {name} out",
             )
 

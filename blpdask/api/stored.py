@@ -15,7 +15,7 @@ from ..problem.stored_checks import StoredFormulas
 from ..problem.stored_problem import StoredProblem
 from .formulation import Formulation
 from .integration import Integration
-from .problem_checks import check_scope, check_types
+from .problem_checks import check_stored_scope, check_types
 from .resamples import Resamples, check_nodes
 from .stores import Store, described
 
@@ -61,7 +61,7 @@ def stored_problem(
         dict.fromkeys(column.name for column in columns)
         for columns in (description.products, description.agents)
     )
-    check_scope(products, agents, epsilon_scale)
+    check_stored_scope(products, agents, epsilon_scale)
     return StoredProblem(
         store.blocks,
         StoredFormulas(

@@ -15,7 +15,10 @@ from ..results.text_tables import Header, text_table
 if TYPE_CHECKING:
     from .problem import Problem
 
-_DIMENSIONS = ("T", "N", "F", "I", "K1", "K2", "K3", "D", "MD", "MS", "ED", "ES")
+_DIMENSIONS = (
+    *("T", "N", "F", "I", "K1", "K2", "K3", "D"),
+    *("MD", "MS", "ED", "ES", "H"),
+)
 
 
 def structure(columns: Mapping[str, np.ndarray[Any, Any]]) -> np.recarray[Any, Any]:
@@ -59,14 +62,15 @@ def agents_table(demand: DemandProblem) -> np.recarray[Any, Any]:
     """Give agents as PyBLP does, in the user's order."""
     agents = demand.agents
     place = np.argsort(agents.order)
-    return structure(
-        {
-            "market_ids": demand.products.unique_market_ids[agents.market_codes[place]],
-            "weights": agents.weights[place],
-            "nodes": agents.nodes[place],
-            "demographics": agents.demographics[place],
-        }
-    )
+    columns = {
+        "market_ids": demand.products.unique_market_ids[agents.market_codes[place]],
+        "weights": agents.weights[place],
+        "nodes": agents.nodes[place],
+        "demographics": agents.demographics[place],
+    }
+    if agents.availability is not None:
+        columns["availability"] = agents.availability[place]
+    return structure(columns)
 
 
 def data_to_dict(data: Any, ignore_empty: bool = True) -> dict[str, Any]:

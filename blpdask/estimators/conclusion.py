@@ -211,6 +211,7 @@ def _estimates(parameters: Parameters, final: Evaluated) -> dict[str, Any]:
         "sigma": matrices.sigma,
         "sigma_squared": matrices.sigma @ matrices.sigma.T,
         "pi": matrices.pi,
+        "rho": matrices.rho,
         "beta": b[:K1],
         "gamma": b[K1:],
     }
@@ -221,10 +222,12 @@ def _labels(parameters: Parameters) -> dict[str, Any]:
     return {
         "sigma_bounds": (lower.sigma, upper.sigma),
         "pi_bounds": (lower.pi, upper.pi),
+        "rho_bounds": (lower.rho, upper.rho),
         "beta_bounds": (lower.beta, upper.beta),
         "gamma_bounds": (lower.gamma, upper.gamma),
         "sigma_labels": parameters.sigma_labels,
         "pi_labels": parameters.pi_labels,
+        "rho_labels": parameters.rho_labels,
         "beta_labels": parameters.beta_labels,
         "gamma_labels": parameters.gamma_labels,
         "theta_labels": parameters.labels,
@@ -244,6 +247,7 @@ def _inferred(inference: Inference, linear: LinearGmm) -> dict[str, Any]:
         "parameter_sensitivity": inference.sensitivity,
         "sigma_se": inference.errors.sigma,
         "pi_se": inference.errors.pi,
+        "rho_se": inference.errors.rho,
         "beta_se": inference.errors.beta,
         "gamma_se": inference.errors.gamma,
         "sigma_squared_se": inference.sigma_squared_errors,

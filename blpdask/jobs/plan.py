@@ -116,7 +116,7 @@ def plan_job(job: Job, problem: Problem) -> JobPlan:
 def _parameters(problem: Problem, arguments: dict[str, Any]) -> Parameters:
     """Lay θ out as a solve does."""
     optimizer = arguments["optimization"].choice
-    names = ("sigma", "pi", "beta", "gamma")
+    names = ("sigma", "pi", "rho", "beta", "gamma")
     asked = [*names, *(f"{name}_bounds" for name in names)]
     return problem.outline.lay_out(
         **{name: arguments.get(name) for name in asked},

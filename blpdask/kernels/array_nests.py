@@ -69,10 +69,15 @@ class NestTastes:
 
 
 def nest_tastes(batch: Batch, rho: Array) -> NestTastes | None:
-    """Give the batch its ρ, from those of all nests ``(G,)``; None without nests."""
+    """Give the batch its ρ, from those of all nests ``(G,)``; None without nests.
+
+    NaN where it is not below one.
+    """
     if batch.members.shape[2] == 0:
         return None
     own = rho[batch.nest_codes]
+    below = own < 1.0
+    own = own * below / below
     of_product = (batch.members @ own[..., None])[..., 0]
     return NestTastes(batch.members, own, of_product, 1.0 / (1.0 - of_product))
 

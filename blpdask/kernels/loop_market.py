@@ -137,12 +137,16 @@ def order_by_nest(nests):
 
 @exact
 def prepare_nests(log_shares, order, offsets, codes, tastes, nests):
-    """Fill ρ_h, log Σ_{j∈h} S_j and places of ρ_h into ``nests`` ``(3, H)``."""
+    """Fill ρ_h, log Σ_{j∈h} S_j and places of ρ_h into ``nests`` ``(3, H)``.
+
+    ρ_h is NaN, and so is what follows from it, where it is not below one.
+    """
     for h in range(codes.size):
         inside = 0.0
         for j in range(offsets[h], offsets[h + 1]):
             inside += math.exp(log_shares[order[j]])
-        nests[0, h] = tastes.rho[codes[h]]
+        rho = tastes.rho[codes[h]]
+        nests[0, h] = rho if rho < 1.0 else math.nan
         nests[1, h] = math.log(inside)
         nests[2, h] = tastes.rho_places[codes[h]]
 

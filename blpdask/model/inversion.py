@@ -13,7 +13,7 @@ inversion's tolerance; its last bits are a function of (θ, θ₀).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -29,6 +29,7 @@ from ..records import (
     Tastes,
 )
 from ..status import InversionStatus
+from .nests import logit_delta
 
 #: Residual of log shares that a routine from outside may leave and be believed.
 LARGEST_RESIDUAL = 1e-3
@@ -43,7 +44,7 @@ class InversionMemory:
     Attributes
     ----------
     theta
-        ``(P,)`` free parameters of Σ and Π, or None where only δ is known.
+        ``(P,)`` free parameters of Σ, Π and ρ, or None where only δ is known.
     delta, delta_by_theta, factor
         As in :class:`blpdask.records.Inversion`.
     costs, costs_by_theta
@@ -63,16 +64,21 @@ class InversionMemory:
 
 
 def start_inversion(
-    block: MarketBlock, theta: Floats, memory: InversionMemory | None, *, recycle: bool
+    block: MarketBlock,
+    tastes: Tastes,
+    theta: Floats,
+    memory: InversionMemory | None,
+    *,
+    recycle: bool,
 ) -> InversionStart:
-    """Choose δ⁰ and A₀ from a memory, or the plain logit's δ where there is none.
+    """Choose δ⁰ and A₀ from a memory, or the logit's δ where there is none.
 
     Parameters
     ----------
     block
         The markets.
-    theta
-        ``(P,)`` free parameters of Σ and Π.
+    tastes, theta
+        θ, and its ``(P,)`` free parameters of Σ, Π and ρ.
     memory
         What the block remembers of the anchor.
     recycle
@@ -80,7 +86,7 @@ def start_inversion(
     """
     nothing = np.empty(0)
     if memory is None:
-        return InversionStart(block.logit_delta, nothing)
+        return InversionStart(logit_delta(block, tastes), nothing)
     if not recycle or memory.theta is None:
         return InversionStart(memory.delta, nothing)
     if memory.delta_by_theta.shape[1] != theta.size:
@@ -88,6 +94,50 @@ def start_inversion(
     predicted = memory.delta + memory.delta_by_theta @ (theta - memory.theta)
     usable = np.isfinite(predicted)
     return InversionStart(np.where(usable, predicted, memory.delta), memory.factor)
+
+
+def solve_shares(
+    block: MarketBlock,
+    tastes: Tastes,
+    start: InversionStart,
+    controls: InversionControls,
+    *,
+    backend: str,
+    iterate: Iterate | None = None,
+) -> Inversion:
+    """Solve s(δ, θ) = S by kernels or by a routine from outside.
+
+    Kernels see δ over the scale ε of the extreme-value errors.
+
+    Parameters
+    ----------
+    block, tastes, start, controls
+        The markets, θ, where to start and when to stop.
+    backend
+        ``numba``, ``numpy`` or ``cupy``.
+    iterate
+        A fixed-point routine from outside, or None for the kernels' own.
+    """
+    kernels, scale = choose_backend(backend), block.epsilon_scale
+    if scale != 1.0:
+        start = InversionStart(start.delta / scale, start.factor)
+    if iterate is not None:
+        found = iterate_markets(kernels, block, tastes, start, controls, iterate)
+    else:
+        found = kernels.invert(block, tastes, start, controls)
+    if scale == 1.0:
+        return found
+    return replace(
+        found, delta=scale * found.delta, delta_by_theta=scale * found.delta_by_theta
+    )
+
+
+def simulate_shares(
+    block: MarketBlock, tastes: Tastes, delta: Floats, *, backend: str
+) -> Floats:
+    """Compute s(δ, θ) ``(N,)`` of a block at given mean utilities."""
+    scaled = delta if block.epsilon_scale == 1.0 else delta / block.epsilon_scale
+    return choose_backend(backend).shares(block, tastes, scaled)
 
 
 def choose_backend(name: str) -> Backend:
@@ -122,8 +172,9 @@ def iterate_markets(
 ) -> Inversion:
     """Solve each market's contraction by a routine given from outside.
 
-    The contraction is δ ← δ + log S - log s(δ, θ); the routine may be one of SciPy's or
-    a user's. Markets are visited one by one in Python, which is slow and exact.
+    The contraction is δ ← δ + (1 - ρ_h)(log S - log s(δ, θ)); the routine may be one of
+    SciPy's or a user's. Markets are visited one by one in Python, which is slow and
+    exact.
     """
     delta = np.array(start.delta)
     outcome = np.zeros((3, block.n_markets), np.int64)
@@ -131,10 +182,14 @@ def iterate_markets(
         market = one_market(block, t)
         rows = slice(block.product_offsets[t], block.product_offsets[t + 1])
 
-        def contraction(x: Floats, market: MarketBlock = market) -> Floats:
+        damping = 1.0 if market.nests is None else 1.0 - tastes.rho[market.nests]
+
+        def contraction(
+            x: Floats, market: MarketBlock = market, damping: Any = damping
+        ) -> Floats:
             with np.errstate(all="ignore"):
                 simulated = backend.shares(market, tastes, x)
-                return x + market.log_shares - np.log(simulated)
+                return np.asarray(x + damping * (market.log_shares - np.log(simulated)))
 
         solution, converged, iterations, evaluations = iterate(contraction, delta[rows])
         delta[rows] = solution
@@ -179,6 +234,8 @@ def one_market(block: MarketBlock, t: int) -> MarketBlock:
         "draws": block.draws[c:d],
         "weights": block.weights[c:d],
         "ZD": block.ZD[a:b],
+        "nests": None if block.nests is None else block.nests[a:b],
+        "availability": _availability(block, t),
     }
     return MarketBlock(
         index=block.index,
@@ -187,3 +244,12 @@ def one_market(block: MarketBlock, t: int) -> MarketBlock:
         agent_offsets=np.array([0, d - c]),
         **arrays,
     )
+
+
+def _availability(block: MarketBlock, t: int) -> Floats | None:
+    """Cut a_ij of market t out of the block."""
+    if block.availability is None:
+        return None
+    sizes = np.diff(block.product_offsets) * np.diff(block.agent_offsets)
+    first = int(sizes[:t].sum())
+    return block.availability[first : first + int(sizes[t])]

@@ -1,13 +1,14 @@
-"""Where θ sits in Σ, Π, β and γ.
+"""Where θ sits in Σ, Π, ρ, β and γ.
 
-θ stacks the free entries of Σ (lower triangle, row by row), of Π (row by row), of β and
-of γ:
+θ stacks the free entries of Σ (lower triangle, row by row), of Π (row by row), of ρ, of
+β and of γ:
 
     u_ij = δ_j + μ_ij + ε_ij,   μ_ij = Σ_k x_jk g_k((Σν_i)_k + (Πd_i)_k)
 
-(Nevo 2000, equation 2; Conlon and Gortmaker 2020, section 2). An entry of Σ or Π that
-is zero at the start stays zero, an entry with equal bounds stays at its value, and an
-entry of β or γ that is NaN is concentrated out of the objective.
+(Nevo 2000, equation 2; Conlon and Gortmaker 2020, section 2), where with nests ε_ij is
+correlated within nest h by ρ_h, one number for all nests or one each. An entry of Σ, Π
+or ρ that is zero at the start stays zero, an entry with equal bounds stays at its
+value, and an entry of β or γ that is NaN is concentrated out of the objective.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..errors import Faults
-from ..records import Floats, Tastes
+from ..records import Floats, Integers, Tastes
 from .linear_places import LinearPlaces
 
-MatrixName = Literal["sigma", "pi", "beta", "gamma"]
+MatrixName = Literal["sigma", "pi", "rho", "beta", "gamma"]
 LINEAR: tuple[MatrixName, ...] = ("beta", "gamma")
+#: How far from one ρ stays where it has no bounds of its own, as in PyBLP.
+LARGEST_RHO = 0.99
 TYPE_CODES = {"linear": 0, "log": 1, "logit": 2}
 
 
@@ -37,10 +40,15 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Matrices:
-    """Σ (K2, K2), Π (K2, D), β (K1, 1), γ (K3, 1): values, their errors or bounds."""
+    """Σ, Π, ρ, β and γ: values, their errors or bounds.
+
+    ``sigma`` (K2, K2), ``pi`` (K2, D), ``rho`` (1, 1), (H, 1) or (0, 1), ``beta`` (K1,
+    1), ``gamma`` (K3, 1).
+    """
 
     sigma: Floats
     pi: Floats
+    rho: Floats
     beta: Floats
     gamma: Floats
 
@@ -66,7 +74,7 @@ class Parameters:
     lower, upper
         Bounds, infinite where there is none.
     free
-        Entries of θ in order: Σ, Π, β, then γ.
+        Entries of θ in order: Σ, Π, ρ, β, then γ.
     fixed
         Entries held at their starting values.
     node_columns
@@ -79,6 +87,8 @@ class Parameters:
         ``(K1,)`` whether a column of X1 depends on prices.
     sigma_labels, pi_labels, beta_labels, gamma_labels
         Names of the rows of Σ, the columns of Π and the rows of β and γ.
+    rho_labels
+        Names of the H nests.
     """
 
     start: Matrices
@@ -94,6 +104,7 @@ class Parameters:
     pi_labels: tuple[str, ...]
     beta_labels: tuple[str, ...]
     gamma_labels: tuple[str, ...] = ()
+    rho_labels: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -102,7 +113,7 @@ class Parameters:
 
     @property
     def n_nonlinear(self) -> int:
-        """Count the free entries of Σ and Π, which come first in θ."""
+        """Count the free entries of Σ, Π and ρ, which come first in θ."""
         return sum(entry.matrix not in LINEAR for entry in self.free)
 
     @property
@@ -145,15 +156,22 @@ class Parameters:
         if entry.matrix in LINEAR:
             rows = self.beta_labels if entry.matrix == "beta" else self.gamma_labels
             return rows[entry.row]
+        if entry.matrix == "rho":
+            one = self.start.rho.size == 1
+            return "All Groups" if one else self.rho_labels[entry.row]
         columns = self.sigma_labels if entry.matrix == "sigma" else self.pi_labels
         return f"{self.sigma_labels[entry.row]} x {columns[entry.column]}"
 
 
 def expand(parameters: Parameters, theta: Floats) -> Matrices:
-    """Put θ ``(P,)`` into Σ, Π, β and γ; what is concentrated out stays NaN."""
+    """Put θ ``(P,)`` into Σ, Π, ρ, β and γ; what is concentrated out stays NaN."""
     start = parameters.start
     matrices = Matrices(
-        start.sigma.copy(), start.pi.copy(), start.beta.copy(), start.gamma.copy()
+        start.sigma.copy(),
+        start.pi.copy(),
+        start.rho.copy(),
+        start.beta.copy(),
+        start.gamma.copy(),
     )
     _fill(matrices, parameters.free, theta)
     return matrices
@@ -165,7 +183,7 @@ def spread(parameters: Parameters, values: Floats) -> Matrices:
     matrices = Matrices(
         *(
             np.full_like(m, np.nan)
-            for m in (start.sigma, start.pi, start.beta, start.gamma)
+            for m in (start.sigma, start.pi, start.rho, start.beta, start.gamma)
         )
     )
     _fill(matrices, parameters.free, values)
@@ -173,7 +191,7 @@ def spread(parameters: Parameters, values: Floats) -> Matrices:
 
 
 def tastes_at(parameters: Parameters, theta: Floats) -> Tastes:
-    """Express θ ``(P,)`` as the loadings Γ = [Σ | Π] of draws on coefficients."""
+    """Express θ ``(P,)`` as loadings Γ = [Σ | Π] of draws on coefficients, and ρ."""
     matrices = expand(parameters, theta)
     node_columns = list(parameters.node_columns)
     n_nodes = parameters.n_node_columns
@@ -181,7 +199,7 @@ def tastes_at(parameters: Parameters, theta: Floats) -> Tastes:
     loadings = np.zeros((K2, n_nodes + D))
     loadings[:, : len(node_columns)] = matrices.sigma[:, node_columns]
     loadings[:, n_nodes:] = matrices.pi
-    entries = parameters.free[: parameters.n_nonlinear]
+    entries = [e for e in parameters.free if e.matrix in ("sigma", "pi")]
     columns = [
         node_columns.index(entry.column)
         if entry.matrix == "sigma"
@@ -193,23 +211,36 @@ def tastes_at(parameters: Parameters, theta: Floats) -> Tastes:
         types=np.array([TYPE_CODES[name] for name in parameters.types], np.int64),
         rows=np.array([entry.row for entry in entries], np.int64),
         columns=np.array(columns, np.int64),
+        rho=np.resize(matrices.rho[:, 0], len(parameters.rho_labels)),
+        rho_places=_rho_places(parameters),
     )
+
+
+def _rho_places(parameters: Parameters) -> Integers:
+    """Give the place of each nest's ρ among the free ones, -1 where it is fixed."""
+    rows = [e.row for e in parameters.free if e.matrix == "rho"]
+    places = np.full(parameters.start.rho.size, -1)
+    places[rows] = np.arange(len(rows))
+    return np.resize(places, len(parameters.rho_labels)).astype(np.int64)
 
 
 def lay_out(
     *,
     sigma: object,
     pi: object,
+    rho: object = None,
     beta: object,
     gamma: object = None,
     sigma_bounds: object,
     pi_bounds: object,
+    rho_bounds: object = None,
     beta_bounds: object,
     gamma_bounds: object = None,
     types: Sequence[str],
     n_node_columns: int,
     sigma_labels: Sequence[str],
     pi_labels: Sequence[str],
+    rho_labels: Sequence[str] = (),
     beta_labels: Sequence[str],
     gamma_labels: Sequence[str] = (),
     priced: Sequence[bool] = (),
@@ -220,15 +251,17 @@ def lay_out(
 
     Parameters
     ----------
-    sigma, pi, beta, gamma
-        Starting values as a user types them: ``(K2, K2)``, ``(K2, D)``, ``(K1,)``,
-        ``(K3,)``.
-    sigma_bounds, pi_bounds, beta_bounds, gamma_bounds
+    sigma, pi, rho, beta, gamma
+        Starting values as a user types them: ``(K2, K2)``, ``(K2, D)``, a number or
+        ``(H,)``, ``(K1,)``, ``(K3,)``.
+    sigma_bounds, pi_bounds, rho_bounds, beta_bounds, gamma_bounds
         Pairs of matrices of those shapes, or None.
     types
         ``"linear"``, ``"log"`` or ``"logit"`` for each random coefficient.
     n_node_columns
         Columns of integration nodes in the agent data.
+    rho_labels
+        Names of the H nests, none without nests.
     gamma_labels
         Names of the columns of X3, none without a supply side.
     priced
@@ -237,7 +270,8 @@ def lay_out(
     bounded
         Whether the optimiser keeps to bounds; if not, only equal bounds mean anything.
     default_bounds
-        Whether σ_kk >= 0 where no bounds of Σ are given, as in PyBLP.
+        Whether σ_kk >= 0 where no bounds of Σ are given, as in PyBLP. Where the
+        optimiser keeps to bounds, ρ without bounds stays between zero and 0.99.
 
     Raises
     ------
@@ -250,6 +284,7 @@ def lay_out(
     start = Matrices(
         np.tril(_matrix(faults, "sigma", sigma, (K2, K2), "X2 is formulated")),
         _matrix(faults, "pi", pi, (K2, D), "demographics are formulated"),
+        _rho(faults, rho, len(rho_labels)),
         _linear(faults, "beta", beta, len(beta_labels), "X1"),
         _linear(faults, "gamma", gamma, len(gamma_labels), "X3"),
     )
@@ -257,6 +292,7 @@ def lay_out(
     given = {
         "sigma": sigma_bounds,
         "pi": pi_bounds,
+        "rho": rho_bounds,
         "beta": beta_bounds,
         "gamma": gamma_bounds,
     }
@@ -274,6 +310,8 @@ def lay_out(
     faults.check()
     if default_bounds and sigma_bounds is None:
         pairs["sigma"] = _nonnegative_diagonal(start.sigma, pairs["sigma"])
+    if bounded and rho_bounds is None:
+        pairs["rho"] = _below_one(start.rho)
     free, fixed = _sort_entries(start, pairs)
     columns = range(K2) if n_node_columns >= K2 else nonzero[:n_node_columns]
     return Parameters(
@@ -290,6 +328,7 @@ def lay_out(
         beta_labels=tuple(beta_labels),
         gamma_labels=tuple(gamma_labels),
         priced=priced,
+        rho_labels=tuple(rho_labels),
     )
 
 
@@ -336,6 +375,24 @@ def _matrix(
             f"replace them; only entries of beta may be NaN, not of {name}",
         )
     return np.array(array)
+
+
+def _rho(faults: Faults, values: object, n_nests: int) -> Floats:
+    """Read ρ, one number or one a nest, all below one."""
+    given = None if values is None else _as_floats(faults, "rho", values)
+    if given is not None and n_nests > 1 and given.size == 1:
+        n_nests = 1
+    shape = (n_nests, 1)
+    if given is not None and given.shape == (1, n_nests):
+        given = given.T
+    found = _matrix(faults, "rho", given, shape, "there are nesting_ids")
+    if (found >= 1).any():
+        faults.add(
+            f"rho of {found.max():g}",
+            "values below one, at which products of a nest are the same product",
+            "start between 0 and 0.99",
+        )
+    return found
 
 
 def _linear(faults: Faults, name: str, given: object, size: int, matrix: str) -> Floats:
@@ -450,6 +507,13 @@ def _nonnegative_diagonal(
     return low, pair[1]
 
 
+def _below_one(rho: Floats) -> tuple[Floats, Floats]:
+    """Bound ρ as PyBLP does: from zero or the start to 0.99 or the start."""
+    zero = rho == 0
+    upper = np.where(zero, 0.0, np.maximum(LARGEST_RHO, rho))
+    return np.minimum(0.0, rho), upper
+
+
 def _sort_entries(
     start: Matrices, pairs: dict[str, tuple[Floats, Floats]]
 ) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
@@ -457,6 +521,7 @@ def _sort_entries(
     K2, D = start.pi.shape
     entries = [Entry("sigma", k, c) for k in range(K2) for c in range(k + 1)]
     entries += [Entry("pi", k, d) for k in range(K2) for d in range(D)]
+    entries += [Entry("rho", h, 0) for h in range(start.rho.size)]
     for name in LINEAR:
         values: Floats = getattr(start, name)[:, 0]
         entries += [Entry(name, int(k), 0) for k in np.flatnonzero(~np.isnan(values))]

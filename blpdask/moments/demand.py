@@ -18,10 +18,10 @@ from ..kernels.sums import accurate_product
 from ..model.inversion import (
     InversionMemory,
     Iterate,
-    choose_backend,
-    iterate_markets,
+    solve_shares,
     start_inversion,
 )
+from ..model.nests import logit_delta, logit_delta_by_rho
 from ..records import (
     JOINED,
     Floats,
@@ -41,7 +41,7 @@ class DemandState:
     Attributes
     ----------
     theta
-        ``(P,)`` free parameters of Σ and Π.
+        ``(P,)`` free parameters of Σ, Π and ρ.
     tastes
         θ as the kernels read it.
     controls
@@ -108,7 +108,7 @@ def demand_pass(
 ) -> tuple[DemandSums, InversionMemory]:
     """Invert a block's shares at θ and sum what the moments need of it."""
     inversion = invert_block(block, state, memory)
-    delta, delta_by_theta = revert(block, inversion, memory)
+    delta, delta_by_theta = revert(block, state.tastes, inversion, memory)
     factor = inversion.factor if state.keep_factor else np.empty(0)
     remembered = InversionMemory(state.theta, delta, delta_by_theta, factor)
     # Far from any solution slopes can be beyond range; sums say so by not being finite.
@@ -194,26 +194,27 @@ def invert_block(
 ) -> Inversion:
     """Compute δ(θ) and ∂δ/∂θ of a block from its memory of the anchor.
 
-    Without random coefficients δ is the plain logit's, log S_j - log S_0 (Berry 1994).
+    Without random coefficients δ is the logit's or the nested logit's (Berry 1994).
     """
+    tastes, controls = state.tastes, state.controls
     if block.X2.shape[0] == 0:
-        return plain_logit(block)
-    backend = choose_backend(state.backend)
-    recycle = state.controls.method == "newton" and state.iterate is None
-    start = start_inversion(block, state.theta, memory, recycle=recycle)
-    if state.iterate is not None:
-        return iterate_markets(
-            backend, block, state.tastes, start, state.controls, state.iterate
-        )
-    return backend.invert(block, state.tastes, start, state.controls)
+        return plain_logit(block, tastes, derivatives=controls.derivatives)
+    recycle = controls.method == "newton" and state.iterate is None
+    start = start_inversion(block, tastes, state.theta, memory, recycle=recycle)
+    return solve_shares(
+        block, tastes, start, controls, backend=state.backend, iterate=state.iterate
+    )
 
 
-def plain_logit(block: MarketBlock) -> Inversion:
+def plain_logit(
+    block: MarketBlock, tastes: Tastes, *, derivatives: bool = True
+) -> Inversion:
     """Invert in closed form where no coefficient is random."""
     zeros = np.zeros(block.n_markets, np.int64)
+    slopes = logit_delta_by_rho(block, tastes)
     return Inversion(
-        delta=block.logit_delta,
-        delta_by_theta=np.zeros((block.n_products, 0)),
+        delta=logit_delta(block, tastes),
+        delta_by_theta=slopes if derivatives else slopes[:, :0],
         factor=np.empty(0),
         status=zeros,
         iterations=zeros,
@@ -222,7 +223,10 @@ def plain_logit(block: MarketBlock) -> Inversion:
 
 
 def revert(
-    block: MarketBlock, inversion: Inversion, memory: InversionMemory | None
+    block: MarketBlock,
+    tastes: Tastes,
+    inversion: Inversion,
+    memory: InversionMemory | None,
 ) -> tuple[Floats, Floats]:
     """Replace what is not finite by the anchor's values.
 
@@ -234,7 +238,7 @@ def revert(
         return delta, slopes
     bad = ~np.isfinite(delta)
     bad_slopes = ~np.isfinite(slopes)
-    last = block.logit_delta if memory is None else memory.delta
+    last = logit_delta(block, tastes) if memory is None else memory.delta
     last_slopes = np.zeros_like(slopes)
     if memory is not None and memory.delta_by_theta.shape == slopes.shape:
         last_slopes = memory.delta_by_theta

@@ -96,6 +96,9 @@ def block_costs(
     assert supply is not None
     if block.X2.shape[0] == 0:
         block = _with_one_agent(block)
+    if block.epsilon_scale != 1.0:
+        delta = delta / block.epsilon_scale
+        delta_by_theta = delta_by_theta / block.epsilon_scale
     found = choose_backend(backend).markups(
         block, tastes, state.tastes, delta, delta_by_theta, scratch_bytes
     )

@@ -37,6 +37,12 @@ class SortedTables:
         The supply side of all products, None without one.
     linear
         Linear rows of all products, or None where only kernels see the blocks.
+    nests
+        ``(N,)`` codes of nests, or None.
+    availability
+        ``(A, max J)`` a_ij, products in the order of their market, or None.
+    epsilon_scale
+        ε, by which X2 and slopes by prices are divided already.
     """
 
     product_offsets: Integers
@@ -49,6 +55,9 @@ class SortedTables:
     weights: Floats
     supply: SupplyRows | None = None
     linear: LinearRows | None = None
+    nests: Integers | None = None
+    availability: Floats | None = None
+    epsilon_scale: float = 1.0
 
     def plan(self, n_blocks: int | None = None) -> Integers:
         """Choose the first market of each block, then T, ``(B + 1,)``."""
@@ -83,7 +92,22 @@ def cut_markets(tables: SortedTables, index: int, first: int, stop: int) -> Mark
         ZD=np.ascontiguousarray(tables.ZD[rows]),
         supply=None if tables.supply is None else _cut_supply(tables, first, stop),
         linear=None if tables.linear is None else HeldRows(_cut(tables.linear, rows)),
+        nests=None if tables.nests is None else tables.nests[rows].copy(),
+        availability=_cut_availability(tables, first, stop),
+        epsilon_scale=tables.epsilon_scale,
     )
+
+
+def _cut_availability(tables: SortedTables, first: int, stop: int) -> Floats | None:
+    """Lay a_ij of markets first..stop-1 side by side, agents first."""
+    if tables.availability is None:
+        return None
+    parts = []
+    for t in range(first, stop):
+        J = int(tables.product_offsets[t + 1] - tables.product_offsets[t])
+        people = slice(tables.agent_offsets[t], tables.agent_offsets[t + 1])
+        parts.append(tables.availability[people, :J].ravel())
+    return np.concatenate(parts)
 
 
 def _cut_supply(tables: SortedTables, first: int, stop: int) -> SupplyRows:

@@ -55,6 +55,9 @@ class Agents:
         ``(A,)`` market of each row.
     order
         ``(A,)`` row of the data that each sorted row was.
+    availability
+        ``(A, max J)`` a_ij, products in the order of their market; None where every
+        product is there for all.
     """
 
     offsets: Integers
@@ -64,6 +67,7 @@ class Agents:
     columns: tuple[Column, ...]
     market_codes: Integers
     order: Integers
+    availability: Floats | None = None
 
 
 def read_agents(
@@ -72,6 +76,7 @@ def read_agents(
     rule: NodeRule | None,
     *,
     unique_market_ids: np.ndarray[Any, Any],
+    product_counts: Integers,
     K2: int,
     weights_tol: float,
 ) -> Agents:
@@ -87,6 +92,8 @@ def read_agents(
         Integration rule, or None to take nodes and weights from the data.
     unique_market_ids
         ``(T,)`` markets of the products, sorted.
+    product_counts
+        ``(T,)`` J_t.
     K2
         Number of random coefficients; zero asks for no agents.
     weights_tol
@@ -114,17 +121,28 @@ def read_agents(
     codes = _market_codes(data, unique_market_ids, faults)
     demographics, columns = _demographics(data, formula, faults)
     _check_length("demographics", demographics, codes, faults)
+    availability = _availability(data, codes, product_counts, faults)
+    _check_length("availability", availability, codes, faults)
     if rule is None:
         nodes, weights = _given_nodes(data, K2, faults)
         _check_length("nodes", nodes, codes, faults)
         _check_length("weights", weights, codes, faults)
         faults.check()
         assert nodes is not None and weights is not None
-        agents = _sorted_agents(codes, nodes, demographics, weights, columns, T)
+        agents = _sorted_agents(
+            codes, nodes, demographics, weights, columns, T, availability
+        )
     else:
         faults.check()
         agents = _built_nodes(
-            rule, codes, demographics, columns, K2, unique_market_ids, faults
+            rule,
+            codes,
+            demographics,
+            columns,
+            availability,
+            K2,
+            unique_market_ids,
+            faults,
         )
     _warn_of_weights(agents, unique_market_ids, weights_tol)
     return agents
@@ -203,6 +221,38 @@ def _demographics(
     return design.values, tuple(design.columns)
 
 
+def _availability(
+    data: Any, codes: Integers, product_counts: Integers, faults: Faults
+) -> Floats | None:
+    """Read how far each product of an agent's market is there for the agent."""
+    values = read_matrix(data, "availability", faults)
+    if values is None:
+        return None
+    if values.dtype.kind not in "biuf":
+        faults.add("'availability' that is not numeric", "numbers", "convert it")
+        return None
+    if len(values) != codes.size or (codes < 0).any():
+        return np.asarray(values, dtype=np.float64)
+    sizes = product_counts[codes]
+    if values.shape[1] < sizes.max(initial=0):
+        faults.add(
+            f"{values.shape[1]} columns of availability",
+            f"{sizes.max()}, as many as the largest market has products",
+            "add availability0, availability1, …, one a product of the market",
+        )
+        return None
+    inside = np.arange(values.shape[1]) < sizes[:, None]
+    found: Floats = np.where(inside, np.asarray(values, dtype=np.float64), 1.0)
+    bad = ~np.isfinite(found) | (found < 0)
+    if bad.any():
+        faults.add(
+            f"{bad.any(axis=1).sum()} agents with missing or negative availability",
+            "numbers from zero, and NaN only beyond a market's products",
+            "correct them",
+        )
+    return found
+
+
 def _check_length(
     name: str, values: Floats | None, codes: Integers, faults: Faults
 ) -> None:
@@ -233,6 +283,7 @@ def _built_nodes(
     codes: Integers,
     demographics: Floats,
     columns: tuple[Column, ...],
+    availability: Floats | None,
     K2: int,
     unique_market_ids: np.ndarray[Any, Any],
     faults: Faults,
@@ -257,7 +308,13 @@ def _built_nodes(
     rank = np.arange(codes.size) - firsts[codes[order]]
     kept = order[rank < wanted[codes[order]]]
     return _sorted_agents(
-        built_codes, built.nodes, demographics[kept], built.weights, columns, T
+        built_codes,
+        built.nodes,
+        demographics[kept],
+        built.weights,
+        columns,
+        T,
+        None if availability is None else availability[kept],
     )
 
 
@@ -268,6 +325,7 @@ def _sorted_agents(
     weights: Floats,
     columns: tuple[Column, ...],
     T: int,
+    availability: Floats | None = None,
 ) -> Agents:
     order = np.argsort(codes, kind="stable")
     offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=T))])
@@ -279,6 +337,7 @@ def _sorted_agents(
         columns=columns,
         market_codes=codes[order],
         order=order,
+        availability=None if availability is None else availability[order],
     )
 
 

@@ -28,6 +28,8 @@ class DemandProblem:
         As read; products in the order of the user's rows.
     types
         ``(K2,)`` names of the types of random coefficients.
+    epsilon_scale
+        Scale of the extreme-value errors, ε.
     order
         ``(N,)`` rows of the products sorted by market, original order within.
     tables
@@ -42,6 +44,7 @@ class DemandProblem:
     products: Products
     agents: Agents
     types: tuple[str, ...]
+    epsilon_scale: float
     order: Integers
     tables: SortedTables
     ZtX: Floats
@@ -108,7 +111,10 @@ def _are_of_markets(clusters: Integers, markets: Integers) -> bool:
 
 
 def prepare_demand(
-    products: Products, agents: Agents, types: tuple[str, ...]
+    products: Products,
+    agents: Agents,
+    types: tuple[str, ...],
+    epsilon_scale: float = 1.0,
 ) -> DemandProblem:
     """Sort tables by market and compute what every objective shares."""
     codes = products.market_codes
@@ -122,13 +128,15 @@ def prepare_demand(
     tables = SortedTables(
         product_offsets=offsets,
         agent_offsets=agents.offsets,
-        X2=products.X2[order],
+        X2=_scaled(products.X2[order], epsilon_scale),
         ZD=products.ZD_absorbed[order],
         log_shares=log_shares[order],
         logit_delta=(log_shares - np.log(outside)[codes])[order],
         draws=np.hstack([agents.nodes, agents.demographics]),
         weights=agents.weights,
-        supply=None if supply is None else _supply_rows(supply, order, offsets),
+        supply=None
+        if supply is None
+        else _supply_rows(supply, order, offsets, epsilon_scale),
         linear=LinearRows(
             rows=order,
             equations=tuple(
@@ -141,6 +149,9 @@ def prepare_demand(
             ),
             clusters=None if products.clusters is None else products.clusters[order],
         ),
+        nests=None if products.nests is None else products.nests[order],
+        availability=agents.availability,
+        epsilon_scale=epsilon_scale,
     )
     Z = np.hstack([side.Z for side in sides])
     with single_threaded_libraries():
@@ -149,6 +160,7 @@ def prepare_demand(
         products=products,
         agents=agents,
         types=types,
+        epsilon_scale=epsilon_scale,
         order=order,
         tables=tables,
         ZtX=_ZtX(products),
@@ -187,7 +199,14 @@ def _accurate_products(Z: Floats, X: Floats) -> Floats:
     return np.column_stack([accurate_product(Z, x) for x in X.T])
 
 
-def _supply_rows(supply: SupplySide, order: Integers, offsets: Integers) -> SupplyRows:
+def _scaled(values: Floats, epsilon_scale: float) -> Floats:
+    """Divide by the scale of the extreme-value errors."""
+    return values if epsilon_scale == 1.0 else values / epsilon_scale
+
+
+def _supply_rows(
+    supply: SupplySide, order: Integers, offsets: Integers, epsilon_scale: float
+) -> SupplyRows:
     """Sort the supply side by market."""
     ownership = np.empty(0)
     if supply.ownership is not None:
@@ -196,8 +215,12 @@ def _supply_rows(supply: SupplySide, order: Integers, offsets: Integers) -> Supp
         prices=supply.prices[order],
         owners=number_owners(supply.firms[order], offsets),
         ownership=ownership,
-        X1_by_prices=np.ascontiguousarray(supply.X1_by_prices[order].T),
-        X2_by_prices=np.ascontiguousarray(supply.X2_by_prices[order].T),
+        X1_by_prices=np.ascontiguousarray(
+            _scaled(supply.X1_by_prices[order].T, epsilon_scale)
+        ),
+        X2_by_prices=np.ascontiguousarray(
+            _scaled(supply.X2_by_prices[order].T, epsilon_scale)
+        ),
         X2_priced=supply.X2_priced,
         ZS=supply.ZS_absorbed[order],
     )

@@ -40,6 +40,8 @@ class DemandOutline:
         ``(MS,)`` names of supply-side instruments.
     n_cost_effects
         Number of effects absorbed on the supply side.
+    nesting_ids
+        ``(H,)`` sorted names of nests, none without nests.
     """
 
     market_ids: np.ndarray[Any, Any]
@@ -56,6 +58,7 @@ class DemandOutline:
     X3_columns: tuple[Column, ...] = ()
     ZS_names: tuple[str, ...] = ()
     n_cost_effects: int = 0
+    nesting_ids: tuple[Any, ...] = ()
 
     def lay_out(
         self, *, bounded: bool, default_bounds: bool, **values: Any
@@ -67,10 +70,10 @@ class DemandOutline:
         bounded, default_bounds
             As in :func:`blpdask.model.parameters.lay_out`.
         **values
-            ``sigma``, ``pi``, ``beta``, ``gamma`` and their ``…_bounds``, None where
-            left out.
+            ``sigma``, ``pi``, ``rho``, ``beta``, ``gamma`` and their ``…_bounds``, None
+            where left out.
         """
-        names = ("sigma", "pi", "beta", "gamma")
+        names = ("sigma", "pi", "rho", "beta", "gamma")
         asked = [*names, *(f"{name}_bounds" for name in names)]
         return lay_out(
             **{name: values.get(name) for name in asked},
@@ -78,6 +81,7 @@ class DemandOutline:
             n_node_columns=self.n_node_columns,
             sigma_labels=[column.name for column in self.X2_columns],
             pi_labels=[column.name for column in self.agent_columns],
+            rho_labels=[str(nest) for nest in self.nesting_ids],
             beta_labels=[column.name for column in self.X1_columns],
             gamma_labels=[column.name for column in self.X3_columns],
             priced=["prices" in column.names for column in self.X1_columns],
@@ -105,4 +109,5 @@ def outline_of(demand: DemandProblem) -> DemandOutline:
         X3_columns=() if supply is None else supply.X3_columns,
         ZS_names=() if supply is None else supply.ZS_names,
         n_cost_effects=0 if supply is None else len(supply.effects),
+        nesting_ids=tuple(products.nesting_ids.tolist()),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,9 @@ class Products:
         ``(N,)`` numeric variables that formulas name, by name.
     supply
         The supply side, None without one.
+    nests, nesting_ids
+        ``(N,)`` codes of nests and their ``(H,)`` sorted names; None and of size zero
+        without nests.
     """
 
     market_codes: Integers
@@ -86,6 +89,10 @@ class Products:
     ids: dict[str, np.ndarray[Any, Any]]
     variables: dict[str, np.ndarray[Any, Any]]
     supply: SupplySide | None = None
+    nests: Integers | None = None
+    nesting_ids: np.ndarray[Any, Any] = field(
+        default_factory=lambda: np.empty(0, np.object_)
+    )
 
     @property
     def n_products(self) -> int:
@@ -135,6 +142,7 @@ def read_products(
     _check_prices(data, linear, random, faults)
     excluded = _excluded_instruments(data, faults)
     clusters = _clusters(data, faults)
+    nests, nesting_ids = read_nests(data, faults)
     ids = _identifiers(data, faults)
     supplied: SupplyFields | None = None
     if cost is not None:
@@ -149,6 +157,7 @@ def read_products(
             "X2": None if X2 is None else X2.values,
             "demand_instruments": excluded,
             "clustering_ids": clusters,
+            "nesting_ids": nests,
             **ids,
             **_lengths_of(supplied),
         }
@@ -203,6 +212,8 @@ def read_products(
             add_exogenous=add_exogenous,
             absorption=cost_absorption or absorption,
         ),
+        nests=nests,
+        nesting_ids=nesting_ids,
     )
 
 
@@ -260,10 +271,27 @@ def _clusters(data: Any, faults: Faults) -> Integers | None:
     return codes
 
 
+def read_nests(
+    data: Any, faults: Faults
+) -> tuple[Integers | None, np.ndarray[Any, Any]]:
+    """Read the nest of each product: codes ``(N,)`` and sorted names ``(H,)``."""
+    values = read_vector(data, "nesting_ids", faults)
+    if values is None:
+        return None, np.empty(0, np.object_)
+    codes, unique = factorize(values)
+    if (codes < 0).any():
+        faults.add(
+            f"{(codes < 0).sum()} missing values in 'nesting_ids'",
+            "a nest for every product",
+            "fill them in; a product by itself is a nest of its own",
+        )
+    return codes, unique
+
+
 def _identifiers(data: Any, faults: Faults) -> dict[str, np.ndarray[Any, Any]]:
     """Read identifiers that are carried along."""
     found = {}
-    for name in ("market_ids", "firm_ids", "clustering_ids"):
+    for name in ("market_ids", "firm_ids", "nesting_ids", "clustering_ids"):
         values = read_vector(data, name, Faults(name))
         if values is not None:
             found[name] = values

@@ -90,6 +90,12 @@ class GmmEstimates:
         default_factory=lambda: (np.empty((0, 1)), np.empty((0, 1)))
     )
     gamma_labels: tuple[str, ...] = ()
+    rho: Floats = field(default_factory=lambda: np.empty((0, 1)))  # (H, 1) or (1, 1)
+    rho_se: Floats = field(default_factory=lambda: np.empty((0, 1)))
+    rho_bounds: Pair = field(
+        default_factory=lambda: (np.empty((0, 1)), np.empty((0, 1)))
+    )
+    rho_labels: tuple[str, ...] = ()  # names of the H nests
     tilde_costs: Rows | None = None  # (N, 1), None without a supply side
     omega: Rows | None = None  # (N, 1)
     omega_fe: Rows | None = None  # (N, 1)

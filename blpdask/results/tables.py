@@ -45,12 +45,19 @@ def parameter_rows(estimates: GmmEstimates) -> list[ParameterRow]:
         for d, demographic in enumerate(estimates.pi_labels):
             label = estimates.sigma_labels
             rows.append(_row(estimates, "pi", label[k], demographic, k, d))
+    for h, nest in enumerate(rho_names(estimates)):
+        rows.append(_row(estimates, "rho", nest, "", h, 0))
     linear = [("beta", k, name) for k, name in enumerate(estimates.beta_labels)]
     linear += [("gamma", k, name) for k, name in enumerate(estimates.gamma_labels)]
     for (matrix, k, name), out in zip(linear, estimates.concentrated, strict=True):
         row = _row(estimates, matrix, name, "", k, 0)
         rows.append(replace(row, kind="concentrated") if out else row)
     return [row for row in rows if row.kind != "fixed" or row.estimate != 0]
+
+
+def rho_names(estimates: GmmEstimates) -> tuple[str, ...]:
+    """Name the rows of ρ as PyBLP does."""
+    return ("All Groups",) if estimates.rho.size == 1 else estimates.rho_labels
 
 
 def summary_table(estimates: GmmEstimates, digits: int = 7) -> str:
@@ -104,7 +111,7 @@ def statistics_table(steps: Sequence[GmmEstimates]) -> str:
 
 
 def estimates_tables(estimates: GmmEstimates, digits: int = 7) -> list[str]:
-    """Print Σ with Π, ΣΣ' where Σ is not diagonal, β and γ, errors in parentheses."""
+    """Print Σ with Π, ΣΣ' where Σ is not diagonal, ρ, β and γ, with errors."""
     suffix = f"({error_description(estimates)} in Parentheses)"
     tables = []
     if estimates.sigma_labels:
@@ -126,6 +133,7 @@ def estimates_tables(estimates: GmmEstimates, digits: int = 7) -> list[str]:
         if (np.tril(estimates.sigma, -1) != 0).any():
             tables.append(_squared_table(estimates, suffix, digits))
     for name, labels, found, spread in (
+        ("Rho", rho_names(estimates), estimates.rho, estimates.rho_se),
         ("Beta", estimates.beta_labels, estimates.beta, estimates.beta_se),
         ("Gamma", estimates.gamma_labels, estimates.gamma, estimates.gamma_se),
     ):

@@ -14,7 +14,7 @@ from blpdask.model.inversion import (
     one_market,
     start_inversion,
 )
-from blpdask.records import MarketBlock
+from blpdask.records import MarketBlock, Tastes
 
 
 @pytest.fixture
@@ -34,8 +34,12 @@ def block():
     )
 
 
+#: Without nests tastes do not matter to where an inversion starts.
+TASTES = Tastes(np.zeros((0, 0)), *[np.zeros(0, np.int64)] * 3)
+
+
 def test_without_a_memory_the_plain_logit_is_the_start(block):
-    start = start_inversion(block, np.zeros(2), None, recycle=True)
+    start = start_inversion(block, TASTES, np.zeros(2), None, recycle=True)
     np.testing.assert_array_equal(start.delta, block.logit_delta)
     assert start.factor.size == 0
 
@@ -43,11 +47,11 @@ def test_without_a_memory_the_plain_logit_is_the_start(block):
 def test_a_memory_predicts_along_its_slopes(block):
     slopes, factor = np.arange(10.0).reshape(5, 2), np.ones(13)
     memory = InversionMemory(np.array([1.0, 2.0]), np.arange(5.0), slopes, factor)
-    start = start_inversion(block, np.array([1.5, 1.0]), memory, recycle=True)
+    start = start_inversion(block, TASTES, np.array([1.5, 1.0]), memory, recycle=True)
     expected = np.arange(5.0) + 0.5 * slopes[:, 0] - slopes[:, 1]
     np.testing.assert_allclose(start.delta, expected)
     assert start.factor is factor
-    plain = start_inversion(block, np.array([1.5, 1.0]), memory, recycle=False)
+    plain = start_inversion(block, TASTES, np.array([1.5, 1.0]), memory, recycle=False)
     np.testing.assert_array_equal(plain.delta, np.arange(5.0))
     assert plain.factor.size == 0
 
@@ -56,7 +60,7 @@ def test_a_prediction_that_is_not_finite_is_not_used(block):
     slopes = np.zeros((5, 1))
     slopes[2] = np.nan
     memory = InversionMemory(np.zeros(1), np.arange(5.0), slopes, np.ones(13))
-    start = start_inversion(block, np.ones(1), memory, recycle=True)
+    start = start_inversion(block, TASTES, np.ones(1), memory, recycle=True)
     np.testing.assert_array_equal(start.delta, np.arange(5.0))
 
 
