@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .api.problem import Problem
     from .api.resamples import Resamples
     from .api.results import ProblemResults, read_results
+    from .api.second_stage import second_stage
     from .api.stores import Store, build_store, open_store, simulate_store
     from .api.structured_tables import data_to_dict
 
@@ -63,6 +64,7 @@ __all__ = [
     "read_pickle",
     "read_results",
     "save_pickle",
+    "second_stage",
     "select_instruments",
     "simulate_store",
 ]
@@ -92,6 +94,7 @@ _HOMES = {
     "read_pickle": "api.pickles",
     "read_results": "api.results",
     "save_pickle": "api.pickles",
+    "second_stage": "api.second_stage",
     "select_instruments": "api.instrument_selection",
     "simulate_store": "api.stores",
 }

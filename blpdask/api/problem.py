@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -64,6 +64,11 @@ from .starting_points import starting_points
 from .stored import in_memory, stored_problem, stored_resampling
 from .stores import Store, described
 from .structured_tables import agents_table, dimensions_text, products_table
+
+if TYPE_CHECKING:
+    from ..analysis.first_stage import FirstStages
+    from ..analysis.iia import IIARegression
+    from ..results.test_statistic import TestStatistic
 
 
 class Problem(Dimensions):
@@ -534,6 +539,62 @@ covariance_moments_mean, micro_moments, micro_sample_covariances
         if progress is None and options.verbose:
             options.verbose_output(f"\n{results}")
         return results
+
+    def compute_first_stage(self) -> FirstStages:
+        """Compute how strong the instruments of endogenous columns of X1 are.
+
+        Those are the columns that depend on prices; statistics, among them F, partial
+        R², conditional and effective F, are net of the other columns of X1 and of
+        absorbed effects, by clusters where the problem has them
+        (:mod:`blpdask.analysis.first_stage`).
+
+        Raises
+        ------
+        BlpdaskError
+            Where the data are in a store.
+        InputError
+            Where there is nothing to instrument, or too little to instrument it with.
+        """
+        from .first_stage import compute_first_stage
+
+        return compute_first_stage(self)
+
+    def compute_iia_regression(
+        self, instruments: Any = None, se_type: str | None = None
+    ) -> IIARegression:
+        """Regress the plain logit's mean utilities on distances from other products.
+
+        Parameters
+        ----------
+        instruments
+            ``(N, Q)`` what should not matter under independence of irrelevant
+            alternatives, as ``build_differentiation_instruments`` makes it; where None,
+            quadratic differentiation instruments in the characteristics of X2, or of X1
+            without X2, predicted prices in place of prices.
+        se_type
+            ``"robust"``, ``"clustered"`` or ``"unadjusted"``; where None, clustered
+            where the problem has clusters, else robust.
+
+        Raises
+        ------
+        BlpdaskError
+            Where the data are in a store.
+        InputError
+            With every fault of the arguments.
+        """
+        from .iia import compute_iia_regression
+
+        return compute_iia_regression(self, instruments, se_type)
+
+    def run_iia_test(
+        self, instruments: Any = None, se_type: str | None = None
+    ) -> TestStatistic:
+        """Test independence of irrelevant alternatives (Gandhi and Houde 2019).
+
+        The Wald statistic of the regression that :meth:`compute_iia_regression` gives,
+        with the same arguments.
+        """
+        return self.compute_iia_regression(instruments, se_type).test
 
     def parameters_at(self, estimates: GmmEstimates) -> Parameters:
         """Lay the parameters out at estimates, every entry of Σ and Π free."""

@@ -16,7 +16,9 @@ from .. import options
 from ..estimators.gmm import Minimum
 from ..records import Floats
 from ..results import specification_tests
+from ..results.delta_method import DeltaMethod, Function, delta_method
 from ..results.estimates import GmmEstimates
+from ..results.identification import Identification, identification
 from ..results.rows_at_rest import RowsAtRest
 from ..results.store import read_estimates, save_estimates
 from ..results.tables import (
@@ -27,12 +29,14 @@ from ..results.tables import (
     statistics_table,
     summary_table,
 )
+from ..results.test_statistic import TestStatistic
 from .attributes import ATTRIBUTES, JOINED, LISTS, SCALARS, SUMMED
 from .pickles import save_pickle
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..analysis.recovered_effects import RecoveredEffects
     from .integration import Integration
     from .problem import Problem
 
@@ -147,39 +151,95 @@ class ProblemResults:
         return html_table(self.estimates)
 
     @property
-    def hansen_test(self) -> specification_tests.TestResult:
+    def hansen_test(self) -> TestStatistic:
         """Hansen's J with degrees of freedom and p-value."""
         return specification_tests.hansen_test(self.estimates)
 
     @property
     def hansen_degrees(self) -> int:
         """Degrees of freedom of Hansen's J."""
-        return self.hansen_test.degrees
+        return self.hansen_test.dof
 
     @property
     def hansen_p_value(self) -> float:
         """P-value of Hansen's J, valid where W is the optimal weighting matrix."""
         return self.hansen_test.p_value
 
-    def run_hansen_test(self) -> float:
+    def run_hansen_test(self) -> TestStatistic:
         """Compute Hansen's J statistic."""
-        return self.hansen_test.statistic
+        return self.hansen_test
 
-    def run_distance_test(self, unrestricted: ProblemResults) -> float:
+    def run_distance_test(self, unrestricted: ProblemResults) -> TestStatistic:
         """Compute the distance statistic against unrestricted results of one W."""
-        test = specification_tests.distance_test(self.estimates, unrestricted.estimates)
-        return test.statistic
+        return specification_tests.distance_test(self.estimates, unrestricted.estimates)
 
-    def run_lm_test(self) -> float:
-        """Compute the Lagrange multiplier statistic."""
-        return specification_tests.lm_test(self.estimates).statistic
+    def run_lm_test(self, n_restrictions: int | None = None) -> TestStatistic:
+        """Compute the Lagrange multiplier statistic.
 
-    def run_wald_test(self, restrictions: Any, restrictions_jacobian: Any) -> float:
+        Parameters
+        ----------
+        n_restrictions
+            Degrees of freedom; the number of elements of θ where None.
+        """
+        return specification_tests.lm_test(self.estimates, n_restrictions)
+
+    def run_wald_test(
+        self, restrictions: Any, restrictions_jacobian: Any
+    ) -> TestStatistic:
         """Compute the Wald statistic of restrictions r = 0 with Jacobian R."""
-        test = specification_tests.wald_test(
+        return specification_tests.wald_test(
             self.estimates, restrictions, restrictions_jacobian
         )
-        return test.statistic
+
+    def delta_method(self, function: Function) -> DeltaMethod:
+        """Compute a function of the parameters, with standard errors.
+
+        Parameters
+        ----------
+        function
+            Takes a record whose ``sigma``, ``pi``, ``rho``, ``beta``, ``gamma`` and
+            ``sigma_squared`` are matrices as in these results; gives numbers.
+
+        Returns
+        -------
+        DeltaMethod
+            ``value``, ``standard_errors``, ``covariances`` and ``jacobian``.
+
+        Raises
+        ------
+        InputError
+            Where the function gives what is not a finite number.
+        """
+        return delta_method(self.estimates, function)
+
+    def compute_identification(self) -> Identification:
+        """Say how far the moments tell the parameters apart."""
+        return identification(self.estimates)
+
+    def recover_effects(
+        self, variable: str | None = None, product_data: Any = None
+    ) -> RecoveredEffects:
+        """Give fixed effects and their covariances, for :func:`blpdask.second_stage`.
+
+        Parameters
+        ----------
+        variable
+            Whose dummies in X1 are meant, as ``"product_ids"`` of ``C(product_ids)``;
+            the one absorbed effect where None.
+        product_data
+            Table that names the levels of an absorbed effect, where the problem does
+            not know them.
+
+        Raises
+        ------
+        BlpdaskError
+            Where the results have lost their problem, or its data are in a store.
+        InputError
+            Where there is not one absorbed effect, or no dummy.
+        """
+        from .recovered_effects import recover_effects
+
+        return recover_effects(self, variable, product_data)
 
     def to_frame(self) -> pd.DataFrame:
         """List the parameters with standard errors, t statistics and intervals.

@@ -7,51 +7,69 @@ distance, Lagrange multiplier and Wald statistics test restrictions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ..errors import Faults
 from ..records import Floats
 from .estimates import GmmEstimates
+from .test_statistic import TestStatistic
 
 
-@dataclass(frozen=True, slots=True)
-class TestResult:
-    """A χ² statistic, its degrees of freedom and its p-value."""
-
-    __test__ = False
-
-    statistic: float
-    degrees: int
-    p_value: float
-
-
-def hansen_test(estimates: GmmEstimates) -> TestResult:
+def hansen_test(estimates: GmmEstimates) -> TestStatistic:
     """Test over-identifying restrictions; the p-value is NaN without any."""
     scale = 1.0 if estimates.scaled_objective else float(estimates.n_products)
-    return _chi_squared(scale * estimates.objective, estimates.n_overidentifying)
+    statistic = scale * float(estimates.objective)
+    return TestStatistic(statistic, estimates.n_overidentifying, "Hansen's J")
 
 
-def distance_test(restricted: GmmEstimates, unrestricted: GmmEstimates) -> TestResult:
+def distance_test(
+    restricted: GmmEstimates, unrestricted: GmmEstimates
+) -> TestStatistic:
     """Test restrictions by the difference of two J, W being the same."""
-    difference = hansen_test(restricted).statistic - hansen_test(unrestricted).statistic
-    degrees = unrestricted.parameters.size - restricted.parameters.size
-    return _chi_squared(difference, degrees)
+    difference = hansen_test(restricted) - hansen_test(unrestricted)
+    dof = unrestricted.parameters.size - restricted.parameters.size
+    return TestStatistic(difference, dof, "Distance")
 
 
-def lm_test(estimates: GmmEstimates) -> TestResult:
-    """Test by the score N ḡ'W G V G'W ḡ at (restricted) estimates."""
+def lm_test(
+    estimates: GmmEstimates, n_restrictions: int | None = None
+) -> TestStatistic:
+    """Test by the score N ḡ'W G V G'W ḡ at restricted estimates.
+
+    Parameters
+    ----------
+    estimates
+        Of the unrestricted model, at the restricted estimates.
+    n_restrictions
+        How many restrictions those meet; where None, as many as θ has elements, for a
+        θ that was given as a whole. What is concentrated out of the objective has a
+        score of zero and is never restricted.
+
+    Raises
+    ------
+    InputError
+        Where there are not that many parameters.
+    """
+    faults = Faults("LM test")
+    most = estimates.parameters.size
+    Q = estimates.theta.size if n_restrictions is None else n_restrictions
+    if isinstance(Q, bool) or not isinstance(Q, int | np.integer) or not 0 <= Q <= most:
+        faults.add(
+            f"n_restrictions = {n_restrictions!r}",
+            f"an integer from 0 to {most}, the number of parameters",
+            "count the restrictions that the estimates meet",
+        )
+    faults.check()
     G, W, g = estimates.moments_jacobian, estimates.W, estimates.moments
     score = G.T @ W @ g
     quadratic = score.T @ estimates.parameter_covariances @ score
     statistic = estimates.n_products * float(quadratic.item())
-    return _chi_squared(statistic, estimates.parameters.size)
+    return TestStatistic(statistic, int(Q), "Lagrange multiplier")
 
 
 def wald_test(
     estimates: GmmEstimates, restrictions: Floats, restrictions_jacobian: Floats
-) -> TestResult:
+) -> TestStatistic:
     """Test r(θ) = 0 by N r'(R V R')⁻¹ r.
 
     Parameters
@@ -82,11 +100,4 @@ def wald_test(
         faults.check()
     V = estimates.parameter_covariances
     statistic = estimates.n_products * (r.T @ np.linalg.solve(R @ V @ R.T, r)).item()
-    return _chi_squared(float(statistic), r.size)
-
-
-def _chi_squared(statistic: float, degrees: int) -> TestResult:
-    from scipy.special import chdtrc
-
-    p_value = float(chdtrc(degrees, max(statistic, 0.0))) if degrees > 0 else np.nan
-    return TestResult(statistic, degrees, p_value)
+    return TestStatistic(float(statistic), r.size, "Wald")

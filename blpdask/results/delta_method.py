@@ -1,0 +1,208 @@
+"""Standard errors of functions of the parameters: the delta method.
+
+With V the covariance of √N (ψ̂ - ψ), ψ all estimated parameters, those in θ and those
+concentrated out of the objective alike, and f differentiable at ψ̂,
+
+    Cov f(ψ̂) = F V F' / N,        F = ∂f/∂ψ'.
+
+F comes from central differences D(h) = (f(ψ + h) - f(ψ - h)) / 2h, extrapolated,
+F ≈ (4 D(h/2) - D(h)) / 3, whose error is O(h⁴) + O(ε/h) and least near h = ε^(1/5)
+times the scale on which f bends. That is taken to be |ψ_p|, but no less than a
+hundredth of its standard error. Where D(h/2) is not what it is extrapolated to, f is
+not smooth on that scale, and a warning says so.
+
+References
+----------
+Newey and McFadden (1994), "Large Sample Estimation and Hypothesis Testing"; Press,
+Teukolsky, Vetterling and Flannery (2007), "Numerical Recipes", section 5.7.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import Faults, NumericalWarning
+from ..records import Floats
+from .estimates import GmmEstimates
+from .parameter_places import ParameterMatrices, parameter_places, place_parameters
+from .test_statistic import TestStatistic
+from .text_tables import Header, format_number, text_table
+
+Function = Callable[[ParameterMatrices], Any]
+
+#: h over the scale of a parameter.
+_STEP = float(np.finfo(np.float64).eps) ** 0.2
+#: The least scale of a parameter, over its standard error.
+_LEAST_SCALE = 0.01
+#: Error of the differences, over the standard error it makes, that a warning is worth.
+_ROUGH = 1e-3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeltaMethod:
+    """A function of the parameters at the estimates.
+
+    Attributes
+    ----------
+    value, standard_errors
+        f(ψ̂) and its standard errors, of the shape that f gives.
+    covariances
+        ``(n, n)`` Cov f(ψ̂), of its n elements row by row; of the estimates, not of √N
+        times their errors.
+    jacobian
+        ``(n, P + C)`` F, columns in the order of ``parameters``.
+    """
+
+    value: Floats
+    standard_errors: Floats
+    covariances: Floats
+    jacobian: Floats
+
+    def wald_test(self, null: Any = 0.0) -> TestStatistic:
+        """Test that f(ψ) is ``null``, all elements at once.
+
+        Parameters
+        ----------
+        null
+            A number, or an array of the shape of ``value``.
+
+        Raises
+        ------
+        InputError
+            Where the elements are not linearly independent.
+        """
+        gap = np.ravel(self.value - np.asarray(null, dtype=np.float64))
+        scale = np.sqrt(np.diag(self.covariances))
+        faults = Faults("Wald test")
+        with np.errstate(invalid="ignore", divide="ignore"):
+            correlations = self.covariances / np.outer(scale, scale)
+        finite = bool(np.isfinite(correlations).all())
+        if not finite or np.linalg.matrix_rank(correlations) < gap.size:
+            faults.add(
+                f"singular covariances of {gap.size} numbers",
+                "numbers of which none follows from the others, with standard errors",
+                "test fewer of them, or look for parameters without standard errors",
+            )
+        faults.check()
+        standardised = gap / scale
+        statistic = standardised @ np.linalg.solve(correlations, standardised)
+        return TestStatistic(float(statistic), gap.size, "Wald")
+
+    def __str__(self) -> str:
+        """Print values with errors in parentheses."""
+        table = np.atleast_2d(self.value)
+        errors = np.atleast_2d(self.standard_errors)
+        if table.ndim > 2:
+            table = table.reshape(-1, table.shape[-1])
+            errors = errors.reshape(table.shape)
+        rows = []
+        for values, spread in zip(table, errors, strict=True):
+            rows.append([format_number(v) for v in values])
+            rows.append([f"({format_number(s)})" for s in spread])
+        header: list[Header] = [str(k) for k in range(table.shape[1])]
+        return text_table("Function of Parameters (SEs in Parentheses)", header, rows)
+
+    __repr__ = __str__
+
+
+def delta_method(estimates: GmmEstimates, function: Function) -> DeltaMethod:
+    """Compute a function of the parameters, with standard errors.
+
+    Parameters
+    ----------
+    estimates
+        With standard errors.
+    function
+        Takes :class:`~blpdask.results.parameter_places.ParameterMatrices`, gives a
+        number or an array of them. It should depend on the parameters alone: what is
+        computed from δ̂ or ξ̂ moves with them in ways that it does not see.
+
+    Raises
+    ------
+    InputError
+        Where the function gives what is not a finite number.
+
+    Warns
+    -----
+    NumericalWarning
+        Where differences of the function do not settle, as at a kink.
+    """
+    places = parameter_places(estimates)
+    psi = np.array(estimates.parameters[:, 0])
+    V = estimates.parameter_covariances / estimates.n_products
+    with np.errstate(invalid="ignore"):
+        spread = np.sqrt(V.diagonal())
+
+    def evaluate(values: Floats) -> Floats:
+        return _numbers(function(place_parameters(estimates, places, values)))
+
+    value = evaluate(psi)
+    F, doubt = _differentiate(evaluate, psi, spread, value)
+    covariances = F @ V @ F.T
+    covariances = (covariances + covariances.T) / 2
+    with np.errstate(invalid="ignore"):
+        errors = np.sqrt(covariances.diagonal())
+        # Of a parameter without a standard error, the covariances have said enough.
+        rough = doubt @ np.nan_to_num(spread) > _ROUGH * errors
+    if rough.any():
+        warnings.warn(
+            f"differences of the function do not settle in {rough.sum()} of its "
+            f"{rough.size} elements: it has a kink or is noisy near the estimates, "
+            "and the delta method does not hold there",
+            NumericalWarning,
+            stacklevel=3,
+        )
+    return DeltaMethod(value, errors.reshape(value.shape), covariances, F)
+
+
+def _numbers(given: Any) -> Floats:
+    """Read what a function gave as finite numbers."""
+    faults = Faults("delta_method")
+    try:
+        values = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+        faults.add(
+            f"a function that gives {type(given).__name__}",
+            "a number or an array of numbers",
+            "return numbers, such as numpy.hstack([...])",
+        )
+    if not np.isfinite(values).all():
+        faults.add(
+            f"{(~np.isfinite(values)).sum()} NaN or infinite numbers from the function",
+            "finite numbers at the estimates and close to them",
+            "leave out what is not finite",
+        )
+    faults.check()
+    return values
+
+
+def _differentiate(
+    evaluate: Callable[[Floats], Floats], psi: Floats, spread: Floats, value: Floats
+) -> tuple[Floats, Floats]:
+    """Compute F, and by how much the differences moved, both ``(n, P + C)``."""
+    F = np.zeros((value.size, psi.size))
+    doubt = np.zeros_like(F)
+    least = _LEAST_SCALE * np.nan_to_num(spread, posinf=0.0)
+    for p, scale in enumerate(np.maximum(np.abs(psi), least)):
+        h = _STEP * (scale if scale > 0 else 1.0)
+        coarse = _central(evaluate, psi, p, h)
+        fine = _central(evaluate, psi, p, h / 2)
+        F[:, p] = (4 * fine - coarse) / 3
+        doubt[:, p] = np.abs(fine - F[:, p])
+    return F, doubt
+
+
+def _central(
+    evaluate: Callable[[Floats], Floats], psi: Floats, p: int, h: float
+) -> Floats:
+    """Difference f about ψ in one parameter, ``(n,)``, by steps as rounded."""
+    up, down = psi.copy(), psi.copy()
+    up[p] += h
+    down[p] -= h
+    return np.ravel(evaluate(up) - evaluate(down)) / float(up[p] - down[p])
