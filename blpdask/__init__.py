@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .api.resamples import Resamples
     from .api.results import ProblemResults, read_results
     from .api.second_stage import second_stage
+    from .api.simulation import Simulation
+    from .api.simulation_results import SimulationResults
     from .api.stores import Store, build_store, open_store, simulate_store
     from .api.structured_tables import data_to_dict
 
@@ -46,6 +48,8 @@ __all__ = [
     "Problem",
     "ProblemResults",
     "Resamples",
+    "Simulation",
+    "SimulationResults",
     "Store",
     "build_blp_instruments",
     "build_differentiation_instruments",
@@ -79,6 +83,8 @@ _HOMES = {
     "Problem": "api.problem",
     "ProblemResults": "api.results",
     "Resamples": "api.resamples",
+    "Simulation": "api.simulation",
+    "SimulationResults": "api.simulation_results",
     "Store": "api.stores",
     "build_blp_instruments": "api.construction",
     "build_differentiation_instruments": "api.construction",
@@ -107,7 +113,6 @@ _LATER = {
     "MicroDataset",
     "MicroMoment",
     "MicroPart",
-    "Simulation",
 }
 
 

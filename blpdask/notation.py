@@ -8,7 +8,9 @@
 and with a supply side
 
     Δη = s,   η = p - c,   Δ_jk = -H_jk ∂s_k/∂p_j,   c̃_j = x3_j'γ + ω_j,
-    ḡ = (Z_D'ξ, Z_S'ω) / N.
+    ḡ = (Z_D'ξ, Z_S'ω) / N;
+
+prices of an equilibrium solve p = c + ζ(p), where Λ (p - c - ζ) = 0.
 
 Documentation that code can read: :data:`ALPHABET` is a tuple of records, and
 :func:`symbol` looks one up. Code uses these names; what only a kernel knows (E, o and D
@@ -21,9 +23,10 @@ References
 Berry (1994), "Estimating Discrete-Choice Models of Product Differentiation"; Berry,
 Levinsohn and Pakes (1995), "Automobile Prices in Market Equilibrium"; Nevo (2000), "A
 Practitioner's Guide to Estimation of Random-Coefficients Logit Models of Demand";
-Hansen (1982), "Large Sample Properties of Generalized Method of Moments Estimators";
-Conlon and Gortmaker (2020), "Best Practices for Differentiated Products Demand
-Estimation with PyBLP".
+Morrow and Skerlos (2011), "Fixed-Point Approaches to Computing Bertrand-Nash
+Equilibrium Prices Under Mixed-Logit Demand"; Hansen (1982), "Large Sample Properties
+of Generalized Method of Moments Estimators"; Conlon and Gortmaker (2020), "Best
+Practices for Differentiated Products Demand Estimation with PyBLP".
 """
 
 from __future__ import annotations
@@ -86,6 +89,7 @@ _BERRY = "Berry (1994)"
 _BLP = "Berry, Levinsohn and Pakes (1995)"
 _NEVO = "Nevo (2000), equation 2"
 _HANSEN = "Hansen (1982)"
+_MORROW = "Morrow and Skerlos (2011)"
 _PYBLP = "Conlon and Gortmaker (2020)"
 
 _COUNTS = (
@@ -138,6 +142,9 @@ _MODEL = (
     Symbol("∂δ/∂θ", "delta_by_theta", "(N, P)", "how δ(θ) moves", "-A⁻¹ ∂s/∂θ"),
     Symbol("α_ij", "alpha", "(I, J)", "how utility moves with price", "∂u_ij/∂p_j"),
     Symbol("Δ", "Delta", "(J, J)", "-H ∘ (∂s/∂p)'", _BLP),
+    Symbol("c", "costs", "(N, 1)", "marginal costs", _BLP),
+    Symbol("Λ", "Lambda", "(N,)", "own part of ∂s/∂p, times H_jj", _MORROW),
+    Symbol("ζ", "zeta", "(N,)", "markups that a fixed point iterates", _MORROW),
     Symbol("η", "eta", "(N,)", "markups, prices less marginal costs", "Δη = s"),
     Symbol("c̃", "tilde_costs", "(N, 1)", "marginal costs or their logarithms", _PYBLP),
     Symbol("ω", "omega", "(N, 1)", "unobserved costs", "ω = c̃(θ) - X3 γ"),

@@ -328,3 +328,50 @@ class Markups:
 
     eta: Floats
     eta_by_theta: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrialPrices:
+    """What of a block moves with prices, at prices that are tried.
+
+    Attributes
+    ----------
+    prices
+        ``(N,)`` p.
+    delta
+        ``(N,)`` δ there.
+    alpha
+        ``(N,)`` Σ_k β_k ∂x1_k/∂p, the part of ∂u_ij/∂p_j that all agents share.
+    X2
+        ``(K2, N)`` characteristics with random coefficients.
+    X2_by_prices
+        ``(R, N)`` ∂x2/∂p of the columns of X2 that depend on prices.
+    X2_priced
+        ``(R,)`` places of those columns in X2.
+    """
+
+    prices: Floats
+    delta: Floats
+    alpha: Floats
+    X2: Floats
+    X2_by_prices: Floats
+    X2_priced: Integers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PriceConditions:
+    """First-order conditions of prices, at prices that are tried.
+
+    Attributes
+    ----------
+    shares
+        ``(N,)`` s.
+    Lambda
+        ``(N,)`` H_jj Λ_j, by which p - c - ζ is the gradient of profits.
+    zeta
+        ``(N,)`` ζ, the markup that the conditions ask for.
+    """
+
+    shares: Floats
+    Lambda: Floats
+    zeta: Floats

@@ -58,3 +58,29 @@ _COST_SENTENCES = {
     ),
     CostStatus.NONFINITE: "first-order conditions of prices cannot be solved",
 }
+
+
+class PriceStatus(IntEnum):
+    """How the search for equilibrium prices of one market ended."""
+
+    CONVERGED = 0
+    MAX_EVALUATIONS = 1
+    NONFINITE = 2
+
+    @property
+    def sentence(self) -> str:
+        """Say the status in words."""
+        return _PRICE_SENTENCES[self]
+
+
+_PRICE_SENTENCES = {
+    PriceStatus.CONVERGED: "gradients of profits reached the tolerance",
+    PriceStatus.MAX_EVALUATIONS: (
+        "gradients of profits did not reach the tolerance within the allowed "
+        "evaluations (demand may not slope down in prices for all agents)"
+    ),
+    PriceStatus.NONFINITE: (
+        "prices, or characteristics and shares at them, are not finite; the prices "
+        "before are kept"
+    ),
+}

@@ -14,6 +14,7 @@ from ..results.text_tables import Header, text_table
 
 if TYPE_CHECKING:
     from .problem import Problem
+    from .simulation import Simulation
 
 _DIMENSIONS = (
     *("T", "N", "F", "I", "K1", "K2", "K3", "D"),
@@ -104,7 +105,7 @@ def data_to_dict(data: Any, ignore_empty: bool = True) -> dict[str, Any]:
     return found
 
 
-def dimensions_text(problem: Problem) -> str:
+def dimensions_text(problem: Problem | Simulation) -> str:
     """Print a problem's dimensions and formulations."""
     sizes = {name: getattr(problem, name) for name in _DIMENSIONS}
     shown = {name: str(size) for name, size in sizes.items() if size}

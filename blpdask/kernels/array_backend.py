@@ -10,6 +10,9 @@ import importlib
 from types import ModuleType
 from weakref import WeakKeyDictionary
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import BlpdaskError
 from ..records import (
     Floats,
@@ -18,10 +21,13 @@ from ..records import (
     InversionStart,
     MarketBlock,
     Markups,
+    PriceConditions,
     PriceTastes,
     Tastes,
+    TrialPrices,
 )
 from .array_batches import PreparedBlock
+from .array_conditions import conditions
 from .array_logit import invert, prepare, shares
 from .array_markups import markups
 
@@ -69,6 +75,28 @@ class ArrayBackend:
             price_tastes,
             delta,
             delta_by_theta,
+            scratch_bytes,
+        )
+
+    def conditions(
+        self,
+        block: MarketBlock,
+        tastes: Tastes,
+        trial: TrialPrices,
+        margins: Floats,
+        active: NDArray[np.bool_],
+        scratch_bytes: int,
+    ) -> PriceConditions:
+        """Compute s, Λ and ζ at trial prices, in the active markets alone."""
+        assert block.supply is not None
+        return conditions(
+            self._prepare(block),
+            block.supply,
+            block.product_offsets,
+            tastes,
+            trial,
+            margins,
+            active,
             scratch_bytes,
         )
 

@@ -39,11 +39,26 @@ owner of j puts on profits of k, s_j + Σ_k H_jk (p_k - c_k) ∂s_k/∂p_j = 0, 
 
     ∂s_k/∂p_j = 1[j=k] t_h Σ_i w_i α_ij P_ij
                 - Σ_i w_i α_ij P_ij (P_ik + 1[k∈h] (t_h - 1) Q_ik).
+
+With Δ = H ∘ (Γ - Λ), where
+
+    Λ_j = t_h Σ_i w_i α_ij P_ij,   m = p - c,
+    Γ_jk = Σ_i w_i α_ij P_ij (P_ik + 1[k∈h] (t_h - 1) Q_ik),
+
+and t_h is one without nests, the same conditions are a fixed point whose iteration
+needs no solve, p = c + ζ(p),
+
+    ζ_j = (Σ_k H_jk Γ_jk m_k - s_j) / (H_jj Λ_j),
+
+and H_jj Λ_j (m_j - ζ_j) is the gradient of profits (Morrow and Skerlos 2011).
 """
 
 from __future__ import annotations
 
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..records import (
     Floats,
@@ -52,8 +67,10 @@ from ..records import (
     InversionStart,
     MarketBlock,
     Markups,
+    PriceConditions,
     PriceTastes,
     Tastes,
+    TrialPrices,
 )
 
 
@@ -84,4 +101,16 @@ class Backend(Protocol):
         scratch_bytes: int,
     ) -> Markups:
         """Solve Δη = S for η in every market and differentiate along δ(θ)."""
+        ...
+
+    def conditions(
+        self,
+        block: MarketBlock,
+        tastes: Tastes,
+        trial: TrialPrices,
+        margins: Floats,
+        active: NDArray[np.bool_],
+        scratch_bytes: int,
+    ) -> PriceConditions:
+        """Compute s, Λ and ζ at trial prices, in the active markets alone."""
         ...

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .loop_conditions import conditions
 from .loop_logit import invert, shares
 from .loop_markups import markups
 
-__all__ = ["invert", "markups", "shares"]
+__all__ = ["conditions", "invert", "markups", "shares"]

@@ -108,7 +108,7 @@ def read_supply(
     prices = read_matrix(data, "prices", faults)
     if prices is not None:
         prices = as_finite(prices, "prices", faults)
-    firms, ownership = _read_owners(data, markets, faults)
+    firms, ownership = read_owners(data, markets, faults)
     return SupplyFields(
         design=design,
         instruments=instruments,
@@ -215,10 +215,23 @@ def flatten_ownership(ownership: Floats, offsets: Integers) -> Floats:
     return np.ascontiguousarray(ownership[inside])
 
 
-def _read_owners(
+def read_owners(
     data: Any, markets: Integers | None, faults: Faults
 ) -> tuple[Integers | None, Floats | None]:
-    """Read ownership weights, or else firms."""
+    """Read ownership weights, or else firms.
+
+    Parameters
+    ----------
+    data
+        Table with ``ownership`` or ``firm_ids``.
+    markets
+        ``(N,)`` codes of markets, where those could be read.
+
+    Returns
+    -------
+    tuple
+        ``(N,)`` codes of firms and ``(N, max J)`` weights; None where there are none.
+    """
     ownership = read_matrix(data, "ownership", faults)
     if ownership is None:
         ids = read_vector(data, "firm_ids", faults)

@@ -49,7 +49,7 @@ def test_every_case_runs_quickly(tmp_path):
     done = run("--quick", "--json", str(path))
     assert done.returncode == 0, done.stderr
     rows = json.loads(path.read_text())["rows"]
-    assert len({row["case"] for row in rows}) == 14
+    assert len({row["case"] for row in rows}) == 15
     for row in rows:
         if row["comparison"] == "apart":
             assert row["compared"] < 1e-9, row

@@ -69,6 +69,7 @@ def held(products, agents, found, add_exogenous=True):
         found.demographics,
         None,
         unique_market_ids=read.unique_market_ids,
+        product_counts=np.bincount(read.market_codes),
         K2=3,
         weights_tol=np.inf,
     )

@@ -1,0 +1,353 @@
+"""First-order conditions of prices at trial prices, in compiled loops.
+
+Equations are in :mod:`blpdask.kernels.contract`. With m = p - c and what agent i's
+purchases are worth to the owner of j, a_ij = Σ_k H_jk P_ik m_k,
+
+    s_j = Σ_i w_i P_ij,   Λ_j = Σ_i w_i α_ij P_ij,   ζ_j = (z_j - s_j) / (H_jj Λ_j),
+    z_j = Σ_i w_i α_ij P_ij a_ij,   α_ij = α_j + Σ_r c_ir ∂x_jr/∂p,
+
+where r runs over columns of X2 that depend on prices and c_ir is the agent's taste for
+one (Morrow and Skerlos 2011). Agents of a tile are innermost, so that every loop is
+vectorised, whoever owns what. One tile of exponentiated utilities is held, never more:
+
+    E_ij = exp(δ_j + μ_ij - h_i),   o_i = exp(-h_i),   P_ij = E_ij / (o_i + Σ_k E_ik),
+
+where h_i is the agent's highest utility if anybody's of the tile is large, else zero.
+Where there are nests, or products are not there for all, probabilities are those of
+:mod:`blpdask.kernels.loop_pricing`, and
+
+    Λ_j = t_h Σ_i w_i α_ij P_ij,
+    a_ij = Σ_k H_jk P_ik m_k + (t_h - 1) Σ_{k∈h} H_jk Q_ik m_k.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..records import Floats, MarketBlock, PriceConditions, Tastes, TrialPrices
+from .loop_block import loop_block, loop_tastes
+from .loop_compiler import exact, reorder
+from .loop_kept import fingerprint_of_loops, kept
+from .loop_market import (
+    LARGE_UTILITY,
+    fill_exponentials,
+    largest,
+    move_reference,
+    prepare_market,
+    random_coefficients,
+    rows_held,
+)
+from .loop_numeric import exponential
+from .loop_pricing import (
+    DIFFERENTIATED_ROWS,
+    LoopSupply,
+    add_columns,
+    fill_probabilities,
+    owned_sums,
+    prepare_pricing,
+    price_slopes,
+)
+
+#: Probabilities of a tile, J times its agents, stay in a core's cache.
+TILE = 2**14
+#: Agents of a tile, at least, so that loops over them are worth starting.
+FEWEST_AGENTS = 32
+
+
+def conditions(
+    block: MarketBlock,
+    tastes: Tastes,
+    trial: TrialPrices,
+    margins: Floats,
+    active: NDArray[np.bool_],
+    scratch_bytes: int,
+) -> PriceConditions:
+    """Compute s, Λ and ζ at trial prices, in the active markets alone.
+
+    Parameters
+    ----------
+    block
+        The markets, with their owners.
+    tastes
+        θ.
+    trial
+        What prices move, at the prices tried.
+    margins
+        ``(N,)`` m = p - c.
+    active
+        ``(T,)`` markets to work on; others have NaN.
+    scratch_bytes
+        Bound on the cache of one market's probabilities where there are nests; else a
+        tile is smaller than any bound.
+    """
+    supply = block.supply
+    assert supply is not None
+    squares = np.diff(block.product_offsets) ** 2
+    filled = np.full((3, block.n_products), np.nan)
+    _compiled_conditions(fingerprint_of_loops())(
+        loop_block(replace(block, X2=np.ascontiguousarray(trial.X2))),
+        loop_tastes(tastes, derivatives=False),
+        LoopSupply(
+            np.concatenate([[0], np.cumsum(squares)]),
+            supply.owners,
+            supply.ownership,
+            np.ascontiguousarray(trial.alpha),
+            np.empty((0, block.n_products)),
+            np.ascontiguousarray(trial.X2_by_prices),
+            trial.X2_priced,
+        ),
+        np.ascontiguousarray(trial.delta),
+        np.ascontiguousarray(margins),
+        np.ascontiguousarray(active),
+        rows_held(block, scratch_bytes),
+        filled,
+    )
+    return PriceConditions(shares=filled[0], Lambda=filled[1], zeta=filled[2])
+
+
+@reorder
+def fill_coefficients(coefficients, first, n, tile):
+    """Turn coefficients of agents first, ..., first + n - 1 to ``(K2 + 1, tile)``."""
+    for i in range(n):
+        for k in range(tile.shape[0]):
+            tile[k, i] = coefficients[first + i, k]
+
+
+@reorder
+def fill_highest(U, n, highest):
+    """Fill each agent's highest utility, or 0, agents side by side."""
+    for i in range(n):
+        highest[i] = 0.0
+    for j in range(U.shape[0]):
+        u = U[j]
+        for i in range(n):
+            highest[i] = u[i] if u[i] > highest[i] else highest[i]
+
+
+@reorder
+def subtract_highest(U, n, highest, o):
+    """Subtract each agent's highest utility h from U and fill e^-h."""
+    for j in range(U.shape[0]):
+        u = U[j]
+        for i in range(n):
+            u[i] -= highest[i]
+    for i in range(n):
+        o[i] = exponential(-highest[i])
+
+
+@reorder
+def fill_odds(U, n, inverse):
+    """Overwrite U by E_ji, and o_i by 1 / (o_i + Σ_j E_ji), so that P is E times it."""
+    for j in range(U.shape[0]):
+        u = U[j]
+        for i in range(n):
+            e = exponential(u[i])
+            u[i] = e
+            inverse[i] += e
+    for i in range(n):
+        inverse[i] = 1.0 / inverse[i]
+
+
+@reorder
+def fill_worth(E, n, margins, owners, worth):
+    """Fill Σ_k E_ki m_k over products of each owner, ``(owners, tile)``."""
+    worth[:] = 0.0
+    for k in range(margins.size):
+        e, m, of_owner = E[k], margins[k], worth[owners[k]]
+        for i in range(n):
+            of_owner[i] += m * e[i]
+
+
+@reorder
+def scale_rows(rows, n, by):
+    """Multiply every row ``(n,)`` by a vector."""
+    for f in range(rows.shape[0]):
+        row = rows[f]
+        for i in range(n):
+            row[i] *= by[i]
+
+
+@reorder
+def add_conditions(E, n, weighted, slopes, worth, rows, sums):
+    """Add a tile's part of s, Λ and z to ``sums`` ``(3, J)``.
+
+    ``weighted`` (R + 1, tile) is w_i / (o_i + Σ_j E_ji) times c_ri, one in its first
+    row, as ``slopes`` (R + 1, J) is α_j there and ∂x_jr/∂p; ``rows`` (J,) says in which
+    row of ``worth`` a_ij is.
+    """
+    for j in range(E.shape[0]):
+        e, a = E[j], worth[rows[j]]
+        for r in range(weighted.shape[0]):
+            w = weighted[r]
+            share = earned = 0.0
+            for i in range(n):
+                x = w[i] * e[i]
+                share += x
+                earned += x * a[i]
+            if r == 0:
+                sums[0, j] += share
+            sums[1, j] += slopes[r, j] * share
+            sums[2, j] += slopes[r, j] * earned
+
+
+@exact
+def sum_over_agents(
+    characteristics, slopes, priced, margins, owners, H, coefficients, weights, sums
+):
+    """Fill s, Λ and z of one market, ``(3, J)``, tile after tile of agents.
+
+    ``characteristics`` (J, K2 + 1) holds X2 and, in its last column, δ;
+    ``coefficients`` (I, K2 + 1) those of the agents and a column of ones.
+    """
+    n_products, n_agents = margins.size, weights.size
+    n_tiles = math.ceil(n_agents / max(FEWEST_AGENTS, TILE // n_products))
+    tile = math.ceil(n_agents / n_tiles)
+    E = np.zeros((n_products, tile))
+    of_tile = np.zeros((characteristics.shape[1], tile))
+    weighted = np.empty((priced.size + 1, tile))
+    highest, inverse = np.empty(tile), np.empty(tile)
+    rows = owners
+    if H.shape[0] > 0:
+        rows = np.arange(n_products)
+    worth = np.empty((rows.max() + 1, tile))
+    sums[:] = 0.0
+    for first in range(0, n_agents, tile):
+        n = min(tile, n_agents - first)
+        fill_coefficients(coefficients, first, n, of_tile)
+        np.dot(characteristics, of_tile, E)
+        inverse[:] = 1.0
+        fill_highest(E, n, highest)
+        if largest(highest[:n]) > LARGE_UTILITY:
+            subtract_highest(E, n, highest, inverse)
+        fill_odds(E, n, inverse)
+        if H.shape[0] > 0:
+            np.dot(H * margins, E, worth)
+        else:
+            fill_worth(E, n, margins, owners, worth)
+        scale_rows(worth, n, inverse)
+        for i in range(n):
+            weighted[0, i] = weights[first + i] * inverse[i]
+        for r in range(priced.size):
+            for i in range(n):
+                weighted[r + 1, i] = weighted[0, i] * of_tile[priced[r], i]
+        add_conditions(E, n, weighted, slopes, worth, rows, sums)
+
+
+@exact
+def sum_over_probabilities(market, pricing, margins, sums):
+    """Fill s, Λ and z ``(3, J)`` of one market at its reference point."""
+    n, n_agents = margins.size, market.weights.size
+    held, n_nests = market.E.shape[0], market.nests.shape[1]
+    chunk = min(DIFFERENTIATED_ROWS, n_agents)
+    shape = (chunk, n)
+    Ps, Qs, Ms = np.empty(shape), np.empty(shape), np.empty((chunk, n_nests))
+    slopes, worths, nested = np.empty(shape), np.empty(shape), np.empty(shape)
+    totals = np.empty(pricing.nest_owners.max() + 1)
+    sums[:] = 0.0
+    for first in range(0, n_agents, held):
+        stop = min(first + held, n_agents)
+        fill_exponentials(market, first, stop)
+        for begin in range(first, stop, chunk):
+            end = min(begin + chunk, stop)
+            size = end - begin
+            P, Q, a, worth = Ps[:size], Qs[:size], slopes[:size], worths[:size]
+            fill_probabilities(market, begin - first, P, Q, Ms[:size])
+            c, w = market.coefficients[begin:end], market.weights[begin:end]
+            price_slopes(c, pricing.alpha, pricing.X2_by_prices, pricing.priced, a)
+            owned_sums(P, margins, pricing.owners, pricing.ownership, worth, totals)
+            if n_nests > 0:
+                owners, H = pricing.nest_owners, pricing.nest_ownership
+                owned_sums(Q, margins, owners, H, nested[:size], totals)
+                add_columns(worth, nested[:size], market.stretch)
+            add_rows(w, P, a, worth, sums)
+    for j in range(n):
+        sums[1, j] *= market.stretch[j]
+
+
+@reorder
+def add_rows(weights, P, slopes, worth, sums):
+    """Add some agents' part of s, Σ_i w_i α_ij P_ij and z to ``sums`` ``(3, J)``."""
+    for i in range(P.shape[0]):
+        for j in range(P.shape[1]):
+            x = weights[i] * P[i, j]
+            sums[0, j] += x
+            sums[1, j] += x * slopes[i, j]
+            sums[2, j] += x * slopes[i, j] * worth[i, j]
+
+
+@exact
+def plain_conditions(t, block, tastes, supply, delta, margins, sums):
+    """Fill s, Λ and z ``(3, J)`` of market t where there are no nests."""
+    a, b = block.product_offsets[t], block.product_offsets[t + 1]
+    c, d = block.agent_offsets[t], block.agent_offsets[t + 1]
+    n = b - a
+    H = np.empty((0, 0))
+    if supply.ownership.size > 0:
+        where = supply.square_offsets[t], supply.square_offsets[t + 1]
+        H = supply.ownership[where[0] : where[1]].reshape((n, n))
+    coefficients = np.empty((d - c, block.X2.shape[0] + 1))
+    draws = block.draws[c:d]
+    random_coefficients(draws, tastes.loadings, tastes.types, coefficients)
+    characteristics = np.empty((n, block.X2.shape[0] + 1))
+    characteristics[:, :-1] = block.X2[:, a:b].T
+    characteristics[:, -1] = delta[a:b]
+    slopes = np.empty((supply.priced.size + 1, n))
+    slopes[0] = supply.alpha[a:b]
+    slopes[1:] = supply.X2_by_prices[:, a:b]
+    sum_over_agents(
+        characteristics,
+        slopes,
+        supply.priced,
+        margins[a:b],
+        supply.owners[a:b],
+        H,
+        coefficients,
+        block.weights[c:d],
+        sums,
+    )
+
+
+@functools.cache
+def _compiled_conditions(fingerprint: str) -> Callable[..., Any]:
+    """Compile the loop over markets."""
+
+    @kept
+    def conditions_block(
+        block, tastes, supply, delta, margins, active, rows_held, filled
+    ):
+        """Fill s, Λ and ζ of the active markets of a block."""
+        _ = fingerprint
+        plain = block.nests.size == 0 and block.availability.size == 0
+        for t in range(block.product_offsets.size - 1):
+            if not active[t]:
+                continue
+            a, b = block.product_offsets[t], block.product_offsets[t + 1]
+            n = b - a
+            sums, order = np.empty((3, n)), np.arange(n)
+            if plain:
+                plain_conditions(t, block, tastes, supply, delta, margins, sums)
+            else:
+                market, order = prepare_market(t, block, tastes, rows_held)
+                move_reference(market, delta[a:b][order])
+                pricing = prepare_pricing(t, a, market, order, supply)
+                sum_over_probabilities(market, pricing, margins[a:b][order], sums)
+            first = supply.square_offsets[t]
+            for j in range(n):
+                own, place = 1.0, order[j]
+                if supply.ownership.size > 0:
+                    own = supply.ownership[first + place * n + place]
+                scale = own * sums[1, j]
+                filled[0, a + place] = sums[0, j]
+                filled[1, a + place] = scale
+                filled[2, a + place] = (
+                    (sums[2, j] - sums[0, j]) / scale if scale != 0.0 else math.nan
+                )
+
+    return conditions_block
