@@ -87,10 +87,10 @@ class ProblemResults:
             return np.array(getattr(self.estimates, name))
         value = getattr(self.estimates, name, None)
         if value is not None:
-            if not isinstance(value, RowsAtRest):
-                return value
-            flags = name == "clipped_costs"
-            return np.asarray(value, dtype=np.bool_ if flags else None)
+            # Rows at rest are read as numbers, and so are results saved from them.
+            if name == "clipped_costs":
+                return np.asarray(value, dtype=np.bool_)
+            return np.asarray(value) if isinstance(value, RowsAtRest) else value
         if name in SUMMED:
             return sum(getattr(step, SUMMED[name]) for step in self._steps)
         if name in JOINED:

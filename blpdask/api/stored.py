@@ -49,12 +49,6 @@ def stored_problem(
     if options.collinear_atol < 0 or options.collinear_rtol < 0:
         faults.add("negative collinear tolerances", "at least zero", "correct options")
     linear, random, cost, demographics = formulations
-    if cost is not None:
-        faults.add(
-            "a formulation of X3 on a store",
-            "data in memory: stores know demand only in this version",
-            "read the data into memory, or leave X3 out",
-        )
     faults.check()
     description = store.blocks.description
     products, agents = (
@@ -68,11 +62,13 @@ def stored_problem(
             linear=linear.parsed,
             random=random.parsed if random is not None else None,
             demographics=demographics.parsed if demographics is not None else None,
+            cost=cost.parsed if cost is not None else None,
         ),
         add_exogenous=add_exogenous,
         absorption=linear.controls,
         types=check_types(rc_types, 0 if random is None else len(random.parsed.terms)),
         nodes=described(integration),
+        cost_absorption=cost.controls if cost is not None else None,
         weights_tol=options.weights_tol,
         collinear=(options.collinear_atol, options.collinear_rtol),
     )

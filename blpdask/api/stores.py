@@ -156,10 +156,12 @@ def build_store(
     path
         Directory of the store. It is whole or not there, whatever happens meanwhile.
     product_data
-        Table with ``market_ids``, ``shares``, ``prices``, ``demand_instruments0``, …: a
-        DataFrame, a mapping of arrays, a structured array, or a path to Parquet: a
-        file, a directory of files, or a list of them. Parquet is read in parts, never
-        whole, and rows may be in any order.
+        Table with ``market_ids``, ``shares``, ``prices``, ``demand_instruments0``, …
+        and for a supply side ``firm_ids`` or ``ownership0``, …, which may be NaN beyond
+        the products of a market, and ``supply_instruments0``, …: a DataFrame, a mapping
+        of arrays, a structured array, or a path to Parquet: a file, a directory of
+        files, or a list of them. Parquet is read in parts, never whole, and rows may be
+        in any order.
     agent_data
         Table with ``market_ids``, ``weights``, ``nodes0``, … and demographics, in any
         of these forms; or None.
@@ -168,8 +170,8 @@ def build_store(
         storing them. Each market has a stream of its own, keyed by the seed and the
         market's place (:mod:`blpdask.integration.keyed`).
     columns
-        Columns of products to keep, all where None; those that every problem needs are
-        kept in any case.
+        Columns of products to keep, all where None; those that every problem needs and
+        instruments are kept in any case.
     blocks
         Number of blocks, chosen from the data where None.
     overwrite

@@ -42,7 +42,9 @@ class JobPlan:
     K1: int
     K2: int
     P: int
+    K3: int
     MD: int
+    MS: int
     machines: Machines
     blocks: int
     smallest: PlannedBlock
@@ -81,9 +83,7 @@ def plan_job(job: Job, problem: Problem) -> JobPlan:
     blocks = _blocks(prepared, costs)
     with single_threaded_libraries():
         record, _ = demand_pass(prepared.source.load(0), state, None)
-    memory = plan_memory(
-        prepared, parameters, machines, keep_factor=state.keep_factor, record=record
-    )
+    memory = plan_memory(prepared, parameters, machines, state=state, record=record)
     passes = 1 + 2 * parameters.n_nonlinear * job.solve.finite_differences
     seconds = plan_time(
         prepared.source,
@@ -102,7 +102,9 @@ def plan_job(job: Job, problem: Problem) -> JobPlan:
         K1=problem.K1,
         K2=problem.K2,
         P=parameters.size,
+        K3=problem.K3,
         MD=problem.MD,
+        MS=problem.MS,
         machines=machines,
         blocks=len(blocks),
         smallest=min(blocks, key=lambda block: block.cost),

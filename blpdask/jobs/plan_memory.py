@@ -2,7 +2,8 @@
 
 All but the driver's are counted and not estimated: they are those of the run. Of an
 evaluation a block remembers δ, ∂δ/∂θ and factors, in all 8 (N + N P) + 4 Σ_t J_t
-(J_t + 1) bytes.
+(J_t + 1) bytes, and with a supply side c̃, ∂c̃/∂θ and flags, 8 (N + N (P + B)) + N
+bytes, where B coefficients on prices are in θ.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from .plan_machines import Machines, deal_out, is_from_store, keep_first_come
 
 if TYPE_CHECKING:
     from ..model.parameters import Parameters
+    from ..moments.demand import DemandState
     from ..problem.prepared import PreparedDemand
 
 
@@ -32,8 +34,8 @@ class MemoryPlan:
         Of them, what workers keep, and what they read again at every evaluation.
     busiest
         Blocks of the worker that has most.
-    delta, delta_by_theta, factor
-        What blocks remember of an evaluation.
+    delta, delta_by_theta, factor, costs
+        What blocks remember of an evaluation; costs with their derivatives.
     memories
         All of that, with what it is kept in.
     carried
@@ -52,6 +54,7 @@ class MemoryPlan:
     delta: int
     delta_by_theta: int
     factor: int
+    costs: int
     memories: int
     carried: bool
     records: int
@@ -63,7 +66,7 @@ def plan_memory(
     parameters: Parameters,
     machines: Machines,
     *,
-    keep_factor: bool,
+    state: DemandState,
     record: Any,
 ) -> MemoryPlan:
     """Count the bytes of blocks, memories and records.
@@ -76,8 +79,8 @@ def plan_memory(
         Its parameters.
     machines
         Who works on the blocks.
-    keep_factor
-        Whether blocks remember factors.
+    state
+        What a solve sends to every block.
     record
         What the first block sends back.
     """
@@ -97,9 +100,10 @@ def plan_memory(
             for bundle in bundles
         )
     delta, slopes = 8 * N, 8 * N * P
-    factor = factor_bytes(prepared) if keep_factor and prepared.n_random else 0
-    memories = delta + slopes + factor + 8 * P * B
-    largest = 8 * P + _largest_memory(prepared, P, factor > 0)
+    factor = factor_bytes(prepared) if state.keep_factor and prepared.n_random else 0
+    of_costs = _cost_bytes(state)
+    memories = delta + slopes + factor + of_costs * N + 8 * P * B
+    largest = 8 * P + _largest_memory(prepared, P, factor > 0, of_costs)
     # Workers of this machine see a directory whether or not the data are in a store.
     carried = machines.kind != "dask" or largest * B <= CARRIED_BYTES
     records = _record_bytes(record, prepared)
@@ -118,6 +122,7 @@ def plan_memory(
         delta=delta,
         delta_by_theta=slopes,
         factor=factor,
+        costs=of_costs * N,
         memories=memories,
         carried=carried,
         records=records,
@@ -146,11 +151,21 @@ def _record_bytes(record: Any, prepared: PreparedDemand) -> int:
     return int(fixed * (edges.size - 1) + joined // edges[1] * prepared.n_markets)
 
 
-def _largest_memory(prepared: PreparedDemand, P: int, has_factor: bool) -> int:
-    """Count the bytes of the longest δ, ∂δ/∂θ and factor of a block."""
+def _cost_bytes(state: DemandState) -> int:
+    """Count the bytes of a product's c̃, ∂c̃/∂θ and flag; none without a supply side."""
+    if state.costs is None:
+        return 0
+    n_slopes = state.tastes.rows.size + state.costs.tastes.free.size
+    return 8 * (1 + n_slopes) + 1
+
+
+def _largest_memory(
+    prepared: PreparedDemand, P: int, has_factor: bool, of_costs: int
+) -> int:
+    """Count the bytes of the longest δ, ∂δ/∂θ, factor and costs of a block."""
     import numpy as np
 
     J = prepared.product_counts
     factors = np.add.reduceat(J * (J + 1) // 2, prepared.block_edges[:-1])
-    sizes = prepared.block_sizes * (1 + P) + factors * has_factor
-    return int(8 * sizes.max())
+    sizes = 8 * (prepared.block_sizes * (1 + P) + factors * has_factor)
+    return int((sizes + prepared.block_sizes * of_costs).max())

@@ -36,7 +36,8 @@ def plan_text(plan: JobPlan) -> str:
     lines = [
         f"Job {plan.name}: N={plan.N:,} products in T={plan.T:,} markets, "
         f"{plan.agents:,} agents",
-        f"K1={plan.K1}, K2={plan.K2}, P={plan.P}, MD={plan.MD}",
+        f"K1={plan.K1}, K2={plan.K2}, P={plan.P}, MD={plan.MD}"
+        + (f", K3={plan.K3}, MS={plan.MS}" if plan.MS else ""),
         "",
     ]
     entries = _blocks(plan) | _machines(plan) | _memory(plan) | _time(plan)
@@ -89,7 +90,8 @@ def _memory(plan: JobPlan) -> dict[str, str]:
         "an evaluation": f"adds up {in_words(memory.records)} of records",
         "  leaves": f"{in_words(memory.memories)} of memories, which {where}:",
         "": f"delta {in_words(memory.delta)}, its derivatives "
-        f"{in_words(memory.delta_by_theta)}, factors {in_words(memory.factor)}",
+        f"{in_words(memory.delta_by_theta)}, factors {in_words(memory.factor)}"
+        + (f", costs {in_words(memory.costs)}" if plan.MS else ""),
         "this process": f"about {in_words(memory.driver)}; this machine has "
         f"{in_words(plan.machines.memory)}",
     }

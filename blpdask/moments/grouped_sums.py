@@ -34,8 +34,8 @@ import numpy as np
 from ..model.inversion import InversionMemory
 from ..records import JOINED, Equation, Floats, Integers, MarketBlock
 
-#: Columns of a block: [X1 | ZD], y - X b of an equation (δ - X1 β on the demand side),
-#: or zeros from which levels are subtracted.
+#: Columns of a block: [X | Z] of an equation ([X1 | ZD] on the demand side), y - X b
+#: (δ - X1 β there), or zeros from which levels are subtracted.
 Columns = Literal["data", "errors", "zeros"]
 #: What folds leave of a row is below 2^-BITS of the largest value.
 BITS = 64
@@ -215,11 +215,9 @@ def columns_of(
     assert block.linear is not None
     equation = block.linear().equations[state.equation]
     if state.columns == "data":
-        K1 = equation.X.shape[1]
-        parts = (
-            equation.X[:, first:stop],
-            block.ZD[:, max(first - K1, 0) : _less(stop, K1)],
-        )
+        K = equation.X.shape[1]
+        Z = instruments_of(block, state.equation)
+        parts = equation.X[:, first:stop], Z[:, max(first - K, 0) : _less(stop, K)]
         return np.vstack([part.T for part in parts]).T
     assert state.beta is not None and memory is not None
     y = memory.costs if state.equation else memory.delta
@@ -234,6 +232,14 @@ def errors_of(y: Floats | None, equation: Equation, b: Floats) -> Floats:
         for coefficient, column in zip(b, equation.X.T, strict=True):
             errors -= coefficient * column
     return errors[:, None]
+
+
+def instruments_of(block: MarketBlock, equation: int = 0) -> Floats:
+    """Give the instruments of an equation as kernels see them, ``(N, M)``."""
+    if not equation:
+        return block.ZD
+    assert block.supply is not None
+    return block.supply.ZS
 
 
 def effects_of(block: MarketBlock, equation: int = 0) -> tuple[Integers, ...]:

@@ -92,8 +92,8 @@ def absorb_over_blocks(
     placement
         Blocks with linear rows.
     columns
-        ``"data"``: [X1 | ZD], with ZD as it was given; ``"errors"``: y - X b of an
-        equation, δ - X1 β on the demand side.
+        ``"data"``: [X | Z], with Z as it was given; ``"errors"``: y - X b, both of an
+        equation, [X1 | ZD] and δ - X1 β on the demand side.
     level_counts
         For each effect, the number of its groups, all blocks together.
     controls

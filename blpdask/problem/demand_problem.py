@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..driver.cores import single_threaded_libraries
-from ..kernels.sums import accurate_product
 from ..partitions.cut import SortedTables, cut_at
 from ..partitions.source import HeldBlocks
 from ..records import Equation, Floats, Integers, LinearRows, SupplyRows
 from .agents import Agents
+from .equation_sums import stacked_ZtX
 from .prepared import PreparedDemand
 from .products import Products
 from .supply_side import SupplySide, flatten_ownership, number_owners
@@ -178,25 +178,11 @@ def _equations(products: Products) -> tuple[Equation, ...]:
 
 
 def _ZtX(products: Products) -> Floats:
-    """Compute Z'X of all equations, effects absorbed, block by block."""
+    """Compute Z'X of all equations, effects absorbed."""
     sides = [(products.ZD_absorbed, products.X1_absorbed)]
     if products.supply is not None:
         sides.append((products.supply.ZS_absorbed, products.supply.X3_absorbed))
-    blocks = [_accurate_products(Z, X) for Z, X in sides]
-    shape = sum(len(block) for block in blocks), sum(b.shape[1] for b in blocks)
-    found = np.zeros(shape, blocks[0].dtype)
-    row = column = 0
-    for block in blocks:
-        found[row : row + len(block), column : column + block.shape[1]] = block
-        row, column = row + len(block), column + block.shape[1]
-    return found
-
-
-def _accurate_products(Z: Floats, X: Floats) -> Floats:
-    """Compute Z'X, ``(M, K)`` long doubles."""
-    if X.shape[1] == 0:
-        return np.zeros((Z.shape[1], 0), np.longdouble)
-    return np.column_stack([accurate_product(Z, x) for x in X.T])
+    return stacked_ZtX(sides)
 
 
 def _scaled(values: Floats, epsilon_scale: float) -> Floats:

@@ -7,7 +7,7 @@ field ``name`` is a two-dimensional field of that name or columns name0, name1, 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,20 +94,34 @@ def read_matrix(data: Any, name: str, faults: Faults) -> np.ndarray[Any, Any] | 
                 stacklevel=2,
             )
         return None
-    count = 1
-    while f"{name}{count}" in names:
-        count += 1
-    found = [read_field(data, f"{name}{c}") for c in range(count)]
+    listed = matrix_columns(names, name)
+    found = [read_field(data, column) for column in listed]
     columns = [column for column in found if column is not None]
     lengths = {len(column) for column in columns}
     if len(lengths) > 1:
         faults.add(
-            f"columns {name}0 to {name}{count - 1} of {some(sorted(lengths))} rows",
+            f"columns {listed[0]} to {listed[-1]} of {some(sorted(lengths))} rows",
             "columns of one length",
             f"give every column of {name} a value a row",
         )
         return None
     return np.column_stack(columns)
+
+
+def matrix_columns(names: Collection[str], name: str) -> tuple[str, ...]:
+    """List the columns, among those of a table, that a matrix field is made of.
+
+    Examples
+    --------
+    >>> matrix_columns(["nodes0", "nodes1", "nodes3"], "nodes")
+    ('nodes0', 'nodes1')
+    """
+    if name in names:
+        return (name,)
+    count = 0
+    while f"{name}{count}" in names:
+        count += 1
+    return tuple(f"{name}{c}" for c in range(count))
 
 
 def read_numbers(

@@ -32,6 +32,7 @@ from .store_rows import BlockRows, Listener, RowSorter, count_rows
 from .store_tables import PartedTable, open_table
 
 _NEEDED = ("market_ids", "shares", "prices")
+_INSTRUMENTS = ("demand_instruments", "supply_instruments")
 
 
 def build_block_store(
@@ -126,9 +127,7 @@ def _choose_columns(
                 )
             wanted = {*columns, *_NEEDED}
             found = tuple(
-                c
-                for c in found
-                if c.name in wanted or c.name.startswith("demand_instruments")
+                c for c in found if c.name in wanted or c.name.startswith(_INSTRUMENTS)
             )
         check_columns(
             found, _NEEDED if subject == "product_data" else _NEEDED[:1], faults

@@ -7,7 +7,7 @@ are gathered over all blocks and reported together at the end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,9 @@ import numpy as np
 from ..errors import Faults
 from ..partitions.store_schema import StoredColumn
 from ..records import Floats, Integers
-from .fields import some
+from .fields import matrix_columns, some
 from .store_rows import BlockRows
+from .supply_checks import MISSING_WEIGHTS, WEIGHTS_RULE, missing_weights
 
 #: Examples that a message lists.
 MOST = 8
@@ -27,6 +28,7 @@ _FINITE = (
     "the column out with columns=",
 )
 _NUMERIC = ("shares", "prices", "weights")
+_MATRICES = ("demand_instruments", "supply_instruments", "nodes")
 
 
 @dataclass(slots=True)
@@ -96,7 +98,7 @@ def check_columns(
                 f"add it or rename the column that holds it to '{name}'",
             )
     for column in columns:
-        matrix = column.name.rstrip("0123456789") in ("demand_instruments", "nodes")
+        matrix = column.name.rstrip("0123456789") in _MATRICES
         if column.kind == "text" and (matrix or column.name in _NUMERIC):
             faults.add(
                 f"'{column.name}' that is not numeric ({column.dtype})",
@@ -120,8 +122,12 @@ def check_products(
 ) -> None:
     """Check the products of a block, whose markets have ``ids`` ``(T,)``."""
     codes = np.repeat(np.arange(ids.size), found.counts)
-    check_finite(block, ids[codes], found, columns, findings)
     named = named_columns(found, columns)
+    ownership = matrix_columns(named, "ownership")
+    check_finite(block, ids[codes], found, columns, findings, but=ownership)
+    if ownership:
+        weights = np.column_stack([named[name] for name in ownership])
+        _check_weights(block, ids, codes, weights, found, findings)
     shares = np.asarray(named["shares"], dtype=np.float64)
     low = np.flatnonzero(shares <= 0)
     if low.size:
@@ -160,12 +166,16 @@ def check_finite(
     found: BlockRows,
     columns: Sequence[StoredColumn],
     findings: Findings,
+    but: Collection[str] = (),
 ) -> None:
-    """Check that numbers are finite; ``markets`` ``(N,)`` are the rows' own."""
+    """Check that numbers, but for some columns, are finite.
+
+    ``markets`` ``(N,)`` are the rows' own.
+    """
     numbers = [column for column in columns if column.kind == "number"]
     for column, values in zip(numbers, found.numbers, strict=True):
         bad = np.flatnonzero(~np.isfinite(values))
-        if bad.size:
+        if bad.size and column.name not in but:
             findings.note(
                 f"NaN or infinite values of '{column.name}'",
                 _FINITE,
@@ -205,6 +215,27 @@ def named_columns(
         column.name: next(numbers if column.kind == "number" else integers)
         for column in columns
     }
+
+
+def _check_weights(
+    block: int,
+    ids: np.ndarray[Any, Any],
+    codes: Integers,
+    ownership: np.ndarray[Any, Any],
+    found: BlockRows,
+    findings: Findings,
+) -> None:
+    """Check that ownership has a weight on each product of a market."""
+    missing = np.flatnonzero(missing_weights(ownership, found.counts[codes]))
+    if missing.size:
+        findings.note(
+            f"rows of {MISSING_WEIGHTS}",
+            WEIGHTS_RULE,
+            block=block,
+            count=missing.size,
+            markets=ids[np.unique(codes[missing])].tolist(),
+            rows=found.rows[missing].tolist(),
+        )
 
 
 def _check_duplicates(

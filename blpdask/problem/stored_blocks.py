@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -30,10 +30,18 @@ from ..partitions.scratch import Scratch, unwritable
 from ..partitions.sealed import digest, read_sealed, write_sealed
 from ..partitions.source import count_bytes
 from ..partitions.store_schema import DescribedNodes
-from ..records import Equation, Floats, Integers, LinearRows, MarketBlock
+from ..records import (
+    Equation,
+    Floats,
+    Integers,
+    LinearRows,
+    MarketBlock,
+    SupplyRows,
+)
 from .fields import read_matrix, some
-from .formulas import ParsedFormula
+from .formulas import DesignMatrix, ParsedFormula
 from .groupings import Grouping
+from .stored_supply import SupplyRecipe, missing_firms, supply_equation, supply_rows
 
 Columns = dict[str, np.ndarray[Any, Any]]
 
@@ -49,11 +57,15 @@ class Lookups:
     ----------
     effects, clusters, levels
         As in :class:`BlockRecipe`.
+    cost_effects, cost_levels
+        As in :class:`~blpdask.problem.stored_supply.SupplyRecipe`.
     """
 
     effects: tuple[Grouping, ...] = ()
     clusters: Grouping | None = None
     levels: tuple[Floats, ...] = ()
+    cost_effects: tuple[Grouping, ...] = ()
+    cost_levels: tuple[Floats, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,8 +80,8 @@ class BlockRecipe:
         Columns of X1 that are instruments too.
     absorb_instruments
         Whether covariances of moments are those of absorbed instruments.
-    n_excluded
-        Columns of excluded instruments.
+    excluded
+        Names of the columns of excluded instruments.
     n_node_columns
         Columns of nodes, at most K2.
     nodes
@@ -79,6 +91,8 @@ class BlockRecipe:
     levels
         For each effect ``(G, MD)`` what to subtract from instruments; empty where
         nothing is absorbed, or not yet.
+    supply
+        How columns become the supply side's, None where there is none.
     """
 
     linear: ParsedFormula
@@ -86,21 +100,53 @@ class BlockRecipe:
     demographics: ParsedFormula | None
     exogenous: tuple[int, ...]
     absorb_instruments: bool
-    n_excluded: int
+    excluded: tuple[str, ...]
     n_node_columns: int
     nodes: DescribedNodes | None
     effects: tuple[Grouping, ...] = ()
     clusters: Grouping | None = None
     levels: tuple[Floats, ...] = ()
+    supply: SupplyRecipe | None = None
 
     @property
     def product_names(self) -> list[str]:
-        """Columns of products that X1 and Z need."""
+        """Columns of products that X and Z of all equations need."""
         matrix = ParsedFormula(self.linear.terms, ())
-        excluded = [f"demand_instruments{m}" for m in range(self.n_excluded)]
         groups = [name for grouping in self.effects for name in grouping.names]
-        return list(
-            dict.fromkeys(["shares", *sorted(matrix.names), *excluded, *groups])
+        costs = [] if self.supply is None else self.supply.matrix_names
+        listed = ["shares", *sorted(matrix.names), *self.excluded, *groups, *costs]
+        return list(dict.fromkeys(listed))
+
+    @property
+    def is_raw(self) -> bool:
+        """Tell whether there are effects that are still to be absorbed."""
+        found = self.lookups
+        demand = bool(found.effects) and not found.levels
+        return demand or (bool(found.cost_effects) and not found.cost_levels)
+
+    @property
+    def lookups(self) -> Lookups:
+        """What rows are looked up in."""
+        found = Lookups(self.effects, self.clusters, self.levels)
+        if self.supply is None:
+            return found
+        return dataclasses.replace(
+            found, cost_effects=self.supply.effects, cost_levels=self.supply.levels
+        )
+
+    def knowing(self, lookups: Lookups) -> BlockRecipe:
+        """Give the recipe other lookups."""
+        supply = self.supply
+        if supply is not None:
+            supply = dataclasses.replace(
+                supply, effects=lookups.cost_effects, levels=lookups.cost_levels
+            )
+        return dataclasses.replace(
+            self,
+            effects=lookups.effects,
+            clusters=lookups.clusters,
+            levels=lookups.levels,
+            supply=supply,
         )
 
     @property
@@ -110,7 +156,14 @@ class BlockRecipe:
             0 if formula is None else len(formula.terms)
             for formula in (self.linear, self.random, self.demographics)
         )
-        return K1, K2, self.n_excluded + len(self.exogenous), D
+        return K1, K2, len(self.excluded) + len(self.exogenous), D
+
+    @property
+    def n_priced(self) -> int:
+        """Count the columns of X1 and X2 that depend on prices."""
+        formulas = [f for f in (self.linear, self.random) if f is not None]
+        terms = [term for formula in formulas for term in formula.terms]
+        return sum("prices" in ParsedFormula((term,), ()).names for term in terms)
 
 
 class StoredBlocks:
@@ -123,7 +176,10 @@ class StoredBlocks:
         self._path = store.path
         self._fingerprint = store.fingerprint
         self._labels = store.description.block_labels
-        self._sizes = _block_sizes(store, recipe)
+        self._bytes = _block_bytes(store, recipe)
+        self._products = store.description.block_products
+        self._row_bytes = _row_bytes(recipe)
+        self._is_raw = recipe.is_raw
         self._edges = store.description.block_edges
         self._recipe = recipe
         self._scratch = scratch
@@ -143,12 +199,7 @@ class StoredBlocks:
             return self._recipe
         path, size = self._filed
         lookups = RESIDENT.get((self.name, "lookups"), size, lambda: read_sealed(path))
-        return dataclasses.replace(
-            self._recipe,
-            effects=lookups.effects,
-            clusters=lookups.clusters,
-            levels=lookups.levels,
-        )
+        return self._recipe.knowing(lookups)
 
     @property
     def scratch(self) -> Path:
@@ -171,25 +222,24 @@ class StoredBlocks:
         return RESIDENT.get((self.name, index), size, lambda: self._make(index))
 
     def load_linear(self, index: int) -> LinearRows:
-        """Give the linear rows of a block, held where all blocks fit with theirs."""
+        """Give the linear rows of a block, held where all blocks fit with theirs.
+
+        While effects are absorbed they are held as far as there is room: passes over
+        them are many, and nothing is remembered of evaluations yet.
+        """
         if not self._holds_rows:
             return self._make_linear(index)
-        size = self._row_bytes * self._sizes[index][0]
+        size = self._row_bytes * self._products[index]
         key = self.name, index, "linear"
         return RESIDENT.get(key, size, lambda: self._make_linear(index))
 
     @property
-    def _row_bytes(self) -> int:
-        """Count the bytes of a product's linear row."""
-        K1, _, MD, _ = self.recipe.widths
-        return 8 * (K1 + MD + 2 + len(self.recipe.effects))
-
-    @property
     def _holds_rows(self) -> bool:
-        """Tell whether the whole problem, linear rows included, fits well."""
-        blocks = sum(self.size(index) for index in range(len(self)))
-        rows = self._row_bytes * sum(n_products for n_products, _ in self._sizes)
-        return blocks + rows <= RESIDENT.budget / 2
+        """Tell whether rows are in nobody's way: the whole problem fits well."""
+        if self._is_raw:
+            return True
+        rows = self._row_bytes * sum(self._products)
+        return sum(self._bytes) + rows <= RESIDENT.budget / 2
 
     def _make_linear(self, index: int) -> LinearRows:
         """Read the linear rows of a block."""
@@ -199,23 +249,30 @@ class StoredBlocks:
         if recipe.clusters is not None:
             names += recipe.clusters.names
         columns = store.read("products", index, names)
-        X1, Z = self._linear_matrices(columns, index)
+        design, Z = self._linear_matrices(columns, index)
         effects = tuple(grouping.codes(columns) for grouping in recipe.effects)
         if recipe.absorb_instruments and recipe.levels:
             Z = subtract_levels(Z, effects, recipe.levels)
         clusters = recipe.clusters
-        self._check_finite(store, index, {"X1": X1, "ZD": Z})
+        equations = [Equation(design.values, np.ascontiguousarray(Z), effects)]
+        arrays = {"X1": design.values, "ZD": Z}
+        if (supply := recipe.supply) is not None:
+            X3 = self._design(supply.formula, columns, "X3", index).values
+            costs = supply_equation(
+                supply, X3, columns, absorbed=recipe.absorb_instruments
+            )
+            equations.append(costs)
+            arrays |= {"X3": X3, "ZS": costs.Z}
+        self._check_finite(store, index, arrays)
         return LinearRows(
             rows=store.rows(index),
-            equations=(Equation(X1, np.ascontiguousarray(Z), effects),),
+            equations=tuple(equations),
             clusters=None if clusters is None else clusters.codes(columns),
         )
 
     def size(self, index: int) -> int:
         """Estimate the bytes of a block: its products, its agents."""
-        _, K2, MD, D = self._recipe.widths
-        n_products, n_agents = self._sizes[index]
-        return 8 * (n_products * (K2 + MD + 3) + n_agents * (K2 + D + 1))
+        return self._bytes[index]
 
     def describe(self, index: int) -> str:
         """Name a block, with its markets."""
@@ -243,7 +300,7 @@ class StoredBlocks:
             Where large lookups cannot be written beside the store.
         """
         recipe = self._recipe
-        lookups = Lookups(recipe.effects, recipe.clusters, recipe.levels)
+        lookups = recipe.lookups
         size = count_bytes(lookups)
         if self._filed is not None or size <= CARRIED_BYTES:
             return self
@@ -253,9 +310,7 @@ class StoredBlocks:
         except OSError as error:
             raise unwritable(path, error) from error
         light = copy.copy(self)
-        light._recipe = dataclasses.replace(
-            recipe, effects=(), clusters=None, levels=()
-        )
+        light._recipe = recipe.knowing(Lookups())
         light._filed = (path, size)
         return light
 
@@ -268,8 +323,9 @@ class StoredBlocks:
         product_counts, _ = store.block_counts(index)
         random = recipe.random
         names = {*recipe.product_names, *(random.names if random is not None else ())}
+        names |= set(recipe.supply.owner_names if recipe.supply is not None else ())
         columns = store.read("products", index, sorted(names))
-        _, Z = self._linear_matrices(columns, index)
+        X1, Z = self._linear_matrices(columns, index)
         if recipe.levels:
             effects = [grouping.codes(columns) for grouping in recipe.effects]
             Z = subtract_levels(Z, effects, recipe.levels)
@@ -282,38 +338,64 @@ class StoredBlocks:
             first_market=int(self._edges[index]),
             product_offsets=_offsets(product_counts),
             agent_offsets=agent_offsets,
-            X2=np.ascontiguousarray(X2.T),
+            X2=np.ascontiguousarray(X2.values.T),
             log_shares=log_shares,
             logit_delta=logit_delta,
             draws=draws,
             weights=weights,
             ZD=np.ascontiguousarray(Z),
+            supply=self._supply(store, columns, product_counts, X1, X2, index),
             linear=StoredRows(self._reading, index),
         )
-        self._check_finite(store, index, {"X2": X2, "ZD": Z, "log_shares": log_shares})
+        arrays = {"X2": X2.values, "ZD": Z, "log_shares": log_shares}
+        self._check_finite(store, index, arrays)
         self._check_finite(store, index, {"logit_delta": logit_delta})
         self._check_finite(
             store, index, {"draws": draws, "weights": weights}, agent_offsets
         )
         return block
 
-    def _linear_matrices(self, columns: Columns, index: int) -> tuple[Floats, Floats]:
+    def _supply(
+        self,
+        store: BlockStore,
+        columns: Columns,
+        counts: Integers,
+        X1: DesignMatrix,
+        X2: DesignMatrix,
+        index: int,
+    ) -> SupplyRows | None:
+        """Make the supply side of a block, None where there is none."""
+        supply = self.recipe.supply
+        if supply is None:
+            return None
+        missing = np.flatnonzero(missing_firms(supply, store.description, columns))
+        if missing.size:
+            what, expected = "'firm_ids' that are missing", "a firm for every product"
+            self._refuse(store, index, missing, what, expected)
+        X3 = self._design(supply.formula, columns, "X3", index).values
+        rows = supply_rows(supply, X3, columns, _offsets(counts), X1, X2)
+        self._check_finite(store, index, {"ZS": rows.ZS, "prices": rows.prices})
+        return rows
+
+    def _linear_matrices(
+        self, columns: Columns, index: int
+    ) -> tuple[DesignMatrix, Floats]:
         """Compute X1 and Z, effects not absorbed, ``(N, K1)`` and ``(N, MD)``."""
         X1 = self._design(self.recipe.linear, columns, "X1", index)
-        exogenous = X1[:, self.recipe.exogenous]
+        exogenous = X1.values[:, self.recipe.exogenous]
         excluded = read_matrix(columns, "demand_instruments", Faults("product_data"))
-        if excluded is None or self.recipe.n_excluded == 0:
+        if excluded is None or not self.recipe.excluded:
             return X1, exogenous
         return X1, np.hstack([excluded.astype(np.float64), exogenous])
 
     def _design(
         self, formula: ParsedFormula | None, columns: Columns, array: str, index: int
-    ) -> Floats:
+    ) -> DesignMatrix:
         """Evaluate a formula; where it fails, say in which block."""
         if formula is None:
-            return np.empty((len(next(iter(columns.values()))), 0))
+            return DesignMatrix(np.empty((len(next(iter(columns.values()))), 0)), ())
         try:
-            return formula.build(columns).values
+            return formula.build(columns)
         except InputError as error:
             raise StoreError(
                 f"found: {array} of {self.describe(index)} cannot be evaluated:\n"
@@ -354,7 +436,7 @@ class StoredBlocks:
                 # The nameless column says how many rows there are.
                 self._design(
                     recipe.demographics, {**columns, "": weights}, "demographics", index
-                )
+                ).values
             )
         return _offsets(counts), np.ascontiguousarray(np.hstack(parts)), weights
 
@@ -370,16 +452,28 @@ class StoredBlocks:
             if np.isfinite(values).all():
                 continue
             bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(1))
-            if offsets is None:
-                offsets = _offsets(store.block_counts(index)[0])
-            places = np.unique(np.searchsorted(offsets, bad, side="right") - 1)
-            ids = store.market_ids()[self._edges[index] + places]
-            raise StoreError(
-                f"found: {bad.size} rows of {array} that are not finite in "
-                f"{self.describe(index)}, markets {some(ids)}\n  expected: finite "
-                "numbers\n  what to do: mend the data there and build the store again, "
-                "or change the formula"
-            )
+            what, expected = f"{array} that are not finite", "finite numbers"
+            self._refuse(store, index, bad, what, expected, offsets)
+
+    def _refuse(
+        self,
+        store: BlockStore,
+        index: int,
+        bad: Integers,
+        what: str,
+        expected: str,
+        offsets: Integers | None = None,
+    ) -> NoReturn:
+        """Raise, naming the markets of bad rows, ``(n,)`` places in the block."""
+        if offsets is None:
+            offsets = _offsets(store.block_counts(index)[0])
+        places = np.unique(np.searchsorted(offsets, bad, side="right") - 1)
+        ids = store.market_ids()[self._edges[index] + places]
+        raise StoreError(
+            f"found: {bad.size} rows of {what} in {self.describe(index)}, markets "
+            f"{some(ids)}\n  expected: {expected}\n  what to do: "
+            "mend the data there and build the store again, or change the formula"
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -453,6 +547,33 @@ def _block_sizes(store: BlockStore, recipe: BlockRecipe) -> tuple[tuple[int, int
         size = count_nodes(as_rule(recipe.nodes), recipe.widths[1])
         agents = (np.diff(description.block_edges) * size).tolist()
     return tuple(zip(description.block_products, agents, strict=True))
+
+
+def _block_bytes(store: BlockStore, recipe: BlockRecipe) -> tuple[int, ...]:
+    """Estimate the bytes of each block, its linear rows apart."""
+    _, K2, MD, D = recipe.widths
+    width = K2 + MD + 3
+    weights = [0] * len(store)
+    if (supply := recipe.supply) is not None:
+        width += 2 + supply.widths[1] + recipe.n_priced
+        if supply.ownership:
+            squares = store.market_counts()[0] ** 2
+            firsts = np.array(store.description.block_edges[:-1])
+            weights = np.add.reduceat(squares, firsts).tolist()
+    return tuple(
+        8 * (n_products * width + n_agents * (K2 + D + 1) + n_weights)
+        for (n_products, n_agents), n_weights in zip(
+            _block_sizes(store, recipe), weights, strict=True
+        )
+    )
+
+
+def _row_bytes(recipe: BlockRecipe) -> int:
+    """Count the bytes of a product's linear row."""
+    K1, _, MD, _ = recipe.widths
+    supply = recipe.supply
+    costs = 0 if supply is None else sum(supply.widths) + len(supply.effects)
+    return 8 * (K1 + MD + 2 + len(recipe.effects) + costs)
 
 
 def _logit(shares: Floats, counts: Integers) -> tuple[Floats, Floats]:

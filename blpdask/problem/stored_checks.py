@@ -10,20 +10,22 @@ from ..errors import Faults
 from ..integration.keyed import count_nodes
 from ..partitions.block_store import BlockStore
 from ..partitions.store_schema import DescribedNodes
-from .fields import some
+from .fields import matrix_columns, some
 from .formula_expressions import Variable, leaves
 from .formula_terms import Factor, Term
 from .formulas import ParsedFormula
 from .stored_blocks import as_rule
+from .supply_checks import add_no_owners, check_costs_formula, check_width
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFormulas:
-    """Formulas of X1, of X2 and of demographics; None where there are none."""
+    """Formulas of X1, X2, demographics and X3 (costs); None where there are none."""
 
     linear: ParsedFormula
     random: ParsedFormula | None = None
     demographics: ParsedFormula | None = None
+    cost: ParsedFormula | None = None
 
 
 def check_formulas(
@@ -41,6 +43,8 @@ def check_formulas(
     _check_matrix(store, "products", "X2", formulas.random, faults)
     _check_matrix(store, "agents", "demographics", formulas.demographics, faults)
     _check_absorbed(store, formulas.linear, faults)
+    if formulas.cost is not None:
+        _check_supply(store, formulas.cost, faults)
     named = [f.names for f in (formulas.linear, formulas.random) if f is not None]
     if not any("prices" in names for names in named):
         faults.add(
@@ -76,9 +80,27 @@ def _check_matrix(
                 faults.add(
                     f"the categorical variable '{factor.label}' in {array}",
                     "numeric variables: a store's formulas make no dummies",
-                    f"absorb it in X1 (absorb='C({name})'), or store its dummies as "
-                    "columns",
+                    f"absorb it in {'X3' if array == 'X3' else 'X1'} "
+                    f"(absorb='C({name})'), or store its dummies as columns",
                 )
+
+
+def _check_supply(store: BlockStore, formula: ParsedFormula, faults: Faults) -> None:
+    """Check that X3 can be made, and that something says who prices what."""
+    check_costs_formula(formula, faults)
+    _check_matrix(store, "products", "X3", formula, faults)
+    _check_absorbed(store, formula, faults)
+    names = [column.name for column in store.description.products]
+    ownership = matrix_columns(names, "ownership")
+    for name in (*matrix_columns(names, "supply_instruments"), *ownership):
+        column = store.description.column("products", name)
+        if column is not None and column.kind == "text":
+            faults.add(f"'{name}' that is not numeric", "numbers", "convert it")
+    if ownership:
+        largest = int(store.market_counts()[0].max(initial=0))
+        check_width(len(ownership), largest, faults)
+    elif "firm_ids" not in names:
+        add_no_owners(faults)
 
 
 def _check_absorbed(store: BlockStore, formula: ParsedFormula, faults: Faults) -> None:

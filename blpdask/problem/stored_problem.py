@@ -1,9 +1,9 @@
 """A demand problem whose data stay in a block store.
 
 What is known at once comes from the store's description and its first block. The rest,
-Z'X1 and Z'Z with effects absorbed, is sums over blocks, made on the engine that will
-estimate: nothing as long as the data comes to the driver. Absorbing effects finds their
-levels α, and a worker subtracts them from the rows that it loads,
+Z'X and Z'Z of all equations with effects absorbed, is sums over blocks, made on the
+engine that will estimate: nothing as long as the data comes to the driver. Absorbing
+effects finds their levels α, and a worker subtracts them from the rows that it loads,
 
     M Z = Z - Σ_e α_e[codes_e],       Z'M X1 = (M Z)'(M X1).
 
@@ -34,9 +34,9 @@ from ..progress import Listener, StepEvent, silent
 from ..records import Floats, Integers
 from .absorption_options import AbsorptionControls
 from .absorption_over_blocks import absorb_over_blocks
-from .fields import some
+from .fields import matrix_columns, some
 from .formulas import Column, ParsedFormula
-from .groupings import Grouping, find_groupings
+from .groupings import find_groupings
 from .kept_sums import PREPARATION, KeptSums, read_kept, write_kept
 from .outline import DemandOutline
 from .prepared import PreparedDemand
@@ -49,6 +49,7 @@ from .stored_blocks import (
 )
 from .stored_checks import StoredFormulas, check_formulas
 from .stored_sums import SumsState, stored_sums_pass, warn_of_collinearity
+from .stored_supply import supply_recipe
 
 
 class StoredProblem:
@@ -59,7 +60,7 @@ class StoredProblem:
     store
         The store.
     formulas
-        Formulas of X1, X2 and demographics.
+        Formulas of X1, X2, X3 and demographics.
     types
         ``(K2,)`` names of the types of random coefficients.
     nodes
@@ -77,6 +78,7 @@ class StoredProblem:
         absorption: AbsorptionControls,
         types: tuple[str, ...],
         nodes: DescribedNodes | None = None,
+        cost_absorption: AbsorptionControls | None = None,
         weights_tol: float = np.inf,
         collinear: tuple[float, float] = (0.0, 0.0),
     ) -> None:
@@ -87,12 +89,12 @@ class StoredProblem:
         store
             Open.
         formulas
-            Of X1, X2 and demographics.
+            Of X1, X2, X3 and demographics.
         add_exogenous
-            Whether exogenous columns of X1 are added to the instruments; if not,
+            Whether exogenous columns of X1 and X3 are added to the instruments; if not,
             effects are not absorbed into the instruments either.
-        absorption
-            When the absorption of effects stops.
+        absorption, cost_absorption
+            When the absorption of effects stops, in demand and supply.
         types
             ``(K2,)`` types of random coefficients.
         nodes
@@ -113,6 +115,7 @@ class StoredProblem:
         self.formulas = formulas
         self.types = types
         self._absorption = absorption
+        self._cost_absorption = cost_absorption or absorption
         self._collinear = collinear
         own = store.description.nodes
         self.nodes = (nodes or own) if formulas.random is not None else None
@@ -203,6 +206,7 @@ class StoredProblem:
             absorption=self._absorption,
             types=self.types,
             nodes=nodes,
+            cost_absorption=self._cost_absorption,
             collinear=self._collinear,
         )
 
@@ -217,6 +221,7 @@ class StoredProblem:
                 (formulas.linear, "products"),
                 (formulas.random, "products"),
                 (formulas.demographics, "agents"),
+                (formulas.cost, "products"),
             )
         )
         exogenous = [
@@ -224,19 +229,22 @@ class StoredProblem:
             for place, column in enumerate(columns[0])
             if add_exogenous and "prices" not in column.names
         ]
-        names = {column.name for column in self.store.description.products}
-        n_excluded = 0
-        while f"demand_instruments{n_excluded}" in names:
-            n_excluded += 1
+        description = self.store.description
+        names = [column.name for column in description.products]
         recipe = BlockRecipe(
             linear=formulas.linear,
             random=formulas.random,
             demographics=formulas.demographics,
             exogenous=tuple(exogenous),
             absorb_instruments=add_exogenous,
-            n_excluded=n_excluded,
+            excluded=matrix_columns(names, "demand_instruments"),
             n_node_columns=self._count_node_columns(len(columns[1])),
             nodes=self.nodes,
+            supply=None
+            if formulas.cost is None
+            else supply_recipe(
+                description, formulas.cost, columns[3], add_exogenous=add_exogenous
+            ),
         )
         return recipe, columns
 
@@ -258,7 +266,11 @@ class StoredProblem:
             n_agents = 0
         elif recipe.nodes is not None:
             n_agents = T * count_nodes(as_rule(recipe.nodes), len(columns[1]))
-        excluded = [f"demand_instruments{m}" for m in range(recipe.n_excluded)]
+        excluded = [f"demand_instruments{m}" for m in range(len(recipe.excluded))]
+        costs: list[str] = []
+        if (supply := recipe.supply) is not None:
+            costs = [f"supply_instruments{m}" for m in range(len(supply.excluded))]
+            costs += [columns[3][k].name for k in supply.exogenous]
         return DemandOutline(
             market_ids=self.store.market_ids(),
             n_products=sum(description.block_products),
@@ -271,6 +283,9 @@ class StoredProblem:
             ZD_names=(*excluded, *(columns[0][k].name for k in recipe.exogenous)),
             n_effects=len(self.formulas.linear.absorbed),
             has_clusters=description.column("products", "clustering_ids") is not None,
+            X3_columns=tuple(columns[3]),
+            ZS_names=tuple(costs),
+            n_cost_effects=len(_absorbed_terms(self.formulas.cost)),
         )
 
     def _warn_of_weights(self, tolerance: float) -> None:
@@ -291,48 +306,69 @@ class StoredProblem:
     def _fingerprint(self) -> str:
         """Name what is prepared: the data, the formulas, how effects are absorbed."""
         named = (self.store.fingerprint, self._recipe, self._absorption)
-        return digest((*named, self.formulas.linear.absorbed_terms))
+        costs = (self._cost_absorption, _absorbed_terms(self.formulas.cost))
+        supply = () if self.formulas.cost is None else costs
+        return digest((*named, self.formulas.linear.absorbed_terms, *supply))
 
     def _sum(self, engine: Engine, listener: Listener) -> KeptSums:
         """Find groups, absorb effects and sum."""
-        groupings, clusters = self._find_groups(engine, listener)
-        recipe = dataclasses.replace(self._recipe, effects=groupings, clusters=clusters)
+        lookups = self._find_groups(engine, listener)
+        recipe = self._recipe.knowing(lookups)
         raw = StoredBlocks(self.store, recipe, self._scratch)
         placement = engine.place(raw)
         placement.listen(listener)
         try:
-            absorbed = absorb_over_blocks(
-                placement,
-                columns="data",
-                level_counts=tuple(grouping.n_groups for grouping in groupings),
-                controls=self._absorption,
-                listener=listener,
-            )
+            absorbed = [
+                absorb_over_blocks(
+                    placement,
+                    columns="data",
+                    level_counts=counts,
+                    controls=controls,
+                    equation=equation,
+                    listener=listener,
+                ).levels
+                for equation, (counts, controls) in enumerate(
+                    zip(_level_counts(recipe), self._controls, strict=True)
+                )
+            ]
             listener(StepEvent(0, "Summing over blocks"))
-            sums = placement.reduce(
-                stored_sums_pass, SumsState(absorbed.levels, recipe.absorb_instruments)
-            )
+            state = SumsState(tuple(absorbed), recipe.absorb_instruments)
+            sums = placement.reduce(stored_sums_pass, state)
         finally:
             placement.close()
-        if groupings:
+        if any(absorbed):
             RESIDENT.drop(lambda owner: owner == raw.name)
-        K1 = len(self.outline.X1_columns)
-        levels = tuple(np.ascontiguousarray(alpha[:, K1:]) for alpha in absorbed.levels)
+        # What kernels need is what to subtract from instruments.
+        of_instruments = [
+            tuple(np.ascontiguousarray(alpha[:, K:]) for alpha in levels)
+            for levels, K in zip(absorbed, self._X_counts, strict=True)
+        ]
+        levels, cost_levels = (*of_instruments, ())[:2]
         return KeptSums(
             fingerprint=self._fingerprint(),
-            lookups=Lookups(groupings, clusters, levels),
+            lookups=dataclasses.replace(
+                lookups, levels=levels, cost_levels=cost_levels
+            ),
             sums=dataclasses.replace(sums, ZtX=np.ascontiguousarray(sums.ZtX)),
         )
+
+    @property
+    def _controls(self) -> tuple[AbsorptionControls, ...]:
+        """Say of each equation when the absorption of its effects stops."""
+        both = self._absorption, self._cost_absorption
+        return both[: len(self._X_counts)]
+
+    @property
+    def _X_counts(self) -> tuple[int, ...]:
+        """Count the columns of X of each equation."""
+        K1, K3 = len(self.outline.X1_columns), len(self.outline.X3_columns)
+        return (K1,) if self.formulas.cost is None else (K1, K3)
 
     def _prepare(self, kept: KeptSums) -> PreparedDemand:
         """Give an estimator what was summed, and where the blocks are."""
         lookups, sums = kept.lookups, kept.sums
-        recipe = dataclasses.replace(
-            self._recipe,
-            effects=lookups.effects,
-            clusters=lookups.clusters,
-            levels=lookups.levels,
-        )
+        recipe = self._recipe.knowing(lookups)
+        MD, MS = len(self.outline.ZD_names), len(self.outline.ZS_names)
         warn_of_collinearity(sums, self.outline, self._collinear)
         return PreparedDemand(
             source=StoredBlocks(self.store, recipe, self._scratch),
@@ -344,34 +380,36 @@ class StoredProblem:
             block_edges=np.array(self.store.description.block_edges, dtype=np.int64),
             ZtX=sums.ZtX,
             ZtZ=np.ascontiguousarray(sums.ZtZ, dtype=np.float64),
-            moment_counts=(len(self.outline.ZD_names),),
-            X_counts=(len(self.outline.X1_columns),),
-            level_counts=(tuple(grouping.n_groups for grouping in lookups.effects),),
-            absorption=(self._absorption,),
+            moment_counts=(MD, MS)[: len(self._X_counts)],
+            X_counts=self._X_counts,
+            level_counts=_level_counts(recipe),
+            absorption=self._controls,
             n_clusters=0 if lookups.clusters is None else lookups.clusters.n_groups,
             clusters_of_markets=lookups.clusters is not None and not sums.n_divided,
             rows_at=self._scratch.path / "rows",
         )
 
-    def _find_groups(
-        self, engine: Engine, listener: Listener
-    ) -> tuple[tuple[Grouping, ...], Grouping | None]:
-        """Find the groups of effects and of clusters."""
-        terms = list(self.formulas.linear.absorbed_terms)
+    def _find_groups(self, engine: Engine, listener: Listener) -> Lookups:
+        """Find the groups of effects of all equations and of clusters."""
+        demand = self.formulas.linear.absorbed_terms
+        supply = _absorbed_terms(self.formulas.cost)
+        terms = [*demand, *supply]
         if self.outline.has_clusters:
             terms.append(("clustering_ids",))
         names = sorted({name for term in terms for name in term})
         described = [self.store.description.column("products", n) for n in names]
-        found = find_groupings(
-            terms,
+        different = list(dict.fromkeys(terms))
+        groupings = find_groupings(
+            different,
             StoredColumns(self.store, names, self._scratch),
             engine,
             texts=frozenset(c.name for c in described if c and c.kind == "text"),
             listener=listener,
         )
-        if not self.outline.has_clusters:
-            return found, None
-        if found[-1].n_groups < 2:
+        by_term = dict(zip(different, groupings, strict=True))
+        found = tuple(by_term[term] for term in terms)
+        clusters = found[-1] if self.outline.has_clusters else None
+        if clusters is not None and clusters.n_groups < 2:
             faults = Faults("product_data")
             faults.add(
                 "one distinct clustering_ids",
@@ -379,7 +417,25 @@ class StoredProblem:
                 "check clustering_ids or leave it out of the store",
             )
             faults.check()
-        return found[:-1], found[-1]
+        split = len(demand)
+        return Lookups(
+            effects=found[:split],
+            clusters=clusters,
+            cost_effects=found[split : split + len(supply)],
+        )
+
+
+def _absorbed_terms(formula: ParsedFormula | None) -> tuple[tuple[str, ...], ...]:
+    """List the variables of each absorbed effect; none where there is no formula."""
+    return () if formula is None else formula.absorbed_terms
+
+
+def _level_counts(recipe: BlockRecipe) -> tuple[tuple[int, ...], ...]:
+    """Count the groups of each equation's effects."""
+    effects = [recipe.effects]
+    if recipe.supply is not None:
+        effects.append(recipe.supply.effects)
+    return tuple(tuple(grouping.n_groups for grouping in own) for own in effects)
 
 
 def _columns_of(

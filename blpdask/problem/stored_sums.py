@@ -1,6 +1,7 @@
-"""Sums over the blocks of a store that no θ changes: Z'X1 and Z'Z, effects absorbed.
+"""Sums over the blocks of a store that no θ changes: Z'X and Z'Z, effects absorbed.
 
-Sums of Z'X1 are as accurate as in twice the precision (see
+X and Z are those of all equations, side by side: X1 and Z_D, then X3 and Z_S where
+there is a supply side. Sums of Z'X are as accurate as in twice the precision (see
 :mod:`blpdask.kernels.loop_sums`). Collinearity is found from the triangular factors of
 the blocks: if X_b = Q_b R_b, then X = QR with R that of the stacked R_b.
 """
@@ -13,20 +14,28 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import DataWarning
-from ..kernels.sums import accurate_product
-from ..moments.grouped_sums import subtract_levels
-from ..records import JOINED, Floats, Integers, MarketBlock
+from ..moments.grouped_sums import instruments_of, subtract_levels
+from ..records import JOINED, Equation, Floats, Integers, MarketBlock
+from .equation_sums import stacked_ZtX
 from .outline import DemandOutline
+
+#: Fields of the triangular factors of X1, X2, ZD, X3 and ZS.
+_FACTORS = ("R1", "R2", "RZ", "R3", "RS")
 
 
 @dataclass(frozen=True, slots=True)
 class SumsState:
-    """What blocks need: levels of effects in [X1 | Z], ``(G_e, K1 + MD)`` each.
+    """What blocks need.
 
-    ``absorb_instruments`` says whether Z'Z is that of absorbed instruments.
+    Attributes
+    ----------
+    levels
+        For each equation, levels of effects in [X | Z], ``(G_e, K + M)`` each.
+    absorb_instruments
+        Whether Z'Z is that of absorbed instruments.
     """
 
-    levels: tuple[Floats, ...]
+    levels: tuple[tuple[Floats, ...], ...]
     absorb_instruments: bool
 
 
@@ -37,15 +46,17 @@ class StoredSums:
     Attributes
     ----------
     ZtX
-        ``(MD, K1)`` Z'X1, effects absorbed, in long doubles.
+        ``(M, K)`` Z_D'X1 and Z_S'X3 on the diagonal, effects absorbed, in long doubles.
     ZtZ
-        ``(MD, MD)`` Z'Z of the instruments as they enter covariances.
+        ``(M, M)`` Z'Z of the instruments as they enter covariances, of both equations
+        side by side.
     sums, squares
-        ``(K1 + K2 + MD,)`` of the columns of [X1 | X2 | Z] and of their squares.
+        ``(K1 + K2 + MD + K3 + MS,)`` of the columns of [X1 | X2 | ZD | X3 | ZS] and of
+        their squares.
     n_divided
         Markets whose products lie in several clusters.
-    R1, R2, RZ
-        Triangular factors of X1, X2 and Z, joined.
+    R1, R2, RZ, R3, RS
+        Triangular factors of X1, X2, ZD, X3 and ZS, joined.
     """
 
     ZtX: Floats
@@ -56,32 +67,49 @@ class StoredSums:
     R1: Floats = field(metadata=JOINED)
     R2: Floats = field(metadata=JOINED)
     RZ: Floats = field(metadata=JOINED)
+    R3: Floats = field(metadata=JOINED)
+    RS: Floats = field(metadata=JOINED)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Side:
+    """X and Z of an equation, effects absorbed, and Z as it enters covariances."""
+
+    X: Floats
+    Z_absorbed: Floats
+    Z: Floats
 
 
 def stored_sums_pass(
     block: MarketBlock, state: SumsState, memory: object
 ) -> tuple[StoredSums, None]:
-    """Absorb effects out of a block's X1 and Z and sum."""
+    """Absorb effects out of a block's X and Z and sum."""
     del memory
     assert block.linear is not None
     linear = block.linear()
-    (demand,) = linear.equations
-    both = np.hstack([demand.X, block.ZD])
-    if state.levels:
-        both = subtract_levels(both, demand.effects, state.levels)
-    K1 = demand.X.shape[1]
-    X1, ZD = both[:, :K1], np.ascontiguousarray(both[:, K1:])
-    Z = ZD if state.absorb_instruments else demand.Z
-    columns = np.hstack([X1, block.X2.T, Z])
+    sides = [
+        _absorb(
+            equation,
+            instruments_of(block, e),
+            levels,
+            absorb_instruments=state.absorb_instruments,
+        )
+        for e, (equation, levels) in enumerate(
+            zip(linear.equations, state.levels, strict=True)
+        )
+    ]
+    none = np.empty((block.n_products, 0))
+    demand, supply = (*sides, _Side(none, none, none))[:2]
+    matrices = (demand.X, block.X2.T, demand.Z, supply.X, supply.Z)
+    columns = np.hstack(matrices)
+    Z = np.hstack([side.Z for side in sides])
     sums = StoredSums(
-        ZtX=np.column_stack([accurate_product(ZD, x) for x in X1.T]),
+        ZtX=stacked_ZtX([(side.Z_absorbed, side.X) for side in sides]),
         ZtZ=(Z.T @ Z).astype(np.longdouble),
         sums=columns.sum(axis=0),
         squares=np.einsum("nk,nk->k", columns, columns),
         n_divided=_count_divided(linear.clusters, block.product_offsets),
-        R1=_factor(X1),
-        R2=_factor(block.X2.T),
-        RZ=_factor(Z),
+        **dict(zip(_FACTORS, map(_factor, matrices), strict=True)),
     )
     return sums, None
 
@@ -102,9 +130,16 @@ def warn_of_collinearity(
         "X1": [column.name for column in outline.X1_columns],
         "X2": [column.name for column in outline.X2_columns],
         "ZD": list(outline.ZD_names),
+        "X3": [column.name for column in outline.X3_columns],
+        "ZS": list(outline.ZS_names),
+    }
+    effects = {
+        "X2": 0,
+        "X3": outline.n_cost_effects,
+        "ZS": outline.n_cost_effects,
     }
     first = 0
-    factors = (sums.R1, sums.R2, sums.RZ)
+    factors = (getattr(sums, name) for name in _FACTORS)
     for (matrix, labels), stacked in zip(names.items(), factors, strict=True):
         own = deviations[first : first + len(labels)]
         first += len(labels)
@@ -115,8 +150,8 @@ def warn_of_collinearity(
         found = [label for label, s in zip(labels, short, strict=False) if s]
         found += labels[left.size :]
         if found:
-            effects = outline.n_effects and matrix != "X2"
-            absorbed = " (effects are absorbed)" if effects else ""
+            n_effects = effects.get(matrix, outline.n_effects)
+            absorbed = " (effects are absorbed)" if n_effects else ""
             warnings.warn(
                 f"collinear columns of {matrix}{absorbed}: [{', '.join(found)}] can be "
                 "written in terms of the columns before them; drop them, or set "
@@ -124,6 +159,24 @@ def warn_of_collinearity(
                 DataWarning,
                 stacklevel=3,
             )
+
+
+def _absorb(
+    equation: Equation,
+    Z: Floats,
+    levels: tuple[Floats, ...],
+    *,
+    absorb_instruments: bool,
+) -> _Side:
+    """Subtract the levels of an equation's effects from its X and Z."""
+    both = np.hstack([equation.X, Z])
+    if levels:
+        both = subtract_levels(both, equation.effects, levels)
+    K = equation.X.shape[1]
+    Z_absorbed = np.ascontiguousarray(both[:, K:])
+    return _Side(
+        both[:, :K], Z_absorbed, Z_absorbed if absorb_instruments else equation.Z
+    )
 
 
 def _count_divided(clusters: Integers | None, offsets: Integers) -> int:

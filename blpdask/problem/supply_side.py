@@ -20,6 +20,14 @@ from .absorption import take_out
 from .absorption_options import AbsorptionControls
 from .fields import as_finite, build_design, factorize, read_matrix, read_vector
 from .formulas import Column, DesignMatrix, ParsedFormula
+from .supply_checks import (
+    MISSING_WEIGHTS,
+    WEIGHTS_RULE,
+    add_no_owners,
+    check_costs_formula,
+    check_width,
+    missing_weights,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,15 +101,8 @@ def read_supply(
     markets
         ``(N,)`` codes of markets, where those could be read.
     """
-    if "prices" in formula.names:
-        faults.add(
-            "prices in the formula of X3",
-            "characteristics that shift costs",
-            "take prices out: first-order conditions relate them to costs",
-        )
-        design = None
-    else:
-        design = build_design(data, formula, faults)
+    unpriced = check_costs_formula(formula, faults)
+    design = build_design(data, formula, faults) if unpriced else None
     instruments = read_matrix(data, "supply_instruments", faults)
     if instruments is not None:
         instruments = as_finite(instruments, "supply_instruments", faults)
@@ -159,8 +160,8 @@ def build_supply(
     both = take_out(np.hstack([design.values, Z]), effects, absorption)
     K3 = len(design.columns)
     n_excluded = Z.shape[1] - len(exogenous)
-    X1_priced, X1_by_prices = _by_prices(data, X1, prices.size)
-    X2_priced, X2_by_prices = _by_prices(data, X2, prices.size)
+    X1_priced, X1_by_prices = by_prices(data, X1, prices.size)
+    X2_priced, X2_by_prices = by_prices(data, X2, prices.size)
     return SupplySide(
         X3=design.values,
         X3_absorbed=both[:, :K3],
@@ -236,11 +237,7 @@ def read_owners(
     if ownership is None:
         ids = read_vector(data, "firm_ids", faults)
         if ids is None:
-            faults.add(
-                "a supply side without 'firm_ids' or 'ownership'",
-                "the firm of every product, or weights of ownership",
-                "add a column 'firm_ids', or the matrix that build_ownership makes",
-            )
+            add_no_owners(faults)
             return None, None
         codes, _ = factorize(ids)
         if (codes < 0).any():
@@ -264,27 +261,17 @@ def _check_ownership(
 ) -> None:
     """Check that each market's weights are there."""
     sizes = np.bincount(markets[markets >= 0])
-    if ownership.shape[1] < sizes.max(initial=0):
-        faults.add(
-            f"{ownership.shape[1]} columns of ownership",
-            f"{sizes.max()}, as many as the largest market has products",
-            "make it with build_ownership",
-        )
+    if not check_width(ownership.shape[1], int(sizes.max(initial=0)), faults):
         return
-    inside = np.arange(ownership.shape[1]) < sizes[markets][:, None]
-    missing = inside & ~np.isfinite(ownership)
+    missing = missing_weights(ownership, sizes[markets])
     if missing.any():
-        faults.add(
-            f"{missing.any(axis=1).sum()} rows of ownership with missing weights",
-            "a weight for each product of the market, NaN beyond",
-            "make it with build_ownership",
-        )
+        faults.add(f"{missing.sum()} rows of {MISSING_WEIGHTS}", *WEIGHTS_RULE)
 
 
-def _by_prices(
+def by_prices(
     data: Any, columns: Sequence[Column], n_rows: int
 ) -> tuple[Integers, Floats]:
-    """Differentiate the columns that depend on prices, ``(N, n)``."""
+    """Differentiate the columns that depend on prices: their places, ``(N, n)``."""
     priced = [k for k, column in enumerate(columns) if "prices" in column.names]
     slopes = [columns[k].derivative("prices", data) for k in priced]
     stacked = np.column_stack(slopes) if slopes else np.empty((n_rows, 0))

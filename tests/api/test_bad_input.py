@@ -389,7 +389,7 @@ ARGUMENTS: list[tuple[Table, tuple[str, ...]]] = [
     ({"error_punishment": np.nan}, ("error_punishment=nan",)),
     ({"optimization": "bfgs"}, ("optimization of type str", "Optimization('bfgs')")),
     ({"iteration": "squarem"}, ("iteration of type str", "Iteration('squarem')")),
-    ({"rho": 0.5}, ("rho", "leave rho out")),
+    ({"rho": 0.5}, ("rho of shape (1, 1)", "unless there are nesting_ids")),
     ({"micro_moments": [1]}, ("micro_moments", "leave micro_moments out")),
 ]
 
@@ -453,11 +453,26 @@ def test_prices_must_be_somewhere_and_shares_nowhere() -> None:
     says(lambda: Problem(formulation, table), "shares in the formula of X1")
 
 
-def test_what_is_not_there_yet_is_said() -> None:
+def test_nests() -> None:
     table = good_products()
     linear = Formulation("1 + prices")
     nested = {**table, "nesting_ids": table["firm_ids"]}
-    says(lambda: Problem(linear, nested), "'nesting_ids'", "no nested logit")
+    says(lambda: Problem(linear, nested, epsilon_scale=2), "epsilon_scale=2", "1 with")
+    problem = Problem(linear, nested)
+    says(problem.solve, "no rho", "there are nesting_ids")
+    says(lambda: problem.solve(rho=[0.1] * 7), "rho of shape (7, 1)")
+    says(lambda: problem.solve(rho=1.0), "rho of 1", "below one")
+    says(lambda: problem.solve(rho="high"), "rho that is not numeric")
+    says(
+        lambda: problem.solve(rho=0.5, rho_bounds=(0.6, 0.9)),
+        "1 starting values of rho outside their bounds",
+    )
+    missing = np.asarray(nested["nesting_ids"], dtype=object)
+    missing[:2] = None
+    says(
+        lambda: Problem(linear, {**table, "nesting_ids": missing}),
+        "2 missing values in 'nesting_ids'",
+    )
 
 
 @pytest.mark.parametrize("given", ["1 + prices", [], None])

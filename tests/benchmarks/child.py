@@ -28,6 +28,7 @@ from .packages import (
 )
 from .problems import Size, simulate
 from .processes import family_seconds, peak_bytes
+from .supply import estimate_supply
 
 Request = Mapping[str, Any]
 #: Evaluations before those whose throughput is measured: kernels, data on workers.
@@ -107,6 +108,7 @@ TASKS: Mapping[str, Callable[[Request], dict[str, Any]]] = {
     "throughput": measure_throughput,
     "drift": measure_drift,
     "stored": evaluate_stored,
+    "supply": estimate_supply,
     "solve": solve_once,
 }
 

@@ -20,6 +20,7 @@ from . import (
     recording,
     solve_large,
     start_up,
+    supply_out_of_core,
     threads,
 )
 
@@ -49,4 +50,9 @@ CASES = (
     Case("dask-drift", "2000 evaluations on a Dask cluster", dask_drift.run),
     Case("dask-scaling", "two workers against two processes", dask_scaling.run),
     Case("out-of-core", "10⁷ products on two workers of 2 GiB", out_of_core.run),
+    Case(
+        "supply-out-of-core",
+        "10⁶ products with supply, estimated on two workers of 2 GiB",
+        supply_out_of_core.run,
+    ),
 )

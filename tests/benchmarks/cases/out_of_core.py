@@ -22,7 +22,7 @@ from ..table import Row
 SIZES, QUICK_SIZES = (100_000, 10_000_000), (10_000, 100_000)
 PLAN = (sys.executable, "-m", "blpdask.cli", "plan")
 MEBI = 2**20
-_BYTES = (
+BYTES = (
     ("before", "driver, peak before the problem"),
     ("driver", "driver, peak"),
     ("worker", "peak of the larger worker"),
@@ -92,9 +92,9 @@ def _rows(case: str, size: int, samples: list[Measured]) -> list[Row]:
     first = samples[0]
     memory, time = first.planned["memory"], first.planned["time"]
     notes = {
-        "driver": f"of a solve, blpdask plan says {_mebi(memory['driver'])}",
-        "held": f"blpdask plan says {_mebi(memory['held'])} of blocks, of memories "
-        f"{_mebi(memory['memories'])} where they fit",
+        "driver": f"of a solve, blpdask plan says {in_mebi(memory['driver'])}",
+        "held": f"blpdask plan says {in_mebi(memory['held'])} of blocks, of memories "
+        f"{in_mebi(memory['memories'])} where they fit",
         "read": "raw ones for the sums of X and Z, then those of the evaluation",
         "demand_pass": f"from nothing; blpdask plan says {time['cold']:.3g}",
     }
@@ -105,7 +105,7 @@ def _rows(case: str, size: int, samples: list[Measured]) -> list[Row]:
 
     held = [
         row(title, "MiB", [s.found[key] / MEBI for s in samples], notes.get(key, ""))
-        for key, title in _BYTES
+        for key, title in BYTES
     ]
     passes = [
         row(title, "s", [s.found["seconds"][key] for s in samples], notes.get(key, ""))
@@ -119,5 +119,5 @@ def _rows(case: str, size: int, samples: list[Measured]) -> list[Row]:
     return [*held, *passes, whole, made]
 
 
-def _mebi(n_bytes: float) -> str:
+def in_mebi(n_bytes: float) -> str:
     return f"{n_bytes / MEBI:.1f}"
