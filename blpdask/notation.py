@@ -10,7 +10,9 @@ and with a supply side
     Δη = s,   η = p - c,   Δ_jk = -H_jk ∂s_k/∂p_j,   c̃_j = x3_j'γ + ω_j,
     ḡ = (Z_D'ξ, Z_S'ω) / N;
 
-prices of an equilibrium solve p = c + ζ(p), where Λ (p - c - ζ) = 0.
+prices of an equilibrium solve p = c + ζ(p), where Λ (p - c - ζ) = 0. With nests ε_ij is
+correlated within nest h by ρ_h, and P_ij = Q_ij M_ih: of those who choose the nest,
+Q_ij choose j.
 
 Documentation that code can read: :data:`ALPHABET` is a tuple of records, and
 :func:`symbol` looks one up. Code uses these names; what only a kernel knows (E, o and D
@@ -23,6 +25,8 @@ References
 Berry (1994), "Estimating Discrete-Choice Models of Product Differentiation"; Berry,
 Levinsohn and Pakes (1995), "Automobile Prices in Market Equilibrium"; Nevo (2000), "A
 Practitioner's Guide to Estimation of Random-Coefficients Logit Models of Demand";
+Cardell (1997), "Variance Components Structures for the Extreme-Value and Logistic
+Distributions with Application to Models of Heterogeneity";
 Morrow and Skerlos (2011), "Fixed-Point Approaches to Computing Bertrand-Nash
 Equilibrium Prices Under Mixed-Logit Demand"; Hansen (1982), "Large Sample Properties
 of Generalized Method of Moments Estimators"; Conlon and Gortmaker (2020), "Best
@@ -89,6 +93,7 @@ _BERRY = "Berry (1994)"
 _BLP = "Berry, Levinsohn and Pakes (1995)"
 _NEVO = "Nevo (2000), equation 2"
 _HANSEN = "Hansen (1982)"
+_CARDELL = "Cardell (1997)"
 _MORROW = "Morrow and Skerlos (2011)"
 _PYBLP = "Conlon and Gortmaker (2020)"
 
@@ -116,6 +121,8 @@ _DATA = (
     Symbol("X3", "X3", "(N, K3)", "characteristics of marginal costs", _BLP),
     Symbol("Z_S", "ZS", "(N, MS)", "supply-side instruments, effects absorbed", _BLP),
     Symbol("H_jk", "ownership", "(J, J)", "weights on others' profits", _PYBLP),
+    Symbol("h(j)", "nests", "(N,)", "the nest of each product", _CARDELL),
+    Symbol("a_ij", "availability", "(I, J)", "how far products are there", _PYBLP),
     Symbol("ν", "nodes", "(I, K2)", "integration nodes: unobserved tastes", _NEVO),
     Symbol("d", "demographics", "(I, D)", "observed traits of agents", _NEVO),
     Symbol("(ν, d)", "draws", "(I, L)", "what tastes depend on", _NEVO),
@@ -127,15 +134,18 @@ _PARAMETERS = (
         "Σ", "sigma", "(K2, K2)", "lower root of unobserved tastes' variance", _NEVO
     ),
     Symbol("Π", "pi", "(K2, D)", "how demographics shift tastes", _NEVO),
+    Symbol("ρ", "rho", "(H, 1)", "correlation of errors within nests", _CARDELL),
     Symbol("γ", "gamma", "(K3, 1)", "how characteristics shift costs", _BLP),
     Symbol("Γ", "loadings", "(K2, L)", "how draws load on tastes", "Γ = [Σ | Π]"),
-    Symbol("θ", "theta", "(P,)", "free entries of Σ, Π, β and γ, in that order", _BLP),
+    Symbol("θ", "theta", "(P,)", "free entries of Σ, Π, ρ, β, γ, in that order", _BLP),
 )
 _MODEL = (
     Symbol("δ", "delta", "(N, 1)", "mean utilities", "δ_j = x1_j'β + ξ_j"),
     Symbol("μ", "μ", "(I, J)", "agents' deviations from δ", "μ_ij = x2_j'Γ(ν_i, d_i)"),
     Symbol("ξ", "xi", "(N, 1)", "unobserved quality", "ξ = δ(θ) - X1 β"),
     Symbol("P_ij", "probabilities", "(I, J)", "choice probabilities", _BLP),
+    Symbol("Q_ij", "Q", "(I, J)", "probabilities within nests", _CARDELL),
+    Symbol("M_ih", "M", "(I, H)", "probabilities of nests", _CARDELL),
     Symbol("s_jt", "Backend.shares", "(N,)", "shares at δ and θ", "Σ_i w_i P_ij"),
     Symbol("A", "A", "(J, J)", "share Jacobian ∂s/∂δ'", "diag(s) - P'diag(w)P"),
     Symbol("chol A", "factor", "(J, J)", "lower Cholesky factor of A", "A = LL'"),

@@ -152,6 +152,11 @@ class MarketBlock:
     epsilon_scale
         Scale of the extreme-value errors: kernels see utilities divided by it, X2 and
         its slopes as well as those of X1.
+    product_draws
+        ``(S, V)`` draws that differ over products, laid out as availability is, or
+        None; their columns of ``draws`` are zero.
+    product_columns
+        ``(S,)`` which columns of draws those are.
     """
 
     index: int
@@ -169,6 +174,8 @@ class MarketBlock:
     nests: Integers | None = None
     availability: Floats | None = None
     epsilon_scale: float = 1.0
+    product_draws: Floats | None = None
+    product_columns: tuple[int, ...] = ()
 
     @property
     def n_markets(self) -> int:

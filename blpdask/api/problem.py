@@ -90,7 +90,8 @@ class Problem(Dimensions):
     agent_formulation
         Formulation of demographics.
     agent_data
-        Table with ``market_ids``, ``weights``, ``nodes0``, … and demographics;
+        Table with ``market_ids``, ``weights``, ``nodes0``, … and demographics, of which
+        a variable may be columns ``name0``, ``name1``, …, one a product of the market;
         ``availability0``, …, one a product of the market in its order, say how far each
         is there for an agent.
     integration

@@ -23,10 +23,10 @@ _DIMENSIONS = (
 
 
 def structure(columns: Mapping[str, np.ndarray[Any, Any]]) -> np.recarray[Any, Any]:
-    """Make a record array of matrices with a row each, ``(N, M)`` or ``(N,)``."""
-    matrices = {n: v.reshape(len(v), -1) for n, v in columns.items()}
+    """Make a record array of arrays with a row each, ``(N,)``, ``(N, M)``, …."""
+    matrices = {n: v[:, None] if v.ndim == 1 else v for n, v in columns.items()}
     rows = len(next(iter(matrices.values())))
-    fields = [(n, v.dtype, (v.shape[1],)) for n, v in matrices.items()]
+    fields = [(n, v.dtype, v.shape[1:]) for n, v in matrices.items()]
     table = np.recarray(rows, dtype=fields)
     for name, values in matrices.items():
         table[name] = values
@@ -69,6 +69,11 @@ def agents_table(demand: DemandProblem) -> np.recarray[Any, Any]:
         "nodes": agents.nodes[place],
         "demographics": agents.demographics[place],
     }
+    if agents.product_demographics is not None:
+        by_product = agents.product_demographics
+        whole = np.repeat(agents.demographics[:, :, None], by_product.shape[2], axis=2)
+        whole[:, list(agents.product_columns)] = by_product.transpose(1, 0, 2)
+        columns["demographics"] = whole[place]
     if agents.availability is not None:
         columns["availability"] = agents.availability[place]
     return structure(columns)

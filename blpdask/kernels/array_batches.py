@@ -66,6 +66,10 @@ class Batch:
         ``(B, H)`` which nests those are among all.
     availability
         ``(B, I, J)`` a_ij, one where padded; ``(B, 0, 0)`` where all is there for all.
+    product_draws
+        ``(B, S, I, J)`` draws that differ over products, zero where padded.
+    product_columns
+        ``(S,)`` which columns of draws those are.
     """
 
     markets: Array
@@ -81,6 +85,8 @@ class Batch:
     members: Array
     nest_codes: Array
     availability: Array
+    product_draws: Array
+    product_columns: tuple[int, ...]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -93,7 +99,11 @@ class Batch:
 
     def take(self, index: Array | slice) -> Batch:
         """Keep the markets of ``index``."""
-        kept = {field.name: getattr(self, field.name)[index] for field in fields(self)}
+        kept = {
+            field.name: getattr(self, field.name)[index]
+            for field in fields(self)
+            if field.name != "product_columns"
+        }
         return replace(self, **kept)
 
 
@@ -224,16 +234,23 @@ def _pad(block: MarketBlock, markets: Integers, xp: ModuleType) -> Batch:
         members=xp.asarray(members),
         nest_codes=xp.asarray(nest_codes),
         availability=xp.asarray(_pad_availability(block, markets)),
+        product_draws=xp.asarray(_pad_product_draws(block, markets)),
+        product_columns=block.product_columns,
     )
 
 
 def _pad_nests(
     block: MarketBlock, rows: Integers, has_product: Any
 ) -> tuple[Floats, Integers]:
-    """Make N ``(B, J, H)`` of each market and the codes of its nests ``(B, H)``."""
+    """Make N ``(B, J, H)`` of each market and the codes of its nests ``(B, H)``.
+
+    Where draws differ over products and there are no nests, one of all has ρ = 0.
+    """
     B, J = rows.shape
-    if block.nests is None:
+    if block.nests is None and not block.product_columns:
         return np.zeros((B, J, 0)), np.zeros((B, 0), np.int64)
+    if block.nests is None:
+        return has_product[..., None].astype(np.float64), np.zeros((B, 1), np.int64)
     places = np.zeros((B, J), np.int64)
     found = []
     for b in range(B):
@@ -254,11 +271,27 @@ def _pad_availability(block: MarketBlock, markets: Integers) -> Floats:
     """Stack a_ij of markets, one where padded, ``(B, I, J)``."""
     if block.availability is None:
         return np.zeros((markets.size, 0, 0))
+    return _pad_people(block, markets, block.availability, 1.0)
+
+
+def _pad_product_draws(block: MarketBlock, markets: Integers) -> Floats:
+    """Stack draws that differ over products, zero where padded, ``(B, S, I, J)``."""
+    if block.product_draws is None:
+        return np.zeros((markets.size, 0, 0, 0))
+    parts = [_pad_people(block, markets, draws, 0.0) for draws in block.product_draws]
+    return np.stack(parts, axis=1)
+
+
+def _pad_people(
+    block: MarketBlock, markets: Integers, values: Floats, fill: float
+) -> Floats:
+    """Stack what agents and products of markets have, ``(B, I, J)``."""
     agents, products = np.diff(block.agent_offsets), np.diff(block.product_offsets)
     offsets = np.concatenate([[0], np.cumsum(agents * products)])
-    padded = np.ones((markets.size, agents[markets].max(), products[markets].max()))
+    shape = markets.size, agents[markets].max(), products[markets].max()
+    padded = np.full(shape, fill)
     for b, t in enumerate(markets):
-        held = block.availability[offsets[t] : offsets[t + 1]]
+        held = values[offsets[t] : offsets[t + 1]]
         padded[b, : agents[t], : products[t]] = held.reshape(agents[t], products[t])
     return padded
 

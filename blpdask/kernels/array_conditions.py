@@ -27,7 +27,7 @@ from ..records import (
     TrialPrices,
 )
 from .array_batches import Array, Batch, PreparedBlock, gather, to_host
-from .array_shares import ShareMap, move_tastes, random_coefficients
+from .array_shares import ShareMap, move_tastes, price_slopes
 
 
 def conditions(
@@ -118,9 +118,9 @@ def _sums(
     def rows(values: Any) -> Array:
         return gather(xp.asarray(values), batch, xp)
 
-    common, m = rows(trial.alpha)[:, None, :], rows(margins)[:, None, :]
+    common, m = rows(trial.alpha), rows(margins)[:, None, :]
     slopes = {
-        int(k): rows(values)[:, None, :]
+        int(k): rows(values)
         for k, values in zip(trial.X2_priced, trial.X2_by_prices, strict=True)
     }
     shares, Lambda, earned = (xp.zeros(delta.shape) for _ in range(3))
@@ -130,11 +130,7 @@ def _sums(
         within = H * (nests.members @ nests.members.transpose(0, 2, 1))
         within = within * (nests.stretch - 1.0)[..., None]
     for agents, P, _, Q, _ in share_map.probabilities(delta, slice(None)):
-        alpha = common
-        if slopes:
-            tastes = random_coefficients(batch.draws[:, agents], share_map.tastes, xp)
-            for k, x in slopes.items():
-                alpha = alpha + tastes[..., k, None] * x
+        alpha = price_slopes(batch, agents, common, slopes, share_map.tastes, xp)
         weighted = batch.weights[:, agents, None] * P
         shares += weighted.sum(axis=1)
         weighted = weighted * alpha

@@ -34,7 +34,13 @@ from .array_nests import (
     odds_slopes,
     rho_slopes,
 )
-from .array_shares import DeviceTastes, Probabilities, ShareMap, coefficients_by_theta
+from .array_shares import (
+    DeviceTastes,
+    Probabilities,
+    ShareMap,
+    coefficients_by_theta,
+    product_coefficients_by_theta,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +203,10 @@ def _nested_share_slopes(
 ) -> Array:
     """Do the same with nests, one parameter at a time."""
     Q, M, moved = found.Q, found.M, []
-    v = coefficients_by_theta(batch.draws[:, found.agents], tastes, xp)
-    for p, k in enumerate(to_host(tastes.rows, xp)):
+    slopes = product_coefficients_by_theta(batch, found.agents, tastes, xp)
+    for k, v in zip(to_host(tastes.rows, xp), slopes, strict=True):
         x = nests.stretch * batch.X2[:, int(k)]
-        moved.append(log_slopes(v[..., p, None] * x[:, None, :], Q, M, nests))
+        moved.append(log_slopes(v * x[:, None, :], Q, M, nests))
     available = batch.available(found.agents)
     for which in tastes.free_nests:
         own = which[batch.nest_codes]

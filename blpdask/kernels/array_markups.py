@@ -32,12 +32,11 @@ from .array_batches import (
 from .array_linear_algebra import solve
 from .array_nests import log_slopes, rho_slopes
 from .array_shares import (
-    DeviceTastes,
     Probabilities,
     ShareMap,
-    coefficients_by_theta,
     move_tastes,
-    random_coefficients,
+    price_slopes,
+    product_coefficients_by_theta,
 )
 
 
@@ -169,18 +168,6 @@ def _weights(ownership: Floats, batch: Batch, places: Array, xp: ModuleType) -> 
     return held[xp.where(inside, flat, ownership.size)]
 
 
-def _price_slopes(
-    batch: Batch, agents: slice, tastes: DeviceTastes, found: Conditions, xp: ModuleType
-) -> Array:
-    """Compute α_ij = ∂u_ij/∂p_j of some agents, ``(B, i, J)``."""
-    alpha = found.alpha[:, None, :]
-    if found.X2_by_prices:
-        coefficients = random_coefficients(batch.draws[:, agents], tastes, xp)
-        for k, x in found.X2_by_prices.items():
-            alpha = alpha + coefficients[..., k, None] * x[:, None, :]
-    return alpha
-
-
 def _form(share_map: ShareMap, delta: Array, found: Conditions) -> Array:
     """Form Δ = H ∘ (Γ - diag Λ), ``(B, J, J)``, the identity's rows where padded."""
     xp, batch, nests = share_map.xp, share_map.batch, share_map.nests
@@ -188,7 +175,9 @@ def _form(share_map: ShareMap, delta: Array, found: Conditions) -> Array:
     cross, Lambda = xp.zeros((*delta.shape, n)), xp.zeros(delta.shape)
     within = xp.zeros((*delta.shape, n)) if nests is not None else None
     for chunk in share_map.probabilities(delta, slice(None)):
-        alpha = _price_slopes(batch, chunk.agents, share_map.tastes, found, xp)
+        alpha = price_slopes(
+            batch, chunk.agents, found.alpha, found.X2_by_prices, share_map.tastes, xp
+        )
         weighted = batch.weights[:, chunk.agents, None] * alpha * chunk.P
         Lambda += weighted.sum(axis=1)
         cross += weighted.transpose(0, 2, 1) @ chunk.P
@@ -250,19 +239,21 @@ def _differentiate(
     for chunk in share_map.probabilities(delta, slice(None)):
         P = chunk.P
         weights = batch.weights[:, chunk.agents, None]
-        alpha = _price_slopes(batch, chunk.agents, tastes, found, xp)
+        alpha = price_slopes(
+            batch, chunk.agents, found.alpha, found.X2_by_prices, tastes, xp
+        )
         margins = worth(P, chunk.Q) - worth.own[:, None, :]
-        v = coefficients_by_theta(batch.draws[:, chunk.agents], tastes, xp)
+        v = product_coefficients_by_theta(batch, chunk.agents, tastes, xp)
         for p in range(tastes.size):
             moved = found.delta_by_theta[..., p][:, None, :]
             if p < len(places):
                 x = batch.X2[:, places[p]]
-                moved = moved + v[..., p, None] * x[:, None, :]
+                moved = moved + v[p] * x[:, None, :]
             dP, dm = _moved(share_map, chunk, moved, p, worth, eta, found)
             terms = alpha * (dP * margins + P * dm)
             if p < len(places) and places[p] in found.X2_by_prices:
                 slopes = found.X2_by_prices[places[p]][:, None, :]
-                terms = terms + v[..., p, None] * slopes * P * margins
+                terms = terms + v[p] * slopes * P * margins
             right[..., p] += (weights * terms).sum(axis=1)
         total += (weights * P * margins).sum(axis=1)
     for b, alpha_by_beta in enumerate(found.alpha_by_beta):

@@ -75,7 +75,7 @@ def nest_tastes(batch: Batch, rho: Array) -> NestTastes | None:
     """
     if batch.members.shape[2] == 0:
         return None
-    own = rho[batch.nest_codes]
+    own = rho[batch.nest_codes] if rho.size else 0.0 * batch.nest_codes
     below = own < 1.0
     own = own * below / below
     of_product = (batch.members @ own[..., None])[..., 0]

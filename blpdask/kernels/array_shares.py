@@ -247,6 +247,12 @@ class ShareMap:
         xp = self.xp
         coefficients = random_coefficients(batch.draws[:, agents], self.tastes, xp)
         E = coefficients @ batch.X2
+        if batch.product_columns:
+            for k in range(coefficients.shape[2]):
+                moved = product_coefficient(
+                    batch, agents, coefficients, k, self.tastes, xp
+                )
+                E += (moved - coefficients[..., k, None]) * batch.X2[:, k][:, None, :]
         E += xp.where(batch.padding > 0, -xp.inf, reference)[:, None, :]
         nests = nest_tastes(batch, self.tastes.rho)
         if nests is None:
@@ -283,3 +289,78 @@ def coefficients_by_theta(draws: Array, tastes: DeviceTastes, xp: ModuleType) ->
     for k in tastes.logit_columns:
         slopes[..., k] *= 1.0 - slopes[..., k]
     return slopes[..., tastes.rows] * draws[..., tastes.columns]
+
+
+def product_coefficient(
+    batch: Batch,
+    agents: slice,
+    coefficients: Array,
+    k: int,
+    tastes: DeviceTastes,
+    xp: ModuleType,
+) -> Array:
+    """Compute g_k(b_ik + z_ijk), z loading on draws that differ over products.
+
+    ``coefficients`` ``(B, i, K2)`` holds g_k(b_ik); as in
+    :mod:`blpdask.kernels.loop_product_draws`. Gives ``(B, i, J)``.
+    """
+    z = 0.0
+    for s, column in enumerate(batch.product_columns):
+        z = z + tastes.loadings[k, column] * batch.product_draws[:, s, agents]
+    c = coefficients[..., k, None]
+    if k in tastes.log_columns:
+        return c * xp.exp(z)
+    if k in tastes.logit_columns:
+        moved = c * xp.exp(z)
+        return moved / (1.0 - c + moved)
+    return c + z
+
+
+def product_coefficients_by_theta(
+    batch: Batch, agents: slice, tastes: DeviceTastes, xp: ModuleType
+) -> list[Array]:
+    """Compute v_ijp = g_k'(·) draws_ijl of each parameter, (B, i, J) or (B, i, 1)."""
+    draws = batch.draws[:, agents]
+    if not batch.product_columns:
+        v = coefficients_by_theta(draws, tastes, xp)
+        return [v[..., p, None] for p in range(v.shape[2])]
+    coefficients = random_coefficients(draws, tastes, xp)
+    found = []
+    for k, column in zip(
+        to_host(tastes.rows, xp), to_host(tastes.columns, xp), strict=True
+    ):
+        k, column = int(k), int(column)
+        slope = 1.0
+        if k in tastes.log_columns or k in tastes.logit_columns:
+            c = product_coefficient(batch, agents, coefficients, k, tastes, xp)
+            slope = c if k in tastes.log_columns else c * (1.0 - c)
+        if column in batch.product_columns:
+            own = batch.product_draws[:, batch.product_columns.index(column), agents]
+        else:
+            own = draws[..., column, None]
+        found.append(slope * own)
+    return found
+
+
+def price_slopes(
+    batch: Batch,
+    agents: slice,
+    alpha: Array,
+    X2_by_prices: dict[int, Array],
+    tastes: DeviceTastes,
+    xp: ModuleType,
+) -> Array:
+    """Compute α_ij = ∂u_ij/∂p_j of some agents, ``(B, i, J)`` or ``(B, 1, J)``.
+
+    ``alpha`` ``(B, J)`` is the part that is linear in β; ``X2_by_prices`` has ``(B,
+    J)`` by places in X2.
+    """
+    found = alpha[:, None, :]
+    if X2_by_prices:
+        coefficients = random_coefficients(batch.draws[:, agents], tastes, xp)
+        for k, x in X2_by_prices.items():
+            c = coefficients[..., k, None]
+            if batch.product_columns:
+                c = product_coefficient(batch, agents, coefficients, k, tastes, xp)
+            found = found + c * x[:, None, :]
+    return found

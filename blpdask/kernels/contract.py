@@ -25,8 +25,9 @@ and logarithms of probabilities move with utilities, and with ρ_g, by
     dlog P_ij = 1[j∈g] t_g (log Q_ij + ρ_g E_ig) + M_ig E_ig,
     ū_ih = Σ_{k∈h} Q_ik u_ik,   E_ig = -Σ_{k∈g} Q_ik log Q_ik.
 
-Where a_ij says how far product j is there for agent i, e^{V_ij}, or with nests
-e^{t_h V_ij}, is multiplied by a_ij.
+Where draws_ijl differ over products, coefficients and v_ijp do too, and μ_ij is
+Σ_k x_jk g_k(Σ_l Γ_kl draws_ijl). Where a_ij says how far product j is there for agent
+i, e^{V_ij}, or with nests e^{t_h V_ij}, is multiplied by a_ij.
 
 Firms that set prices satisfy, for every product j and with H_jk the weight that the
 owner of j puts on profits of k, s_j + Σ_k H_jk (p_k - c_k) ∂s_k/∂p_j = 0, or

@@ -24,6 +24,8 @@ class LoopBlock(NamedTuple):
     weights: Floats
     nests: Integers
     availability: Floats
+    product_draws: Floats
+    product_columns: Integers
 
 
 class LoopTastes(NamedTuple):
@@ -50,6 +52,8 @@ def loop_block(block: MarketBlock) -> LoopBlock:
         block.weights,
         np.empty(0, np.int64) if block.nests is None else block.nests,
         np.empty(0) if block.availability is None else block.availability,
+        np.empty((0, 0)) if block.product_draws is None else block.product_draws,
+        np.array(block.product_columns, np.int64),
     )
 
 

@@ -49,10 +49,10 @@ from .loop_pricing import (
     DIFFERENTIATED_ROWS,
     LoopSupply,
     add_columns,
+    fill_price_slopes,
     fill_probabilities,
     owned_sums,
     prepare_pricing,
-    price_slopes,
 )
 
 #: Probabilities of a tile, J times its agents, stay in a core's cache.
@@ -259,8 +259,8 @@ def sum_over_probabilities(market, pricing, margins, sums):
             size = end - begin
             P, Q, a, worth = Ps[:size], Qs[:size], slopes[:size], worths[:size]
             fill_probabilities(market, begin - first, P, Q, Ms[:size])
-            c, w = market.coefficients[begin:end], market.weights[begin:end]
-            price_slopes(c, pricing.alpha, pricing.X2_by_prices, pricing.priced, a)
+            w = market.weights[begin:end]
+            fill_price_slopes(market, pricing, begin, a)
             owned_sums(P, margins, pricing.owners, pricing.ownership, worth, totals)
             if n_nests > 0:
                 owners, H = pricing.nest_owners, pricing.nest_ownership
@@ -325,6 +325,7 @@ def _compiled_conditions(fingerprint: str) -> Callable[..., Any]:
         """Fill s, Λ and ζ of the active markets of a block."""
         _ = fingerprint
         plain = block.nests.size == 0 and block.availability.size == 0
+        plain = plain and block.product_columns.size == 0
         for t in range(block.product_offsets.size - 1):
             if not active[t]:
                 continue

@@ -18,11 +18,13 @@ from .loop_blas import add_gram_lower
 from .loop_compiler import exact, reorder
 from .loop_market import CURVATURE_ROWS, fill_exponentials
 from .loop_nests import (
+    add_moved_tangents,
     add_nest_curvature,
     add_nested_tangents,
     add_rho_tangents,
     nested_probabilities,
 )
+from .loop_product_draws import product_slopes
 
 #: Products from which BLAS beats plain loops in accumulating P' diag(w) P.
 BLAS_PRODUCTS = 16
@@ -94,6 +96,7 @@ def curvature(market, delta, types, rows, columns, shares, A, tangents):
                     p,
                     v,
                     rows,
+                    columns,
                     shares,
                     A,
                     tangents,
@@ -117,7 +120,21 @@ def curvature(market, delta, types, rows, columns, shares, A, tangents):
 
 @exact
 def add_nested(
-    market, begin, E, o, w, root, D, rooted, P, slopes, rows, shares, A, tangents
+    market,
+    begin,
+    E,
+    o,
+    w,
+    root,
+    D,
+    rooted,
+    P,
+    slopes,
+    rows,
+    columns,
+    shares,
+    A,
+    tangents,
 ):
     """Add what agents from ``begin`` add to s, ∂s/∂θ and, within nests, A.
 
@@ -127,8 +144,16 @@ def add_nested(
     n = P.shape[0]
     Q, M = np.empty(P.shape), np.empty((n, rho.size))
     outside = nested_probabilities(E, o, w, D, offsets, rho, P, Q, M, shares)
-    if tangents.shape[0] > 0:
-        X = market.characteristics
+    X = market.characteristics
+    if market.product_draws.shape[0] > 0:
+        u = np.empty(P.shape)
+        for p in range(rows.size):
+            product_slopes(market, begin, rows[p], columns[p], u)
+            for i in range(n):
+                for j in range(D.size):
+                    u[i, j] *= X[rows[p], j]
+            add_moved_tangents(P, Q, M, w, u, offsets, rho, tangents[p])
+    elif tangents.shape[0] > 0:
         add_nested_tangents(P, Q, M, w, X, slopes, rows, offsets, rho, tangents)
     of_rho = tangents[rows.size :]
     if of_rho.shape[0] > 0:

@@ -221,11 +221,27 @@ def subsample(market, stride, delta):
         market.nest_offsets,
         market.nests,
         market.availability[::stride].copy(),
+        thin_products(market.product_draws, market.weights.size, stride),
+        market.product_loadings,
         np.empty((n, delta.size)),
         np.empty((n, market.o.shape[1])),
     )
     fill_exponentials(coarse, 0, n)
     return coarse
+
+
+@exact
+def thin_products(product_draws, n_agents, stride):
+    """Keep draws that differ over products of every stride-th agent."""
+    if product_draws.shape[0] == 0:
+        return product_draws
+    n = product_draws.shape[1] // n_agents
+    kept = np.empty((product_draws.shape[0], -(-n_agents // stride) * n))
+    for s in range(kept.shape[0]):
+        for i in range(kept.shape[1] // n):
+            for j in range(n):
+                kept[s, i * n + j] = product_draws[s, i * stride * n + j]
+    return kept
 
 
 @exact

@@ -27,6 +27,7 @@ from ..records import Floats, Integers, MarketBlock
 from .loop_compiler import exact, finite, inlined, reorder
 from .loop_nests import add_nested_shares, shift_nests
 from .loop_numeric import exponential, total
+from .loop_product_draws import add_product_utilities, load_products
 
 #: Agents whose probabilities are held at a time while curvature is accumulated.
 CURVATURE_ROWS = 256
@@ -44,8 +45,12 @@ class LoopMarket(NamedTuple):
     (NaN where weights leave no outside share). Products lie nest by nest:
     ``nest_offsets`` (H + 1,), and ``nests`` (3, H) with rows ρ_h, log Σ_{j∈h} S_j and
     the place of ρ_h among its free parameters, or -1; H is zero without nests.
-    ``availability`` (I, J), or (0, 0). Scratch ``E`` (rows, J) and ``o`` (rows, 1 + H),
-    where rows is I or, under a memory bound, fewer. Few arrays make calls cheap.
+    ``availability`` (I, J), or (0, 0). ``product_draws`` (S, I J) draws that differ
+    over products, and ``product_loadings`` (S + 1, K2 + 1) those of coefficients on
+    them, with the types of coefficients in the last row and the places of the draws in
+    the last column; of size zero without any. Scratch ``E`` (rows, J) and ``o`` (rows,
+    1 + H), where rows is I or, under a memory bound, fewer. Few arrays make calls
+    cheap.
     """
 
     characteristics: Floats
@@ -58,6 +63,8 @@ class LoopMarket(NamedTuple):
     nest_offsets: Integers
     nests: Floats
     availability: Floats
+    product_draws: Floats
+    product_loadings: Floats
     E: Floats
     o: Floats
 
@@ -74,8 +81,12 @@ def prepare_market(t, block, tastes, rows):
     J, n_random = b - a, block.X2.shape[0]
     order, offsets = np.arange(J), block.product_offsets[:1]
     nests, stretch = np.empty((3, 0)), np.ones(J)
-    if block.nests.size > 0:
-        order, offsets, codes = order_by_nest(block.nests[a:b])
+    product_draws, product_loadings = nests[:0], nests[:0]
+    if block.nests.size > 0 or block.product_columns.size > 0:
+        codes = np.zeros(J, np.int64)
+        if block.nests.size > 0:
+            codes = block.nests[a:b]
+        order, offsets, codes = order_by_nest(codes)
         nests = np.empty((3, codes.size))
         prepare_nests(block.log_shares[a:b], order, offsets, codes, tastes, nests)
         for h in range(codes.size):
@@ -98,6 +109,15 @@ def prepare_market(t, block, tastes, rows):
         for i in range(d - c):
             for j in range(J):
                 availability[i, j] = block.availability[first + i * J + order[j]]
+    if block.product_columns.size > 0:
+        product_loadings = load_products(block.product_columns, tastes)
+        product_draws = np.empty((block.product_columns.size, (d - c) * J))
+        first = block.available_offsets[t]
+        for s in range(product_draws.shape[0]):
+            for i in range(d - c):
+                for j in range(J):
+                    place = first + i * J + order[j]
+                    product_draws[s, i * J + j] = block.product_draws[s, place]
     held = min(rows, d - c)
     market = LoopMarket(
         characteristics,
@@ -110,6 +130,8 @@ def prepare_market(t, block, tastes, rows):
         offsets,
         nests,
         availability,
+        product_draws,
+        product_loadings,
         np.empty((held, J)),
         np.empty((held, 1 + nests.shape[1])),
     )
@@ -139,16 +161,17 @@ def order_by_nest(nests):
 def prepare_nests(log_shares, order, offsets, codes, tastes, nests):
     """Fill ρ_h, log Σ_{j∈h} S_j and places of ρ_h into ``nests`` ``(3, H)``.
 
-    ρ_h is NaN, and so is what follows from it, where it is not below one.
+    ρ_h is NaN, and so is what follows from it, where it is not below one; where there
+    are no nests, one of all products has ρ = 0.
     """
     for h in range(codes.size):
         inside = 0.0
         for j in range(offsets[h], offsets[h + 1]):
             inside += math.exp(log_shares[order[j]])
-        rho = tastes.rho[codes[h]]
+        rho = tastes.rho[codes[h]] if tastes.rho.size > 0 else 0.0
         nests[0, h] = rho if rho < 1.0 else math.nan
         nests[1, h] = math.log(inside)
-        nests[2, h] = tastes.rho_places[codes[h]]
+        nests[2, h] = tastes.rho_places[codes[h]] if tastes.rho.size > 0 else -1
 
 
 @reorder
@@ -190,6 +213,8 @@ def fill_exponentials(market, first, stop):
     rows = market.E[: stop - first]
     np.dot(market.coefficients[first:stop], market.characteristics, rows)
     flat = rows.reshape(rows.size)
+    if market.product_draws.shape[0] > 0:
+        add_product_utilities(market, first, rows)
     for i in range(stop - first):
         market.o[i, 0] = 1.0
     if market.nests.shape[1] > 0:

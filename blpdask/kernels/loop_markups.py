@@ -45,14 +45,15 @@ from .loop_pricing import (
     LoopSupply,
     add_columns,
     fill_margins,
+    fill_price_slopes,
     fill_probabilities,
     form_conditions,
     own_weight,
     owned_sums,
     prepare_pricing,
-    price_slopes,
     solve_by_owner,
 )
+from .loop_product_draws import product_slopes
 
 
 def markups(
@@ -126,6 +127,7 @@ def differentiate_conditions(market, tastes, pricing, delta_slopes, eta, right):
         np.empty((chunk, market.nests.shape[1])),
     )
     nested, Q_moved, b_moved = np.empty(shape), np.empty(shape), np.empty(shape)
+    product_moved = np.empty(shape)
     tastes_moved, unmoved = np.empty((chunk, n_tastes)), np.zeros(chunk)
     totals, weighted = np.empty(pricing.nest_owners.max() + 1), np.zeros(n)
     zero = np.zeros(n)
@@ -142,8 +144,8 @@ def differentiate_conditions(market, tastes, pricing, delta_slopes, eta, right):
             c, w = market.coefficients[begin:end], market.weights[begin:end]
             a, m, v = slopes[:size], margins[:size], tastes_moved[:size]
             b, dP, dQ = nested[:size], tangents[:size], Q_moved[:size]
-            dm, db = moved[:size], b_moved[:size]
-            price_slopes(c, pricing.alpha, pricing.X2_by_prices, pricing.priced, a)
+            dm, db, V = moved[:size], b_moved[:size], product_moved[:size]
+            fill_price_slopes(market, pricing, begin, a)
             fill_margins(market, pricing, P, Q, eta, totals, m, b)
             draws = market.draws[begin:end]
             taste_slopes(draws, c, tastes.types, tastes.rows, tastes.columns, v)
@@ -152,8 +154,10 @@ def differentiate_conditions(market, tastes, pricing, delta_slopes, eta, right):
                 x = market.characteristics[tastes.rows[p]] if r < 0 else zero
                 by = v[:, p] if r < 0 else unmoved[:size]
                 d = delta_slopes[p]
+                if nested_too or is_priced(tastes, pricing, p):
+                    fill_slopes(market, tastes, p, begin, by, V)
                 if nested_too:
-                    nested_tangents(market, begin, P, Q, M, by, x, d, r, dP, dQ)
+                    nested_tangents(market, begin, P, Q, M, V, x, d, r, dP, dQ)
                 else:
                     tangents_of_probabilities(P, by, x, d, dP)
                 owned_sums(dP, eta, pricing.owners, pricing.ownership, dm, totals)
@@ -163,7 +167,7 @@ def differentiate_conditions(market, tastes, pricing, delta_slopes, eta, right):
                     add_columns(dm, db, market.stretch)
                     if r >= 0:
                         add_rho_margins(market, pricing, r, eta, b, dm)
-                fill_price_slopes_moved(tastes, pricing, p, by, extra[:size])
+                fill_price_slopes_moved(tastes, pricing, p, V, extra[:size])
                 add_residual_slopes(w, P, dP, a, extra[:size], m, dm, right[p])
             for i in range(size):
                 for j in range(n):
@@ -171,6 +175,28 @@ def differentiate_conditions(market, tastes, pricing, delta_slopes, eta, right):
     for q in range(pricing.alpha_by_beta.shape[0]):
         for j in range(n):
             right[n_parameters + q, j] = pricing.alpha_by_beta[q, j] * weighted[j]
+
+
+@exact
+def is_priced(tastes, pricing, p):
+    """Tell whether parameter p is of a characteristic that depends on prices."""
+    if p < tastes.rows.size:
+        for q in range(pricing.priced.size):
+            if pricing.priced[q] == tastes.rows[p]:
+                return True
+    return False
+
+
+@exact
+def fill_slopes(market, tastes, p, begin, slopes, by_product):
+    """Fill v_ijp ``(n, J)``, zero for ρ; ``slopes`` (n,) holds v_ip."""
+    if p < tastes.rows.size and market.product_draws.shape[0] > 0:
+        k, column = tastes.rows[p], tastes.columns[p]
+        product_slopes(market, begin, k, column, by_product)
+        return
+    for i in range(by_product.shape[0]):
+        for j in range(by_product.shape[1]):
+            by_product[i, j] = slopes[i]
 
 
 @exact
@@ -183,7 +209,7 @@ def fill_price_slopes_moved(tastes, pricing, p, slopes, extra):
         if pricing.priced[q] == tastes.rows[p]:
             for i in range(extra.shape[0]):
                 for j in range(extra.shape[1]):
-                    extra[i, j] = slopes[i] * pricing.X2_by_prices[q, j]
+                    extra[i, j] = slopes[i, j] * pricing.X2_by_prices[q, j]
 
 
 @reorder
@@ -205,14 +231,15 @@ def nested_tangents(
 ):
     """Fill Ṗ and Q̇ ``(n, J)`` for one parameter, the r-th of ρ or, r < 0, of Γ.
 
-    ``x`` and ``delta_slopes`` (J,) are stretched; ``begin`` is the first agent.
+    ``x`` and ``delta_slopes`` (J,) are stretched, ``slopes`` (n, J) is v_ijp; ``begin``
+    is the first agent.
     """
     offsets, rho = market.nest_offsets, market.nests[0]
     u, logs, of_Q = np.empty(x.size), np.empty(x.size), np.empty(x.size)
     available = np.empty(0)
     for i in range(P.shape[0]):
         for j in range(x.size):
-            u[j] = slopes[i] * x[j] + delta_slopes[j]
+            u[j] = slopes[i, j] * x[j] + delta_slopes[j]
         log_slopes(u, Q[i], M[i], offsets, rho, logs)
         if r >= 0:
             if market.availability.size > 0:

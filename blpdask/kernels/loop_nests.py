@@ -151,6 +151,19 @@ def add_nested_tangents(P, Q, M, weights, X, slopes, rows, offsets, rho, tangent
 
 
 @exact
+def add_moved_tangents(P, Q, M, weights, u, offsets, rho, tangents):
+    """Add Σ_i w_i P_ij dlog P_ij to ``tangents`` ``(J,)``, utilities moving by u.
+
+    ``u`` (n, J) is stretched.
+    """
+    moved = np.empty(P.shape[1])
+    for i in range(P.shape[0]):
+        log_slopes(u[i], Q[i], M[i], offsets, rho, moved)
+        for j in range(moved.size):
+            tangents[j] += weights[i] * P[i, j] * moved[j]
+
+
+@exact
 def log_conditionals(Q, available, logs):
     """Fill log(Q_j / a_j) ``(J,)`` of one agent, zero where Q_j is; return nothing.
 

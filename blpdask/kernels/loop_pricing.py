@@ -22,6 +22,7 @@ from .loop_compiler import exact, reorder
 from .loop_market import fill_exponentials
 from .loop_nests import nested_probabilities
 from .loop_numeric import solve_general
+from .loop_product_draws import moved_coefficient
 
 #: Agents whose probabilities are differentiated at a time: a few matrices of so many
 #: rows stay in cache.
@@ -124,6 +125,20 @@ def fill_probabilities(market, where, P, Q, M):
     nested_probabilities(E, o, weights, D, offsets, rho, P, Q, M, shares)
 
 
+@exact
+def fill_price_slopes(market, pricing, begin, slopes):
+    """Fill α_ij = ∂u_ij/∂p_j ``(n, J)`` of agents from ``begin``."""
+    priced, X2_by_prices = pricing.priced, pricing.X2_by_prices
+    c = market.coefficients[begin : begin + slopes.shape[0]]
+    price_slopes(c, pricing.alpha, X2_by_prices, priced, slopes)
+    if market.product_draws.shape[0] > 0:
+        for i in range(slopes.shape[0]):
+            for j in range(slopes.shape[1]):
+                for r in range(priced.size):
+                    moved = moved_coefficient(market, begin + i, j, priced[r])
+                    slopes[i, j] += (moved - c[i, priced[r]]) * X2_by_prices[r, j]
+
+
 @reorder
 def price_slopes(coefficients, alpha, X2_by_prices, priced, slopes):
     """Fill α_ij = ∂u_ij/∂p_j ``(n, J)``; ``alpha`` ``(J,)`` is what is linear in β."""
@@ -211,9 +226,8 @@ def form_conditions(market, pricing, Delta):
             size = end - begin
             P, Q = Ps[:size], Qs[:size]
             fill_probabilities(market, begin - first, P, Q, Ms[:size])
-            c, w = market.coefficients[begin:end], market.weights[begin:end]
-            a = slopes[:size]
-            price_slopes(c, pricing.alpha, pricing.X2_by_prices, pricing.priced, a)
+            w, a = market.weights[begin:end], slopes[:size]
+            fill_price_slopes(market, pricing, begin, a)
             weigh(w, a, P, weighted[:size], Lambda)
             Delta += np.dot(weighted[:size].T, P)
             if n_nests > 0:

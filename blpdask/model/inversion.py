@@ -235,21 +235,23 @@ def one_market(block: MarketBlock, t: int) -> MarketBlock:
         "weights": block.weights[c:d],
         "ZD": block.ZD[a:b],
         "nests": None if block.nests is None else block.nests[a:b],
-        "availability": _availability(block, t),
+        "availability": _of_market(block, block.availability, t),
+        "product_draws": _of_market(block, block.product_draws, t),
     }
     return MarketBlock(
         index=block.index,
         first_market=block.first_market + t,
         product_offsets=np.array([0, b - a]),
         agent_offsets=np.array([0, d - c]),
+        product_columns=block.product_columns,
         **arrays,
     )
 
 
-def _availability(block: MarketBlock, t: int) -> Floats | None:
-    """Cut a_ij of market t out of the block."""
-    if block.availability is None:
+def _of_market(block: MarketBlock, values: Floats | None, t: int) -> Floats | None:
+    """Cut what agents and products of market t have out of ``(…, V)``."""
+    if values is None:
         return None
     sizes = np.diff(block.product_offsets) * np.diff(block.agent_offsets)
     first = int(sizes[:t].sum())
-    return block.availability[first : first + int(sizes[t])]
+    return np.ascontiguousarray(values[..., first : first + int(sizes[t])])

@@ -41,6 +41,9 @@ class SortedTables:
         ``(N,)`` codes of nests, or None.
     availability
         ``(A, max J)`` a_ij, products in the order of their market, or None.
+    product_draws, product_columns
+        ``(S, A, max J)`` draws that differ over products, zero in ``draws``, or None;
+        and their columns.
     epsilon_scale
         ε, by which X2 and slopes by prices are divided already.
     """
@@ -58,6 +61,8 @@ class SortedTables:
     nests: Integers | None = None
     availability: Floats | None = None
     epsilon_scale: float = 1.0
+    product_draws: Floats | None = None
+    product_columns: tuple[int, ...] = ()
 
     def plan(self, n_blocks: int | None = None) -> Integers:
         """Choose the first market of each block, then T, ``(B + 1,)``."""
@@ -93,21 +98,29 @@ def cut_markets(tables: SortedTables, index: int, first: int, stop: int) -> Mark
         supply=None if tables.supply is None else _cut_supply(tables, first, stop),
         linear=None if tables.linear is None else HeldRows(_cut(tables.linear, rows)),
         nests=None if tables.nests is None else tables.nests[rows].copy(),
-        availability=_cut_availability(tables, first, stop),
+        availability=_cut_people(tables, tables.availability, first, stop),
         epsilon_scale=tables.epsilon_scale,
+        product_draws=_cut_people(tables, tables.product_draws, first, stop),
+        product_columns=tables.product_columns,
     )
 
 
-def _cut_availability(tables: SortedTables, first: int, stop: int) -> Floats | None:
-    """Lay a_ij of markets first..stop-1 side by side, agents first."""
-    if tables.availability is None:
+def _cut_people(
+    tables: SortedTables, values: Floats | None, first: int, stop: int
+) -> Floats | None:
+    """Lay what agents and products of markets first..stop-1 have side by side.
+
+    ``values`` is ``(…, A, max J)``; agents come first.
+    """
+    if values is None:
         return None
     parts = []
     for t in range(first, stop):
         J = int(tables.product_offsets[t + 1] - tables.product_offsets[t])
         people = slice(tables.agent_offsets[t], tables.agent_offsets[t + 1])
-        parts.append(tables.availability[people, :J].ravel())
-    return np.concatenate(parts)
+        own = values[..., people, :J]
+        parts.append(own.reshape(*own.shape[:-2], -1))
+    return np.concatenate(parts, axis=-1)
 
 
 def _cut_supply(tables: SortedTables, first: int, stop: int) -> SupplyRows:

@@ -15,9 +15,9 @@ import numpy as np
 
 from ..errors import DataWarning, Faults
 from ..records import Floats, Integers
+from .demographics import Demographics, read_demographics
 from .fields import (
     as_finite,
-    build_design,
     factorize,
     read_matrix,
     read_numbers,
@@ -46,7 +46,7 @@ class Agents:
     nodes
         ``(A, n)`` integration nodes.
     demographics
-        ``(A, D)``.
+        ``(A, D)``, zero in columns that differ over products.
     weights
         ``(A,)``.
     columns
@@ -58,6 +58,11 @@ class Agents:
     availability
         ``(A, max J)`` a_ij, products in the order of their market; None where every
         product is there for all.
+    product_demographics
+        ``(S, A, max J)`` demographics that differ over products, zero beyond those of
+        the market; None where there are none.
+    product_columns
+        ``(S,)`` which columns of the demographics those are.
     """
 
     offsets: Integers
@@ -68,6 +73,8 @@ class Agents:
     market_codes: Integers
     order: Integers
     availability: Floats | None = None
+    product_demographics: Floats | None = None
+    product_columns: tuple[int, ...] = ()
 
 
 def read_agents(
@@ -116,11 +123,11 @@ def read_agents(
         assert rule is not None
         built = rule.build_markets(K2, T)
         codes = np.asarray(built.market_index, dtype=np.int64)
-        empty = np.empty((codes.size, 0))
-        return _sorted_agents(codes, built.nodes, empty, built.weights, (), T)
+        nobody = Demographics(np.empty((codes.size, 0)), ())
+        return _sorted_agents(codes, built.nodes, nobody, built.weights, T)
     codes = _market_codes(data, unique_market_ids, faults)
-    demographics, columns = _demographics(data, formula, faults)
-    _check_length("demographics", demographics, codes, faults)
+    people = read_demographics(data, formula, codes, product_counts, faults)
+    _check_length("demographics", people.values, codes, faults)
     availability = _availability(data, codes, product_counts, faults)
     _check_length("availability", availability, codes, faults)
     if rule is None:
@@ -129,20 +136,11 @@ def read_agents(
         _check_length("weights", weights, codes, faults)
         faults.check()
         assert nodes is not None and weights is not None
-        agents = _sorted_agents(
-            codes, nodes, demographics, weights, columns, T, availability
-        )
+        agents = _sorted_agents(codes, nodes, people, weights, T, availability)
     else:
         faults.check()
         agents = _built_nodes(
-            rule,
-            codes,
-            demographics,
-            columns,
-            availability,
-            K2,
-            unique_market_ids,
-            faults,
+            rule, codes, people, availability, K2, unique_market_ids, faults
         )
     _warn_of_weights(agents, unique_market_ids, weights_tol)
     return agents
@@ -209,18 +207,6 @@ def _market_codes(
     return codes[own] if unique.size else np.empty(0, np.int64)
 
 
-def _demographics(
-    data: Any, formula: ParsedFormula | None, faults: Faults
-) -> tuple[Floats, tuple[Column, ...]]:
-    if formula is None:
-        ids = read_vector(data, "market_ids", Faults("agent_data"))
-        return np.empty((0 if ids is None else len(ids), 0)), ()
-    design = build_design(data, formula, faults)
-    if design is None:
-        return np.empty((0, 0)), ()
-    return design.values, tuple(design.columns)
-
-
 def _availability(
     data: Any, codes: Integers, product_counts: Integers, faults: Faults
 ) -> Floats | None:
@@ -281,8 +267,7 @@ def _given_nodes(
 def _built_nodes(
     rule: NodeRule,
     codes: Integers,
-    demographics: Floats,
-    columns: tuple[Column, ...],
+    people: Demographics,
     availability: Floats | None,
     K2: int,
     unique_market_ids: np.ndarray[Any, Any],
@@ -310,9 +295,8 @@ def _built_nodes(
     return _sorted_agents(
         built_codes,
         built.nodes,
-        demographics[kept],
+        people.take(kept),
         built.weights,
-        columns,
         T,
         None if availability is None else availability[kept],
     )
@@ -321,23 +305,25 @@ def _built_nodes(
 def _sorted_agents(
     codes: Integers,
     nodes: Floats,
-    demographics: Floats,
+    people: Demographics,
     weights: Floats,
-    columns: tuple[Column, ...],
     T: int,
     availability: Floats | None = None,
 ) -> Agents:
     order = np.argsort(codes, kind="stable")
     offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=T))])
+    people = people.take(order)
     return Agents(
         offsets=offsets.astype(np.int64),
         nodes=np.asarray(nodes, dtype=np.float64)[order],
-        demographics=np.asarray(demographics, dtype=np.float64)[order],
+        demographics=np.asarray(people.values, dtype=np.float64),
         weights=np.asarray(weights, dtype=np.float64).ravel()[order],
-        columns=columns,
+        columns=people.columns,
         market_codes=codes[order],
         order=order,
         availability=None if availability is None else availability[order],
+        product_demographics=people.by_product,
+        product_columns=people.product_columns,
     )
 
 

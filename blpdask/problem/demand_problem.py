@@ -152,6 +152,10 @@ def prepare_demand(
         nests=None if products.nests is None else products.nests[order],
         availability=agents.availability,
         epsilon_scale=epsilon_scale,
+        product_draws=agents.product_demographics,
+        product_columns=tuple(
+            agents.nodes.shape[1] + d for d in agents.product_columns
+        ),
     )
     Z = np.hstack([side.Z for side in sides])
     with single_threaded_libraries():

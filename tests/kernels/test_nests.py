@@ -1,4 +1,6 @@
-"""Nests and availability in every backend, against probabilities written out.
+"""Nests, availability and draws that differ over products, in every backend.
+
+All is held against probabilities written out, one agent and one product at a time.
 
 What must hold, whatever the backend:
 
@@ -76,20 +78,24 @@ def probabilities(block, tastes, delta, t, X2=None):
     a, b = block.product_offsets[t : t + 2]
     c, d = block.agent_offsets[t : t + 2]
     X2 = (block.X2 if X2 is None else X2)[:, a:b]
-    nests = block.nests[a:b]
-    available = np.ones((d - c, b - a))
+    nests = np.zeros(b - a, int) if block.nests is None else block.nests[a:b]
+    rho = np.zeros(1) if block.nests is None else tastes.rho
+    shape = d - c, b - a
+    sizes = np.diff(block.product_offsets) * np.diff(block.agent_offsets)
+    held = slice(int(sizes[:t].sum()), int(sizes[: t + 1].sum()))
+    available = np.ones(shape)
     if block.availability is not None:
-        sizes = np.diff(block.product_offsets) * np.diff(block.agent_offsets)
-        first = int(sizes[:t].sum())
-        available = block.availability[first : first + available.size]
-        available = available.reshape(d - c, b - a)
-    P = np.zeros((d - c, b - a))
+        available = block.availability[held].reshape(shape)
+    P = np.zeros(shape)
     for i in range(d - c):
-        index = tastes.loadings @ block.draws[c + i]
-        g = np.where(tastes.types == 1, np.exp(index), index)
-        g = np.where(tastes.types == 2, 1 / (1 + np.exp(-index)), g)
-        V = delta[a:b] + g @ X2
-        stretched = V / (1 - tastes.rho[nests])
+        draws = np.repeat(block.draws[c + i][:, None], b - a, axis=1)
+        for s, column in enumerate(block.product_columns):
+            draws[column] = block.product_draws[s, held].reshape(shape)[i]
+        index, types = tastes.loadings @ draws, tastes.types[:, None]
+        g = np.where(types == 1, np.exp(index), index)
+        g = np.where(types == 2, 1 / (1 + np.exp(-index)), g)
+        V = delta[a:b] + (g * X2).sum(axis=0)
+        stretched = V / (1 - rho[nests])
         inclusive, Q = {}, np.zeros(b - a)
         for nest in np.unique(nests):
             own = nests == nest
@@ -97,7 +103,7 @@ def probabilities(block, tastes, delta, t, X2=None):
             e = available[i, own] * np.exp(stretched[own] - top)
             inclusive[nest] = -np.inf
             if e.sum() > 0:
-                inclusive[nest] = (1 - tastes.rho[nest]) * (top + np.log(e.sum()))
+                inclusive[nest] = (1 - rho[nest]) * (top + np.log(e.sum()))
                 Q[own] = e / e.sum()
         highest = max(0.0, *inclusive.values())
         total = np.exp(-highest)
@@ -123,6 +129,7 @@ def nested(
     places=(0, 1, 2),
     *,
     availability=False,
+    distances=(),
     ownership="firms",
     sizes=(5, 9, 7, 20),
     agents=(7, 6, 300, 12),
@@ -180,9 +187,17 @@ def nested(
             X2_priced=np.array([0, 1]),
             ZS=np.zeros((N, 0)),
         ),
-        nests=rng.integers(0, len(rho), N),
+        nests=rng.integers(0, len(rho), N) if rho else None,
         availability=available,
     )
+    if distances:
+        size = int((products * people).sum())
+        block = replace(
+            block,
+            product_draws=rng.normal(size=(len(distances), size)),
+            product_columns=distances,
+        )
+        block.draws[:, list(distances)] = 0.0
     if availability:  # the first agent of each market can buy everything
         first = 0
         for n, people_of in zip(products, people, strict=True):
@@ -206,6 +221,9 @@ CASES = {
     "log and logit": {"kinds": (1, 2, 0)},
     "availability": {"availability": True},
     "high": {"rho": (0.95, 0.9, 0.97)},
+    "distances": {"distances": (3,), "kinds": (1, 2, 0)},
+    "distances alone": {"distances": (3, 1), "rho": (), "places": ()},
+    "all": {"distances": (3,), "availability": True, "kinds": (2, 0, 1)},
 }
 
 
@@ -289,7 +307,7 @@ def test_slopes_are_finite_differences(kernels, example):
 
 def test_a_memory_leads_to_the_same(kernels, example):
     block, tastes = example.block, example.tastes
-    before = kernels.invert(block, moved(tastes, 0, 0.05), logit_start(block), CONTROLS)
+    before = kernels.invert(block, moved(tastes, 0, 0.01), logit_start(block), CONTROLS)
     begin = InversionStart(before.delta, before.factor)
     found = kernels.invert(block, tastes, begin, CONTROLS)
     cold = kernels.invert(block, tastes, logit_start(block), CONTROLS)
@@ -336,7 +354,10 @@ def prices_conditions(example, delta, eta):
 
 
 @pytest.mark.parametrize("ownership", ["firms", "weights"])
-@pytest.mark.parametrize("case", ["by nest", "log and logit", "availability", "high"])
+@pytest.mark.parametrize(
+    "case",
+    ["by nest", "log and logit", "availability", "high", "distances", "all"],
+)
 def test_first_order_conditions_hold(kernels, case, ownership):
     sizes = {"sizes": (5, 8), "agents": (7, 6)}
     example = nested(**CASES[case], **sizes, ownership=ownership)

@@ -1,10 +1,10 @@
-"""Problems with nests, availability or scaled errors, drawn at random, one a seed.
+"""Problems with nests and what else goes into choices, drawn at random, one a seed.
 
 To a problem of :mod:`tests.references.drawn`, or with a supply side to one of
 :mod:`tests.references.drawn_supply`, come nests with one ρ or one each, some of them
-fixed, with random coefficients or without; or availability of products that differs
-over agents, with nests or without; or a scale of the extreme-value errors other than
-one.
+fixed, with random coefficients or without; or a demographic that differs over products,
+or availability of products that differs over agents, both with nests or without; or a
+scale of the extreme-value errors other than one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.references.drawn_supply import draw_supply
 from tests.references.specifications import Specification
 
 N_NESTS = 3
-KINDS = ("nested logit", "nests", "nests", "availability", "both", "scale")
+KINDS = ("nested logit", "nests", "distances", "availability", "both", "scale")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +45,11 @@ def draw_nests(seed: int) -> DrawnNests:
             "epsilon_scale": (0.6, 1.7)[rng.integers(2)],
         }
         specification = replace(specification, options=options)
-    if kind in ("nested logit", "nests", "both"):
+    if kind == "distances":
+        specification = _add_distances(specification, solution, rng)
+    if kind in ("nested logit", "nests", "both") or (
+        kind == "distances" and rng.integers(2)
+    ):
         features.add(_add_nests(specification, solution, rng))
     if kind == "nested logit":
         specification = _without_random(specification, solution)
@@ -98,6 +102,44 @@ def _without_random(
     )
 
 
+def _add_distances(
+    specification: Specification, solution: dict[str, Any], rng: np.random.Generator
+) -> Specification:
+    """Let one more demographic differ over products, with loadings of its own."""
+    products: Any = specification.products
+    agents = _agents_with_nodes(specification, rng)
+    own = agents["market_ids"]
+    names, counts = np.unique(products["market_ids"], return_counts=True)
+    sizes = dict(zip(names, counts, strict=True))
+    inside = np.arange(counts.max()) < np.array([sizes[m] for m in own])[:, None]
+    distance = np.where(inside, rng.normal(size=inside.shape), np.nan)
+    agents |= {f"distance{j}": distance[:, j] for j in range(counts.max())}
+    K2 = len(specification.options["rc_types"])
+    before = specification.demographics
+    pi = np.asarray(solution.get("pi", np.zeros((K2, 0)))).reshape(K2, -1)
+    solution["pi"] = np.hstack([pi, rng.uniform(-0.3, 0.3, (K2, 1))])
+    solution.pop("pi_bounds", None)
+    formula = f"{before} + distance" if before else "0 + distance"
+    return replace(specification, agents=agents, demographics=formula, rule=None)
+
+
+def _agents_with_nodes(
+    specification: Specification, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Give agents nodes and weights of their own where they come from a rule."""
+    agents = dict(specification.agents or {})
+    if "market_ids" not in agents:
+        names = np.unique(specification.products["market_ids"])
+        agents["market_ids"] = np.repeat(names, 90)
+    own = agents["market_ids"]
+    if specification.rule is not None:
+        people = dict(zip(*np.unique(own, return_counts=True), strict=True))
+        agents["weights"] = np.array([1 / people[market] for market in own])
+        K2 = len(specification.options["rc_types"])
+        agents |= {f"nodes{k}": rng.normal(size=own.size) for k in range(K2)}
+    return agents
+
+
 def _add_availability(
     specification: Specification, rng: np.random.Generator
 ) -> Specification:
@@ -106,15 +148,8 @@ def _add_availability(
     PyBLP takes availability from agent data only, so a rule is replaced by nodes.
     """
     products: Any = specification.products
-    agents = dict(specification.agents or {})
-    if "market_ids" not in agents:
-        agents["market_ids"] = np.repeat(np.unique(products["market_ids"]), 90)
+    agents = _agents_with_nodes(specification, rng)
     own = agents["market_ids"]
-    if specification.rule is not None:
-        people = dict(zip(*np.unique(own, return_counts=True), strict=True))
-        agents["weights"] = np.array([1 / people[market] for market in own])
-        K2 = len(specification.options["rc_types"])
-        agents |= {f"nodes{k}": rng.normal(size=own.size) for k in range(K2)}
     largest = np.unique(products["market_ids"], return_counts=True)[1].max()
     available = np.full((own.size, largest), np.nan)
     for market in np.unique(own):

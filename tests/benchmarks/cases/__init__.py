@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from ..measure import Settings
 from ..table import Row
 from . import (
+    automobiles,
     dask_drift,
     dask_overhead,
     dask_scaling,
+    effects,
     equilibrium,
     evaluation,
     memory,
@@ -40,6 +42,8 @@ CASES = (
     Case("evaluation-many", "q and gradient: many small markets", evaluation.run_many),
     Case("evaluation-large", "q and gradient: large markets", evaluation.run_large),
     Case("solve-large", "large markets, estimated; minutes", solve_large.run),
+    Case("automobiles", "demand and supply in two steps; minutes", automobiles.run),
+    Case("effects", "absorbed effects of 10⁵ levels", effects.run),
     Case("equilibrium", "equilibrium prices: T=1000 J=50 I=200", equilibrium.run),
     Case("threads", "two threads against two processes", threads.run),
     Case("overhead", "what an engine costs at 128 blocks", overhead.run),
