@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from ..records import (
     TrialPrices,
 )
 from .array_batches import Array, Batch, PreparedBlock, gather, to_host
+from .array_markups import ownership_of
 from .array_shares import ShareMap, move_tastes, price_slopes
 
 
@@ -68,7 +68,7 @@ def conditions(
         for batch in _active_batches(block, trial, active, scratch_bytes):
             there = gather(xp.asarray(trial.delta), batch, xp)
             share_map = ShareMap(batch, on_device, there, scratch_bytes, xp)
-            H = _ownership(supply, batch, places, xp)
+            H = ownership_of(supply, batch, places, xp)
             filled[:, batch.rows] = _sums(share_map, there, trial, margins, H)
     found = to_host(filled, xp)[:, :-1]
     return PriceConditions(
@@ -93,20 +93,6 @@ def _active_batches(
         if index.size:
             some = batch.take(xp.asarray(index))
             yield replace(some, X2=X2[:, some.rows].transpose(1, 0, 2))
-
-
-def _ownership(
-    supply: SupplyRows, batch: Batch, places: Array, xp: ModuleType
-) -> Array:
-    """Arrange H as ``(B, J, J)``, zero where padded."""
-    place, sizes = xp.arange(batch.rows.shape[1]), batch.sizes[:, None, None]
-    inside = (place[:, None] < sizes) & (place < sizes)
-    if not supply.ownership.size:
-        owners = gather(xp.asarray(supply.owners), batch, xp)
-        return (owners[:, :, None] == owners[:, None, :]) * inside
-    flat = places[batch.markets][:, None, None] + place[:, None] * sizes + place
-    held = xp.concatenate([xp.asarray(supply.ownership), xp.zeros(1)])
-    return held[xp.where(inside, flat, supply.ownership.size)]
 
 
 def _sums(

@@ -136,12 +136,6 @@ def _conditions(
         return gather(xp.asarray(values), batch, xp)
 
     inside = 1.0 - batch.padding
-    if supply.ownership.size:
-        H = _weights(supply.ownership, batch, places, xp)
-    else:
-        owners = rows(supply.owners)
-        same = (owners[:, :, None] == owners[:, None, :]) * inside[:, None, :]
-        H = same * inside[..., None]
     n_random = delta_by_theta.shape[1]
     slopes = [rows(column) for column in delta_by_theta.T]
     return Conditions(
@@ -151,7 +145,7 @@ def _conditions(
             int(k): rows(values)
             for k, values in zip(supply.X2_priced, supply.X2_by_prices, strict=True)
         },
-        H=H,
+        H=ownership_of(supply, batch, places, xp),
         shares=xp.exp(batch.log_shares) * inside,
         delta_by_theta=xp.stack(slopes, axis=2)
         if n_random
@@ -159,13 +153,21 @@ def _conditions(
     )
 
 
-def _weights(ownership: Floats, batch: Batch, places: Array, xp: ModuleType) -> Array:
-    """Arrange weights that lie market after market as ``(B, J, J)``."""
+def ownership_of(
+    supply: SupplyRows, batch: Batch, places: Array, xp: ModuleType
+) -> Array:
+    """Arrange H as ``(B, J, J)``, zero where padded.
+
+    ``places`` ``(T,)`` says where each market's weights start among the block's.
+    """
     place, sizes = xp.arange(batch.rows.shape[1]), batch.sizes[:, None, None]
-    flat = places[batch.markets][:, None, None] + place[:, None] * sizes + place
     inside = (place[:, None] < sizes) & (place < sizes)
-    held = xp.concatenate([xp.asarray(ownership), xp.zeros(1)])
-    return held[xp.where(inside, flat, ownership.size)]
+    if not supply.ownership.size:
+        owners = gather(xp.asarray(supply.owners), batch, xp)
+        return (owners[:, :, None] == owners[:, None, :]) * inside
+    flat = places[batch.markets][:, None, None] + place[:, None] * sizes + place
+    held = xp.concatenate([xp.asarray(supply.ownership), xp.zeros(1)])
+    return held[xp.where(inside, flat, supply.ownership.size)]
 
 
 def _form(share_map: ShareMap, delta: Array, found: Conditions) -> Array:
