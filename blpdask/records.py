@@ -61,7 +61,8 @@ class LinearRows:
     equations
         Demand's, then, where there is a supply side, supply's.
     clusters
-        ``(N,)`` codes of clusters, the same in all blocks, or None.
+        ``(N,)`` codes of clusters, the same in all blocks, ``(N, W)`` where there are W
+        ways, or None.
     """
 
     rows: Integers

@@ -17,6 +17,7 @@ from ..estimators.gmm import estimate_gmm
 from ..estimators.gmm_options import GmmOptions
 from ..estimators.optimizers.choose import OptimizerChoice
 from ..estimators.simulation_error import Resampling
+from ..integration.rules import Rule
 from ..model.parameters import Parameters
 from ..moments.simulation_error import Scaling
 from ..problem.agents import Agents, read_agents
@@ -56,6 +57,7 @@ from .solve_checks import (
     check_delta,
     check_engine,
     check_iteration,
+    check_method,
     check_numbers,
     check_optimization,
     check_weights,
@@ -83,7 +85,8 @@ class Problem(Dimensions):
     product_data
         Table with ``market_ids``, ``shares``, ``prices``, ``demand_instruments0``, …
         and what the formulations name; optionally ``firm_ids``, ``product_ids``,
-        ``clustering_ids``, and for nests ``nesting_ids``; for a supply side
+        ``clustering_ids`` (``clustering_ids0``, ``clustering_ids1``, … for clusters in
+        several ways), and for nests ``nesting_ids``; for a supply side
         ``firm_ids`` or ``ownership``, and ``supply_instruments0``, …. A DataFrame, a
         mapping of arrays or a structured array; or a :class:`blpdask.Store` of products
         and agents, whose rows stay where they are.
@@ -226,6 +229,27 @@ class Problem(Dimensions):
         )
         return other
 
+    def with_read(self, agents: Agents) -> Problem:
+        """Give the same problem, in memory, agents that were read already.
+
+        Parameters
+        ----------
+        agents
+            Agents, such as some of this problem's.
+        """
+        other = copy.copy(self)
+        other.__dict__.pop("agents", None)
+        demand = in_memory(self._demand, "other agents")
+        other._demand = prepare_demand(
+            demand.products, agents, demand.types, demand.epsilon_scale
+        )
+        return other
+
+    @property
+    def integration_rule(self) -> Rule | None:
+        """The rule that nodes come from, None where they are data."""
+        return None if self._integration is None else self._integration.rule
+
     @property
     def demand(self) -> DemandProblem | StoredProblem:
         """The record behind the problem."""
@@ -323,8 +347,10 @@ class Problem(Dimensions):
         blocks: int | None = None,
         simulation_scaling: Scaling = "moments",
         resume: Any = None,
+        max_steps: int = 100,
+        steps_tol: float = 1e-6,
     ) -> ProblemResults:
-        """Estimate the problem by GMM in one or two steps.
+        """Estimate the problem by GMM.
 
         Parameters
         ----------
@@ -340,7 +366,9 @@ class Problem(Dimensions):
         delta
             Mean utilities ``(N,)`` where the first inversions start.
         method
-            ``"1s"`` or ``"2s"``.
+            ``"1s"`` or ``"2s"``; ``"iterated"``, steps until weights and estimates are
+            those of the step before; or ``"cue"``, continuously updated weights
+            (Hansen, Heaton and Yaron 1996) from the estimates of one step.
         initial_update
             Whether W is updated at the starting values first.
         optimization
@@ -366,7 +394,11 @@ class Problem(Dimensions):
             overflows nor clips.
         W, center_moments, W_type, se_type
             First weighting matrix and how covariances of moments are estimated:
-            ``"robust"``, ``"unadjusted"`` or ``"clustered"``.
+            ``"robust"``, ``"unadjusted"`` or ``"clustered"``, by the columns
+            ``clustering_ids``, ``clustering_ids0``, ``clustering_ids1``, …, in as many
+            ways (Cameron, Gelbach and Miller 2011). In several ways there can be
+            negative eigenvalues: a warning says so, and ``"clustered_psd"`` sets them
+            to zero.
         starts
             Number of starting points in all, or further points ``(S, P)``; the best
             minimum of the first step is kept, :meth:`ProblemResults.starts_frame`
@@ -401,6 +433,9 @@ class Problem(Dimensions):
             Threads and engine may differ. Replicates of :class:`Resamples` are kept
             there too, and levels of absorbed effects where the data are in a store.
             None records nothing.
+        max_steps, steps_tol
+            How many steps ``"iterated"`` takes at most, and the change of weights and
+            estimates at which they end (:mod:`blpdask.estimators.iterated`).
         phi, phi_bounds, demand_moment_types, supply_moment_types, \
 covariance_moments_mean, micro_moments, micro_sample_covariances
             Not part of this version; passing any is an error that says so.
@@ -447,6 +482,15 @@ covariance_moments_mean, micro_moments, micro_sample_covariances
         check_choices(named, faults)
         check_absent(absent, faults)
         check_clusters(self.outline.has_clusters, W_type, se_type, faults)
+        steps = check_method(
+            method,
+            max_steps,
+            steps_tol,
+            W_type,
+            faults,
+            finite_differences=bool(finite_differences),
+            resampling=resample_agent_data is not None,
+        )
         if blocks is not None and isinstance(self._demand, StoredProblem):
             faults.add(
                 f"blocks={blocks!r} although the data are in a store",
@@ -490,7 +534,7 @@ covariance_moments_mean, micro_moments, micro_sample_covariances
         further = starting_points(starts, parameters, seed)
         listener = choose_listener(progress)
         how = GmmOptions(
-            n_steps=int(method[0]),
+            **steps,
             initial_update=bool(initial_update),
             scale_objective=bool(scale_objective),
             check_optimality=check_optimality,  # type: ignore[arg-type]
@@ -618,7 +662,7 @@ covariance_moments_mean, micro_moments, micro_sample_covariances
         return check_resampling(
             given,
             scaling,
-            rule=None if self._integration is None else self._integration.rule,
+            rule=self.integration_rule,
             agents=demand.agents,
             read=partial(self._read_agents, demand.products, integration=None),
             faults=faults,

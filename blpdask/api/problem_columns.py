@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..analysis.net_regression import independent_columns
+from ..errors import Faults
+from ..problem.clusters import check_one_way
 from ..problem.lasso_penalty import partial_out
 from ..problem.products import Products
 from ..records import Floats
@@ -73,8 +75,13 @@ def problem_columns(problem: Dimensions, what: str) -> ProblemColumns:
     ------
     BlpdaskError
         Where they are in a store.
+    InputError
+        Where they are clustered in several ways.
     """
     products = in_memory(problem._demand, what).products
+    faults = Faults(what)
+    check_one_way(products.clusters, faults)
+    faults.check()
     columns = products.X1_columns
     endogenous = [k for k, c in enumerate(columns) if "prices" in c.names]
     exogenous = [k for k, c in enumerate(columns) if "prices" not in c.names]

@@ -12,7 +12,9 @@ from ..analysis.recovered_effects import (
     absorbed_levels,
 )
 from ..errors import BlpdaskError, Faults
+from ..moments.weighting import is_clustered
 from ..problem.absorption import group_codes
+from ..problem.clusters import check_one_way
 from ..problem.formula_data import read_columns
 from ..problem.formula_expressions import Indicator
 from ..problem.products import Products
@@ -49,6 +51,8 @@ def recover_effects(
             "absorb one of them and write the others as dummies, as C(quarter), or "
             "name the variable of dummies",
         )
+    if is_clustered(estimates.se_type):
+        check_one_way(products.clusters, faults)
     faults.check()
     codes = products.effects[0]
     levels = _levels(products, codes, terms[0], product_data, faults)

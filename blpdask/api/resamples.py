@@ -23,6 +23,7 @@ from ..estimators.simulation_error import (
 )
 from ..integration.rules import Rule
 from ..moments.simulation_error import GivenAgents, Scaling
+from ..moments.weighting import is_clustered
 from ..problem.agents import Agents
 from ..problem.prepared import PreparedDemand
 from ..records import Integers
@@ -202,7 +203,7 @@ def warn_of_clusters(problem: PreparedDemand, kinds: Sequence[str]) -> None:
     kinds
         How covariances of moments are estimated.
     """
-    if "clustered" in kinds and problem.clusters_of_markets:
+    if any(map(is_clustered, kinds)) and problem.clusters_of_markets:
         warnings.warn(
             "moments are clustered by whole markets, and their covariance holds the "
             "simulation error of draws that differ between clusters already; "

@@ -36,6 +36,7 @@ from .pickles import save_pickle
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..analysis.draw_jackknife import DrawJackknife
     from ..analysis.recovered_effects import RecoveredEffects
     from .integration import Integration
     from .problem import Problem
@@ -362,6 +363,42 @@ class ProblemResults:
         return pd.DataFrame(
             compare_rules(self, integrations, agent_data, engine, backend)
         )
+
+    def draw_jackknife(
+        self, parts: int = 2, seed: int = 0, **settings: Any
+    ) -> DrawJackknife:
+        """Take out the bias of few draws by estimates on parts of them.
+
+        Freyberger's (2015) jackknife: the problem is estimated again on each of
+        disjoint parts of every market's draws, from these estimates and with their
+        weights, one step each.
+
+        Parameters
+        ----------
+        parts
+            How many parts, K; two halves by default.
+        seed
+            By which agents that come from data are dealt out; parts of a rule's draws
+            are runs of them.
+        **settings
+            How parts are solved, as in :meth:`Problem.solve`: ``optimization``,
+            ``iteration``, ``engine``, ``costs_bounds``, ….
+
+        Returns
+        -------
+        DrawJackknife
+            ``parameters`` without the first-order bias, the ``bias``, and ``parts``.
+
+        Raises
+        ------
+        BlpdaskError
+            Where the results have lost their problem, or its data are in a store.
+        InputError
+            Where agents are no draws of equal weight, or cannot be split evenly.
+        """
+        from .draw_jackknife import draw_jackknife
+
+        return draw_jackknife(self, parts, seed, settings)
 
     def plot_estimates(self, ax: Any = None) -> Any:
         """Plot estimates of Σ, Π, β and γ with 95 % intervals."""

@@ -14,20 +14,21 @@ from ..errors import Faults, InputError
 from ..estimators.gmm_options import CostRule
 from ..estimators.optimizers.choose import OptimizerChoice
 from ..moments.simulation_error import SCALINGS
-from ..moments.weighting import COVARIANCE_TYPES
+from ..moments.weighting import MOMENT_COVARIANCE_TYPES, is_clustered
 from ..records import Floats
 from .iteration import Iteration
 from .optimization import Optimization
 
+METHODS = ("1s", "2s", "iterated", "cue")
 BACKENDS = ("numba", "numpy", "cupy")
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "method": ("1s", "2s"),
+    "method": METHODS,
     "check_optimality": ("gradient", "both"),
     "error_behavior": ("revert", "punish", "raise"),
     "delta_behavior": ("anchor", "first", "last", "logit"),
     "fp_type": ("safe_linear", "linear", "safe_nonlinear", "nonlinear"),
-    "W_type": COVARIANCE_TYPES,
-    "se_type": COVARIANCE_TYPES,
+    "W_type": MOMENT_COVARIANCE_TYPES,
+    "se_type": MOMENT_COVARIANCE_TYPES,
     "backend": BACKENDS,
     "simulation_scaling": SCALINGS,
 }
@@ -132,12 +133,67 @@ def check_clusters(
     has_clusters: bool, W_type: str, se_type: str, faults: Faults
 ) -> None:
     """Check that clustered covariances have clusters."""
-    if "clustered" in (W_type, se_type) and not has_clusters:
+    if (is_clustered(W_type) or is_clustered(se_type)) and not has_clusters:
         faults.add(
             "clustered W_type or se_type without clusters",
             "a column 'clustering_ids' in product_data",
             "add it, or use 'robust'",
         )
+
+
+def check_method(
+    method: str,
+    max_steps: Any,
+    steps_tol: Any,
+    W_type: str,
+    faults: Faults,
+    *,
+    finite_differences: bool,
+    resampling: bool,
+) -> dict[str, Any]:
+    """Read which steps an estimation takes, as fields of GmmOptions.
+
+    Parameters
+    ----------
+    method
+        One of :data:`METHODS`.
+    max_steps, steps_tol
+        When iterated steps end.
+    W_type
+        How S is estimated.
+    faults
+        What faults are added to.
+    finite_differences, resampling
+        What continuous updating cannot be combined with.
+    """
+    whole = isinstance(max_steps, int | np.integer) and not isinstance(max_steps, bool)
+    if not whole or max_steps < 1:
+        faults.add(
+            f"max_steps={max_steps!r}", "a whole number, at least 1", "correct it"
+        )
+    number = isinstance(steps_tol, int | float | np.number)
+    if not number or not 0 < steps_tol < np.inf:
+        faults.add(f"steps_tol={steps_tol!r}", "a number above 0", "correct it")
+    if method == "iterated":
+        return {
+            "estimator": "iterated",
+            "n_steps": max_steps,
+            "steps_tolerance": steps_tol,
+        }
+    if method != "cue":
+        return {"n_steps": int(method[0]) if method in METHODS else 2}
+    for name, wrong in (
+        ("finite_differences=True", finite_differences),
+        ("resample_agent_data", resampling),
+        ("W_type='clustered_psd'", W_type == "clustered_psd"),
+    ):
+        if wrong:
+            faults.add(
+                f"{name} with method='cue'",
+                "analytic derivatives of moments and of their covariances",
+                f"leave {name} out, or choose method='iterated'",
+            )
+    return {"estimator": "cue", "n_steps": 2}
 
 
 def check_costs(costs_type: str, bounds: Any, faults: Faults) -> CostRule:

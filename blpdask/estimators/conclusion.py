@@ -22,6 +22,7 @@ from ..moments.covariances import MomentState, MomentSums, moments_pass
 from ..moments.demand import DemandSums
 from ..moments.errors import EquationState, ErrorState
 from ..moments.objective import LinearGmm
+from ..moments.weighting import is_clustered
 from ..problem.absorption_over_blocks import absorb_over_blocks
 from ..problem.prepared import PreparedDemand
 from ..records import Floats, Integers
@@ -77,8 +78,15 @@ def conclude_step(
         notes += simulation.notes
     # Where the search ended in failure, numbers may be beyond range; notes say so.
     with np.errstate(over="ignore", invalid="ignore"):
-        errors = _take_out_effects(problem, placement, final)
-        sums = _sum_moments(placement, errors, final, options)
+        errors = take_out_effects(problem, placement, final.point.b[:, 0], final.name)
+        sums = sum_moments_at(
+            placement,
+            errors,
+            final.point.moments,
+            center=options.center_moments,
+            clustered=is_clustered(options.W_type) or is_clustered(options.se_type),
+            anchor=final.name,
+        )
         inference = infer(
             parameters,
             linear,
@@ -109,12 +117,15 @@ def conclude_step(
         **_optimality(parameters, final, record),
         **_counts(record, converged=record.outcome.converged and not final.failed),
     }
+    notes += inference.notes
     return GmmEstimates(
         step=record.step,
         scaled_objective=options.scale_objective,
         se_type=options.se_type,
         W_type=options.W_type,
         n_clusters=problem.n_clusters,
+        cluster_counts=problem.cluster_counts,
+        estimator=options.estimator,
         n_products=problem.n_products,
         n_markets=problem.n_markets,
         warnings=notes,
@@ -124,16 +135,25 @@ def conclude_step(
     )
 
 
-def _take_out_effects(
-    problem: PreparedDemand, placement: Placement, final: Evaluated
+def take_out_effects(
+    problem: PreparedDemand, placement: Placement, b: Floats, anchor: str
 ) -> ErrorState:
-    """Find the levels of absorbed effects in δ - X1 β̂, and in c̃ - X3 γ̂."""
-    K1 = problem.X_counts[0]
-    both = np.split(final.point.b[:, 0], [K1])[: len(problem.moment_counts)]
+    """Find the levels of absorbed effects in δ - X1 β, and in c̃ - X3 γ.
+
+    Parameters
+    ----------
+    problem, placement
+        Whose effects, and where its blocks are.
+    b
+        ``(K1 + K3,)`` β and γ.
+    anchor
+        Name of the evaluation that blocks remember.
+    """
+    both = np.split(b, [problem.X_counts[0]])[: len(problem.moment_counts)]
     return ErrorState(
         tuple(
-            EquationState(b, _levels(problem, placement, final, b, equation))
-            for equation, b in enumerate(both)
+            EquationState(own, _levels(problem, placement, anchor, own, equation))
+            for equation, own in enumerate(both)
         )
     )
 
@@ -141,7 +161,7 @@ def _take_out_effects(
 def _levels(
     problem: PreparedDemand,
     placement: Placement,
-    final: Evaluated,
+    anchor: str,
     b: Floats,
     equation: int,
 ) -> tuple[Floats, ...]:
@@ -155,7 +175,7 @@ def _levels(
         placement,
         columns="errors",
         beta=b,
-        anchor=final.name,
+        anchor=anchor,
         equation=equation,
         level_counts=counts,
         controls=problem.absorption[equation],
@@ -163,18 +183,37 @@ def _levels(
     return absorbed.levels
 
 
-def _sum_moments(
-    placement: Placement, errors: ErrorState, final: Evaluated, options: GmmOptions
+def sum_moments_at(
+    placement: Placement,
+    errors: ErrorState,
+    moments: Floats,
+    *,
+    center: bool,
+    clustered: bool,
+    anchor: str,
 ) -> MomentSums:
-    """Sum what covariances of moments need, about ḡ where moments are centred."""
-    moments = final.point.moments
-    usable = options.center_moments and np.isfinite(moments).all()
+    """Sum what covariances of moments need, about ḡ where moments are centred.
+
+    Parameters
+    ----------
+    placement
+        Where the blocks are.
+    errors
+        β, γ and the absorbed levels.
+    moments
+        ``(M,)`` ḡ.
+    center, clustered
+        Whether moments are centred, and sums by cluster wanted.
+    anchor
+        Name of the evaluation that blocks remember.
+    """
+    usable = center and np.isfinite(moments).all()
     state = MomentState(
         errors=errors,
         centre=moments if usable else np.zeros_like(moments),
-        clustered="clustered" in (options.W_type, options.se_type),
+        clustered=clustered,
     )
-    sums: MomentSums = placement.reduce(moments_pass, state, anchor=final.name)
+    sums: MomentSums = placement.reduce(moments_pass, state, anchor=anchor)
     return sums
 
 

@@ -1,8 +1,10 @@
-"""The generalised method of moments on a demand problem, one or two steps.
+"""The generalised method of moments on a demand problem, in one step or more.
 
 A step minimises q(θ) = c ḡ(θ)'W ḡ(θ) (Hansen 1982; Berry, Levinsohn and Pakes 1995),
 evaluates once more from scratch at the minimum, so that the numbers reported depend on
-θ̂ alone and not on the path to it, and updates W for the next step.
+θ̂ alone and not on the path to it, and updates W for the next step. Steps end after
+one or two, when weights have settled (:mod:`.iterated`), or with one of continuously
+updated weights (:mod:`.continuous_step`).
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -29,14 +31,18 @@ from ..progress import Listener, StepEvent, silent
 from ..records import Floats, Integers
 from ..results.estimates import GmmEstimates
 from .conclusion import StepRecord, conclude_step
+from .continuous_step import continuous_step
+from .continuous_update import ContinuousUpdate
 from .finite_differences import central_differences
 from .gmm_objective import (
     INITIAL,
     Evaluated,
     GmmObjective,
+    Reweight,
     failures,
 )
 from .gmm_options import GmmOptions
+from .iterated import check_next_weights, have_settled
 from .optimizers.protocol import Objective, Outcome
 from .simulation_error import Resampling, SimulationError, simulation_covariances
 
@@ -176,11 +182,68 @@ class _Run:
             notice = compilation_notice(self.options.backend)
             if notice is not None:
                 self.listener(StepEvent(first, notice))
-        for step in range(first, self.options.n_steps + 1):
+        last = 1 if self.options.estimator == "cue" else self.options.n_steps
+        for step in range(first, last + 1):
             estimates = self.one_step(step, W, theta, starts if step == 1 else ())
             steps.append(estimates)
+            if self._is_done(steps):
+                break
+            if step < last:
+                check_next_weights(estimates)
             W, theta = estimates.updated_W, estimates.theta
+        if self.options.estimator == "cue":
+            steps.append(self.continuous_step(steps[-1]))
         return GmmRun(tuple(steps), self.minima)
+
+    def _is_done(self, steps: list[GmmEstimates]) -> bool:
+        """Tell whether iterated steps end here, with a warning where they should not.
+
+        A last step that did not settle is marked as not converged.
+        """
+        options, number = self.options, steps[-1].step
+        if options.estimator != "iterated" or number == 0:
+            return False
+        if have_settled(steps, options.steps_tolerance):
+            return True
+        if number < options.n_steps:
+            return False
+        note = (
+            f"weights and estimates did not settle to {options.steps_tolerance:g} in "
+            f"{options.n_steps} steps"
+        )
+        _warn(note)
+        notes = (*steps[-1].warnings, note)
+        steps[-1] = replace(steps[-1], converged=False, warnings=notes)
+        return True
+
+    def continuous_step(self, before: GmmEstimates) -> GmmEstimates:
+        """Minimise with continuously updated weights, from estimates."""
+        step = before.step + 1
+
+        def make_objective(
+            parameters: Parameters, linear: LinearGmm, update: ContinuousUpdate
+        ) -> GmmObjective:
+            return self._objective(linear, step, 0, parameters, update)
+
+        estimates, name = continuous_step(
+            self.problem,
+            self.placement,
+            self.parameters,
+            self.options,
+            before,
+            make_objective=make_objective,
+            optimizer=self.optimizer,
+            listener=self.listener,
+            name_markets=self._name_markets,
+        )
+        self._move_anchor(name)
+        return estimates
+
+    def _move_anchor(self, name: str) -> None:
+        """Start what follows from a step's final evaluation."""
+        if self.anchor not in {None, self.origin}:
+            self.placement.forget(str(self.anchor))
+        self.anchor = name
 
     def one_step(
         self, step: int, W: Floats, theta: Floats, starts: Sequence[Floats]
@@ -209,7 +272,7 @@ class _Run:
             self.problem,
             self.placement,
             self.parameters,
-            self.options,
+            _of_fixed_weights(self.options),
             linear,
             final,
             StepRecord(
@@ -224,15 +287,20 @@ class _Run:
             self._resample(linear, final, step),
         )
         objective.release(keep=final.name)
-        if self.anchor not in {None, self.origin}:
-            self.placement.forget(str(self.anchor))
-        self.anchor = final.name
+        self._move_anchor(final.name)
         return estimates
 
-    def _objective(self, linear: LinearGmm, step: int, start: int) -> GmmObjective:
+    def _objective(
+        self,
+        linear: LinearGmm,
+        step: int,
+        start: int,
+        parameters: Parameters | None = None,
+        reweight: Reweight | None = None,
+    ) -> GmmObjective:
         return GmmObjective(
             placement=self.placement,
-            parameters=self.parameters,
+            parameters=self.parameters if parameters is None else parameters,
             linear=linear,
             options=self.options,
             anchor=self.anchor,
@@ -242,6 +310,7 @@ class _Run:
             listener=self.listener,
             name_markets=self._name_markets,
             keep_factors=self.keep_factors,
+            reweight=reweight,
         )
 
     def _optimize(
@@ -353,9 +422,18 @@ def factor_bytes(problem: PreparedDemand) -> int:
 def _conclusion(step: int, options: GmmOptions) -> str:
     if step == 0:
         return "Updating the weighting matrix and mean utilities"
+    if options.estimator == "iterated":
+        return "Updating the weighting matrix and computing standard errors"
     if step < options.n_steps:
         return "Updating the weighting matrix"
     return "Computing standard errors"
+
+
+def _of_fixed_weights(options: GmmOptions) -> GmmOptions:
+    """Name the estimator of a step whose weights are fixed."""
+    return (
+        replace(options, estimator="steps") if options.estimator == "cue" else options
+    )
 
 
 def _warn(message: str) -> None:

@@ -26,6 +26,9 @@ from .gmm_options import GmmOptions, cost_state
 from .optimizers.protocol import Evaluation, projected_gradient
 
 INITIAL = "initial"
+#: Turns a point of fixed weights into another objective's: the point, the name of the
+#: evaluation, which blocks remember, and whether derivatives are wanted.
+Reweight = Callable[[GmmPoint, str, bool], GmmPoint]
 #: Evaluations whose memories are kept while the optimiser has not accepted a newer one.
 KEPT = 2
 
@@ -58,12 +61,14 @@ class GmmObjective:
         name_markets: Callable[[Integers], str],
         start: int = 0,
         keep_factors: bool = True,
+        reweight: Reweight | None = None,
     ) -> None:
         """Evaluate on a placement, from the memories named ``anchor`` at first.
 
         ``origin`` names the memories that evaluations from scratch start from: those of
         the user's δ, or none, which is the plain logit's. Without ``keep_factors``
-        memories are as long as the data times P, and no longer.
+        memories are as long as the data times P, and no longer. ``reweight`` replaces
+        the objective by another, of weights that move with θ.
         """
         self._placement = placement
         self._parameters = parameters
@@ -77,6 +82,7 @@ class GmmObjective:
         self._listener = listener
         self._name_markets = name_markets
         self._keep_factors = keep_factors
+        self._reweight = reweight
         self._names: dict[bytes, str] = {}
         self._best = np.inf
         self.accepted = 0
@@ -137,12 +143,17 @@ class GmmObjective:
         if self._options.delta_behavior == "logit":
             base = None
         name = f"step {self._step} start {self._start} no. {len(self.history) + 1}"
-        sums = self._reduce(theta, derivatives, base, name if keep else None)
+        held = keep or self._reweight is not None
+        sums = self._reduce(theta, derivatives, base, name if held else None)
         slopes = self._slopes(theta, sums, base) if derivatives else None
         self.history.append(sums)
-        evaluated = self._combine(theta, sums, slopes, name, forgive=forgive)
+        evaluated = self._combine(
+            theta, sums, slopes, name, derivatives=derivatives, forgive=forgive
+        )
         if keep:
             self._keep(name, theta)
+        elif held:
+            self._placement.forget(name)
         return evaluated
 
     def _reduce(
@@ -198,6 +209,7 @@ class GmmObjective:
         slopes: Floats | None,
         name: str,
         *,
+        derivatives: bool,
         forgive: bool,
     ) -> Evaluated:
         """Turn sums into the objective, and treat failures as the options say."""
@@ -213,6 +225,8 @@ class GmmObjective:
                 slopes - columns,
                 expand(parameters, theta).linear,
             )
+            if self._reweight is not None:
+                point = self._reweight(point, name, derivatives)
         failed = failures(sums).size > 0
         if failed and not (forgive and self._options.error_behavior == "raise"):
             point = self._punish(point, sums)

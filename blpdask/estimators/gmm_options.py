@@ -15,6 +15,7 @@ from ..records import Floats, InversionControls, PriceTastes
 
 ErrorBehavior = Literal["revert", "punish", "raise"]
 DeltaBehavior = Literal["anchor", "first", "last", "logit"]
+Estimator = Literal["steps", "iterated", "cue"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,14 @@ class GmmOptions:
 
     Attributes
     ----------
+    estimator
+        ``"steps"``, ``"iterated"`` until the weights settle, or ``"cue"``, whose first
+        step is one of fixed weights and whose second continuously updates them.
     n_steps
-        1 or 2.
+        1 or 2; the most steps where iterated.
+    steps_tolerance
+        Change of weights and estimates at which iterated steps have settled
+        (:mod:`blpdask.estimators.iterated`).
     initial_update
         Whether W and δ are updated at the starting values first.
     scale_objective
@@ -73,7 +80,9 @@ class GmmOptions:
         kept.
     """
 
+    estimator: Estimator = "steps"
     n_steps: int = 2
+    steps_tolerance: float = 1e-6
     initial_update: bool = False
     scale_objective: bool = True
     check_optimality: Literal["gradient", "both"] = "both"

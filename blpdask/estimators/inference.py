@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import NumericalWarning
 from ..model.parameters import Matrices, Parameters, expand, spread
 from ..moments.covariances import MomentSums, moment_covariances
 from ..moments.objective import GmmPoint, LinearGmm
@@ -13,7 +15,11 @@ from ..moments.variance import (
     parameter_covariances,
     sigma_squared_errors,
 )
-from ..moments.weighting import CovarianceType, invert_covariances
+from ..moments.weighting import (
+    CovarianceType,
+    describe_indefinite,
+    invert_covariances,
+)
 from ..records import Floats, Integers
 from .gmm_options import GmmOptions
 
@@ -29,6 +35,7 @@ class Inference:
     sensitivity: Floats
     errors: Matrices
     sigma_squared_errors: Floats
+    notes: tuple[str, ...]
 
 
 def infer(
@@ -65,6 +72,7 @@ def infer(
 
     S = covariances(options.se_type)
     S_weights = S if options.W_type == options.se_type else covariances(options.W_type)
+    notes = _warn_of_indefinite({options.se_type: S, options.W_type: S_weights})
     updated = invert_covariances(S_weights, "the covariance matrix of the moments")
     unadjusted = options.se_type == "unadjusted"
     W = linear.W
@@ -90,4 +98,20 @@ def infer(
         sigma_squared_errors=sigma_squared_errors(
             expand(parameters, theta).sigma, V[:n_sigma, :n_sigma], entries, N
         ),
+        notes=notes,
     )
+
+
+def _warn_of_indefinite(found: dict[CovarianceType, Floats]) -> tuple[str, ...]:
+    """Warn of covariances of moments by clusters that have negative eigenvalues."""
+    notes = []
+    for kind, S in found.items():
+        described = describe_indefinite(S) if kind == "clustered" else None
+        if described is not None:
+            notes.append(
+                f"the clustered covariance matrix of the moments has {described}; "
+                "standard errors may not exist and its inverse is no weighting matrix "
+                "(type 'clustered_psd' sets such eigenvalues to zero)"
+            )
+            warnings.warn(notes[-1], NumericalWarning, stacklevel=4)
+    return tuple(notes)

@@ -30,6 +30,8 @@ Made = TypeVar("Made")
 _PARAMETERS = ("sigma", "pi", "rho", "phi", "beta", "gamma")
 _SAME_NAME = (
     "method",
+    "max_steps",
+    "steps_tol",
     "initial_update",
     "scale_objective",
     "check_optimality",

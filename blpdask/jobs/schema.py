@@ -63,7 +63,7 @@ IntegrationRule = Literal[
     "grid",
     "nested_grid",
 ]
-ErrorType = Literal["robust", "clustered", "unadjusted"]
+ErrorType = Literal["robust", "clustered", "unadjusted", "clustered_psd"]
 
 
 class TableSource(Options):
@@ -180,8 +180,13 @@ class ResampleOptions(Options):
 class SolveOptions(Options):
     """How the problem is solved."""
 
-    method: Literal["1s", "2s"] = "2s"
-    """One-step or two-step GMM."""
+    method: Literal["1s", "2s", "iterated", "cue"] = "2s"
+    """One-step or two-step GMM, steps until weights settle, or one step and then
+    continuously updated weights."""
+    max_steps: Whole = Field(default=100, ge=1)
+    """How many steps the method iterated takes at most."""
+    steps_tol: Number = Field(default=1e-6, gt=0)
+    """Change of weights and estimates at which iterated steps end."""
     initial_update: Flag | None = None
     """Whether to update the weighting matrix once at the starting values."""
     optimization: OptimizationOptions = OptimizationOptions()
@@ -217,7 +222,9 @@ class SolveOptions(Options):
     W_type: ErrorType = "robust"
     """How the weighting matrix is updated."""
     se_type: ErrorType = "robust"
-    """How standard errors are computed; clustered reads the column clustering_ids."""
+    """How standard errors are computed; clustered reads the column clustering_ids, or
+    clustering_ids0, clustering_ids1, ... for clusters in several ways; clustered_psd
+    sets negative eigenvalues that those can bring to zero."""
     resample: ResampleOptions | None = None
     """Redraw the nodes at the end of each step, so that weights and standard errors
     account for simulation error; left out, they do not."""

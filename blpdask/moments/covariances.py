@@ -5,6 +5,7 @@ With g_j = ξ_j z_j, or with a supply side g_j = (ξ_j z_Dj, ω_j z_Sj) (Hansen 
 
     robust       S = (1/N) Σ_j (g_j - ḡ)(g_j - ḡ)'
     clustered    S = (1/N) Σ_c (Σ_{j∈c} (g_j - ḡ))(Σ_{j∈c} (g_j - ḡ))'
+                 and, in several ways, what :mod:`.clusters` says
     unadjusted   S = σ̂² Z'Z / N,   σ̂² = (1/N) Σ_j (ξ_j - ξ̄)²
 
 (of two equations d and e the block σ̂_de Z_d'Z_e / N), with ḡ left out where moments are
@@ -38,8 +39,9 @@ import numpy as np
 
 from ..model.inversion import InversionMemory
 from ..records import JOINED, Floats, Integers, MarketBlock
+from .clusters import add_clusters, signs_of, sum_by_cluster
 from .errors import ErrorState, block_errors
-from .weighting import CovarianceType
+from .weighting import CovarianceType, clip_eigenvalues, is_clustered
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,8 +80,9 @@ class MomentSums:
     squares
         ``(B, E, E)`` s_b, squares and products of errors.
     clusters, cluster_sizes
-        ``(C,)`` codes of the clusters that each block touches, and how many rows it has
-        of them; of size zero where no sums by cluster are wanted.
+        ``(C,)``, in several ways ``(C, W)``, codes of the clusters that each block
+        touches, and ``(C,)`` how many rows it has of them; of size zero where no sums
+        by cluster are wanted.
     cluster_g
         ``(C, M)`` Σ (g_j - c) over those rows.
     """
@@ -129,12 +132,12 @@ def sum_moments(
     centre
         ``(M,)`` c.
     clusters
-        ``(N,)`` codes of clusters, where sums by cluster are wanted.
+        ``(N,)`` or ``(N, W)`` codes of clusters, where sums by cluster are wanted.
     """
     g = np.hstack([u[:, [e]] * Z_e for e, Z_e in enumerate(Z)]) - centre
     mean = u.mean(axis=0, keepdims=True)
     about = u - mean
-    touched, sizes, by_cluster = _sum_by_cluster(g, clusters)
+    touched, sizes, by_cluster = sum_by_cluster(g, clusters)
     return MomentSums(
         g=g.sum(axis=0),
         gg=g.T @ g,
@@ -163,8 +166,9 @@ def moment_covariances(
     sums
         Of all blocks; about zero where moments are not to be centred.
     kind
-        ``"robust"``, ``"unadjusted"`` or ``"clustered"``, the last from sums that have
-        clusters.
+        ``"robust"``, ``"unadjusted"``, or, from sums that have clusters,
+        ``"clustered"`` or ``"clustered_psd"``, the same with negative eigenvalues set
+        to zero.
     center
         Whether moments are centred before they are squared.
     ZtZ
@@ -176,14 +180,30 @@ def moment_covariances(
     with np.errstate(over="ignore", invalid="ignore"):
         m = sums.g / N if center else np.zeros_like(sums.g)
         if kind == "unadjusted":
-            variances = _squares_about_mean(sums) / N
+            variances = error_covariances(sums)[1]
             S = variances[np.ix_(equations, equations)] * (ZtZ / N)
-        elif kind == "clustered":
-            g = _add_clusters(sums, m)
-            S = g.T @ g / N
+        elif is_clustered(kind):
+            S = _clustered(sums, m) / N
         else:
             S = sums.gg / N - np.outer(m, m)
-        return np.asarray((S + S.T) / 2)
+        S = np.asarray((S + S.T) / 2)
+    return clip_eigenvalues(S) if kind == "clustered_psd" else S
+
+
+def _clustered(sums: MomentSums, m: Floats) -> Floats:
+    """Add the squares of clusters' sums about m, with their signs, ``(M, M)``."""
+    clusters, _, g = add_clusters(sums.clusters, sums.cluster_sizes, sums.cluster_g, m)
+    if clusters.ndim == 1:
+        return np.asarray(g.T @ g)
+    return np.asarray(g.T @ (signs_of(clusters)[:, None] * g))
+
+
+def error_covariances(sums: MomentSums) -> tuple[Floats, Floats]:
+    """Compute ū ``(E,)`` and (1/N) Σ_j (u_j - ū)(u_j - ū)' ``(E, E)``."""
+    n = sums.sizes[:, None]
+    N = sums.sizes.sum()
+    means = (n * sums.means + sums.remainders).sum(axis=0) / N
+    return means, _squares_about_mean(sums) / N
 
 
 def _squares_about_mean(sums: MomentSums) -> Floats:
@@ -195,25 +215,3 @@ def _squares_about_mean(sums: MomentSums) -> Floats:
     products = n[..., None] * d[:, :, None] * d[:, None, :]
     squares = sums.squares + cross + cross.transpose(0, 2, 1) + products
     return np.asarray(squares.sum(axis=0) - np.outer(total, total) / n.sum())
-
-
-def _sum_by_cluster(
-    g: Floats, clusters: Integers | None
-) -> tuple[Integers, Integers, Floats]:
-    """List the clusters of rows, their sizes and sums, in order of their codes."""
-    if clusters is None:
-        nothing = np.empty(0, np.int64)
-        return nothing, nothing, np.empty((0, g.shape[1]))
-    order = np.argsort(clusters, kind="stable")
-    firsts = np.flatnonzero(np.diff(clusters[order], prepend=-1))
-    sizes = np.diff(firsts, append=clusters.size)
-    return clusters[order][firsts], sizes, np.add.reduceat(g[order], firsts, axis=0)
-
-
-def _add_clusters(sums: MomentSums, m: Floats) -> Floats:
-    """Add what blocks have of each cluster, less its rows times m, ``(C, M)``."""
-    touched, places = np.unique(sums.clusters, return_inverse=True)
-    g = np.zeros((touched.size, sums.g.size))
-    sizes = np.bincount(places, weights=sums.cluster_sizes)
-    np.add.at(g, places, sums.cluster_g)
-    return np.asarray(g - sizes[:, None] * m)

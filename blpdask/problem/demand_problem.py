@@ -12,6 +12,7 @@ from ..partitions.cut import SortedTables, cut_at
 from ..partitions.source import HeldBlocks
 from ..records import Equation, Floats, Integers, LinearRows, SupplyRows
 from .agents import Agents
+from .clusters import count_clusters, count_divided
 from .equation_sums import stacked_ZtX
 from .prepared import PreparedDemand
 from .products import Products
@@ -72,7 +73,10 @@ class DemandProblem:
             f"markets {ids[first]} to {ids[stop - 1]}"
             for first, stop in itertools.pairwise(edges)
         ]
-        clusters = products.clusters
+        assert tables.linear is not None
+        clusters = tables.linear.clusters
+        counts = count_clusters(clusters)
+        divided = count_divided(clusters, tables.product_offsets)
         sides = _equations(products)
         return PreparedDemand(
             source=HeldBlocks(cut_at(tables, edges), labels=labels),
@@ -93,21 +97,14 @@ class DemandProblem:
                 products.absorption,
                 *([products.supply.absorption] if products.supply else ()),
             ),
-            n_clusters=0 if clusters is None else int(clusters.max()) + 1,
-            clusters_of_markets=clusters is not None
-            and _are_of_markets(clusters, products.market_codes),
+            n_clusters=min(counts, default=0),
+            clusters_of_markets=bool((divided == 0).any()),
+            cluster_counts=counts,
         )
 
     def in_market_order(self, values: Floats) -> Floats:
         """Bring rows in the user's order into that of markets, ``(N, …)``."""
         return values[self.order]
-
-
-def _are_of_markets(clusters: Integers, markets: Integers) -> bool:
-    """Tell whether each market's rows, ``(N,)`` codes, lie in one cluster."""
-    first = np.zeros(markets.max() + 1, dtype=clusters.dtype)
-    first[markets] = clusters
-    return bool((first[markets] == clusters).all())
 
 
 def prepare_demand(

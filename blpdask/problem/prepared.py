@@ -51,12 +51,15 @@ class PreparedDemand:
     absorption
         For each equation, when the absorption of its effects stops.
     n_clusters
-        C, zero where there are none.
+        C, zero where there are none; in several ways that of the way with fewest.
     clusters_of_markets
-        Whether there are clusters and each is made of whole markets.
+        Whether there are clusters and each, in one of the ways, is made of whole
+        markets.
     rows_at
         Where what is as long as the data is written, block by block; None where it is
         brought together in memory.
+    cluster_counts
+        Clusters of each way.
     """
 
     source: BlockSource
@@ -75,6 +78,7 @@ class PreparedDemand:
     n_clusters: int
     clusters_of_markets: bool = False
     rows_at: Path | None = None
+    cluster_counts: tuple[int, ...] = ()
 
     @property
     def n_markets(self) -> int:

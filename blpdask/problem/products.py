@@ -18,6 +18,7 @@ from ..errors import DataWarning, Faults, InputError
 from ..records import Floats, Integers
 from .absorption import take_out
 from .absorption_options import AbsorptionControls
+from .clusters import cluster_columns, read_clusters
 from .fields import (
     as_finite,
     build_design,
@@ -60,7 +61,7 @@ class Products:
     effects, absorption
         Codes ``(N,)`` of each absorbed effect, and when their absorption stops.
     clusters
-        ``(N,)`` codes of clusters, or None.
+        ``(N,)`` codes of clusters, ``(N, W)`` where there are W ways, or None.
     ids
         Identifiers and prices by name: firm_ids, product_ids, ….
     variables
@@ -141,7 +142,7 @@ def read_products(
     X2 = _design(data, random, "X2", faults) if random is not None else None
     _check_prices(data, linear, random, faults)
     excluded = _excluded_instruments(data, faults)
-    clusters = _clusters(data, faults)
+    clusters = read_clusters(data, faults)
     nests, nesting_ids = read_nests(data, faults)
     ids = _identifiers(data, faults)
     supplied: SupplyFields | None = None
@@ -257,20 +258,6 @@ def _excluded_instruments(data: Any, faults: Faults) -> Floats | None:
     return as_finite(values, "demand_instruments", faults)
 
 
-def _clusters(data: Any, faults: Faults) -> Integers | None:
-    values = read_vector(data, "clustering_ids", faults)
-    if values is None:
-        return None
-    codes, unique = factorize(values)
-    if unique.size < 2 or (codes < 0).any():
-        faults.add(
-            f"{unique.size} distinct clustering_ids, {(codes < 0).sum()} missing",
-            "at least two clusters and none missing",
-            "check clustering_ids or leave it out",
-        )
-    return codes
-
-
 def read_nests(
     data: Any, faults: Faults
 ) -> tuple[Integers | None, np.ndarray[Any, Any]]:
@@ -291,10 +278,14 @@ def read_nests(
 def _identifiers(data: Any, faults: Faults) -> dict[str, np.ndarray[Any, Any]]:
     """Read identifiers that are carried along."""
     found = {}
-    for name in ("market_ids", "firm_ids", "nesting_ids", "clustering_ids"):
+    for name in ("market_ids", "firm_ids", "nesting_ids"):
         values = read_vector(data, name, Faults(name))
         if values is not None:
             found[name] = values
+    ways = list(cluster_columns(data, Faults("clustering_ids")).values())
+    if len({len(values) for values in ways}) == 1:
+        matrix = [np.asarray(values, dtype=object) for values in ways]
+        found["clustering_ids"] = ways[0] if len(ways) == 1 else np.column_stack(matrix)
     for name in ("product_ids", "prices"):
         values = read_matrix(data, name, faults)
         if values is not None:

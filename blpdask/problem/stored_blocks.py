@@ -38,6 +38,7 @@ from ..records import (
     MarketBlock,
     SupplyRows,
 )
+from .clusters import stack_ways
 from .fields import read_matrix, some
 from .formulas import DesignMatrix, ParsedFormula
 from .groupings import Grouping
@@ -62,7 +63,7 @@ class Lookups:
     """
 
     effects: tuple[Grouping, ...] = ()
-    clusters: Grouping | None = None
+    clusters: tuple[Grouping, ...] = ()
     levels: tuple[Floats, ...] = ()
     cost_effects: tuple[Grouping, ...] = ()
     cost_levels: tuple[Floats, ...] = ()
@@ -87,7 +88,7 @@ class BlockRecipe:
     nodes
         The rule that draws them, None where they are stored.
     effects, clusters
-        How rows are coded; clusters None where there are none.
+        How rows are coded; a grouping a way of clusters.
     levels
         For each effect ``(G, MD)`` what to subtract from instruments; empty where
         nothing is absorbed, or not yet.
@@ -104,7 +105,7 @@ class BlockRecipe:
     n_node_columns: int
     nodes: DescribedNodes | None
     effects: tuple[Grouping, ...] = ()
-    clusters: Grouping | None = None
+    clusters: tuple[Grouping, ...] = ()
     levels: tuple[Floats, ...] = ()
     supply: SupplyRecipe | None = None
 
@@ -246,14 +247,13 @@ class StoredBlocks:
         store = self._open()
         recipe = self.recipe
         names = list(recipe.product_names)
-        if recipe.clusters is not None:
-            names += recipe.clusters.names
-        columns = store.read("products", index, names)
+        for way in recipe.clusters:
+            names += way.names
+        columns = store.read("products", index, list(dict.fromkeys(names)))
         design, Z = self._linear_matrices(columns, index)
         effects = tuple(grouping.codes(columns) for grouping in recipe.effects)
         if recipe.absorb_instruments and recipe.levels:
             Z = subtract_levels(Z, effects, recipe.levels)
-        clusters = recipe.clusters
         equations = [Equation(design.values, np.ascontiguousarray(Z), effects)]
         arrays = {"X1": design.values, "ZD": Z}
         if (supply := recipe.supply) is not None:
@@ -267,7 +267,7 @@ class StoredBlocks:
         return LinearRows(
             rows=store.rows(index),
             equations=tuple(equations),
-            clusters=None if clusters is None else clusters.codes(columns),
+            clusters=stack_ways([way.codes(columns) for way in recipe.clusters]),
         )
 
     def size(self, index: int) -> int:

@@ -34,6 +34,7 @@ from ..progress import Listener, StepEvent, silent
 from ..records import Floats, Integers
 from .absorption_options import AbsorptionControls
 from .absorption_over_blocks import absorb_over_blocks
+from .clusters import FIELD, check_groups, check_ways
 from .fields import matrix_columns, some
 from .formulas import Column, ParsedFormula
 from .groupings import find_groupings
@@ -282,7 +283,7 @@ class StoredProblem:
             n_node_columns=recipe.n_node_columns,
             ZD_names=(*excluded, *(columns[0][k].name for k in recipe.exogenous)),
             n_effects=len(self.formulas.linear.absorbed),
-            has_clusters=description.column("products", "clustering_ids") is not None,
+            has_clusters=bool(self._cluster_names),
             X3_columns=tuple(columns[3]),
             ZS_names=tuple(costs),
             n_cost_effects=len(_absorbed_terms(self.formulas.cost)),
@@ -368,6 +369,7 @@ class StoredProblem:
         """Give an estimator what was summed, and where the blocks are."""
         lookups, sums = kept.lookups, kept.sums
         recipe = self._recipe.knowing(lookups)
+        counts = tuple(way.n_groups for way in lookups.clusters)
         MD, MS = len(self.outline.ZD_names), len(self.outline.ZS_names)
         warn_of_collinearity(sums, self.outline, self._collinear)
         return PreparedDemand(
@@ -384,18 +386,24 @@ class StoredProblem:
             X_counts=self._X_counts,
             level_counts=_level_counts(recipe),
             absorption=self._controls,
-            n_clusters=0 if lookups.clusters is None else lookups.clusters.n_groups,
-            clusters_of_markets=lookups.clusters is not None and not sums.n_divided,
+            n_clusters=min(counts, default=0),
+            clusters_of_markets=bool((sums.n_divided == 0).any()),
+            cluster_counts=counts,
             rows_at=self._scratch.path / "rows",
         )
+
+    @property
+    def _cluster_names(self) -> tuple[str, ...]:
+        """List the columns of clusters, one a way."""
+        names = [column.name for column in self.store.description.products]
+        return matrix_columns(names, FIELD)
 
     def _find_groups(self, engine: Engine, listener: Listener) -> Lookups:
         """Find the groups of effects of all equations and of clusters."""
         demand = self.formulas.linear.absorbed_terms
         supply = _absorbed_terms(self.formulas.cost)
         terms = [*demand, *supply]
-        if self.outline.has_clusters:
-            terms.append(("clustering_ids",))
+        terms += [(name,) for name in self._cluster_names]
         names = sorted({name for term in terms for name in term})
         described = [self.store.description.column("products", n) for n in names]
         different = list(dict.fromkeys(terms))
@@ -408,16 +416,13 @@ class StoredProblem:
         )
         by_term = dict(zip(different, groupings, strict=True))
         found = tuple(by_term[term] for term in terms)
-        clusters = found[-1] if self.outline.has_clusters else None
-        if clusters is not None and clusters.n_groups < 2:
-            faults = Faults("product_data")
-            faults.add(
-                "one distinct clustering_ids",
-                "at least two clusters",
-                "check clustering_ids or leave it out of the store",
-            )
-            faults.check()
         split = len(demand)
+        clusters = found[split + len(supply) :]
+        faults = Faults("product_data")
+        for way in clusters:
+            check_groups(way.names[0], way.n_groups, 0, faults)
+        check_ways(len(clusters), faults)
+        faults.check()
         return Lookups(
             effects=found[:split],
             clusters=clusters,

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import DataWarning
 from ..moments.grouped_sums import instruments_of, subtract_levels
 from ..records import JOINED, Equation, Floats, Integers, MarketBlock
+from .clusters import count_divided
 from .equation_sums import stacked_ZtX
 from .outline import DemandOutline
 
@@ -54,7 +55,7 @@ class StoredSums:
         ``(K1 + K2 + MD + K3 + MS,)`` of the columns of [X1 | X2 | ZD | X3 | ZS] and of
         their squares.
     n_divided
-        Markets whose products lie in several clusters.
+        ``(W,)`` markets whose products lie in several clusters, for each way.
     R1, R2, RZ, R3, RS
         Triangular factors of X1, X2, ZD, X3 and ZS, joined.
     """
@@ -63,7 +64,7 @@ class StoredSums:
     ZtZ: Floats
     sums: Floats
     squares: Floats
-    n_divided: int
+    n_divided: Integers
     R1: Floats = field(metadata=JOINED)
     R2: Floats = field(metadata=JOINED)
     RZ: Floats = field(metadata=JOINED)
@@ -108,7 +109,7 @@ def stored_sums_pass(
         ZtZ=(Z.T @ Z).astype(np.longdouble),
         sums=columns.sum(axis=0),
         squares=np.einsum("nk,nk->k", columns, columns),
-        n_divided=_count_divided(linear.clusters, block.product_offsets),
+        n_divided=count_divided(linear.clusters, block.product_offsets),
         **dict(zip(_FACTORS, map(_factor, matrices), strict=True)),
     )
     return sums, None
@@ -177,15 +178,6 @@ def _absorb(
     return _Side(
         both[:, :K], Z_absorbed, Z_absorbed if absorb_instruments else equation.Z
     )
-
-
-def _count_divided(clusters: Integers | None, offsets: Integers) -> int:
-    """Count the markets, ``offsets`` ``(T + 1,)``, with rows of several clusters."""
-    if clusters is None:
-        return 0
-    first = np.repeat(clusters[offsets[:-1]], np.diff(offsets))
-    other = np.add.reduceat(clusters != first, offsets[:-1], dtype=np.int64)
-    return int(np.count_nonzero(other))
 
 
 def _factor(values: Floats) -> Floats:

@@ -101,6 +101,8 @@ class GmmEstimates:
     omega_fe: Rows | None = None  # (N, 1)
     omega_by_theta_jacobian: Rows | None = None  # (N, P)
     clipped_costs: Flags | Rows | None = None  # (N, 1)
+    cluster_counts: tuple[int, ...] = ()  # clusters of each way
+    estimator: str = "steps"  # or "iterated", or "cue"
 
     @property
     def n_overidentifying(self) -> int:

@@ -64,7 +64,7 @@ def summary_table(estimates: GmmEstimates, digits: int = 7) -> str:
     """Print the objective and the conditions of a minimum."""
     reduced = np.isfinite(estimates.theta_bounds).any()
     header: list[Header] = [("GMM", "Step"), ("Objective", "Value")]
-    values = [str(estimates.step), format_number(estimates.objective, digits)]
+    values = [step_name(estimates), format_number(estimates.objective, digits)]
     if np.isfinite(estimates.projected_gradient_norm):
         header.append(
             (
@@ -147,9 +147,19 @@ def error_description(estimates: GmmEstimates) -> str:
     """Say what kind of standard errors these are."""
     if estimates.se_type == "unadjusted":
         return "Unadjusted SEs"
-    if estimates.se_type == "clustered":
-        return f"Robust SEs Adjusted for {estimates.n_clusters} Clusters"
-    return "Robust SEs"
+    if estimates.se_type == "robust":
+        return "Robust SEs"
+    ways = estimates.cluster_counts or (estimates.n_clusters,)
+    text = f"Robust SEs Adjusted for {' and '.join(map(str, ways))} Clusters"
+    if estimates.se_type == "clustered_psd":
+        text += ", Negative Eigenvalues Set to Zero,"
+    return text
+
+
+def step_name(estimates: GmmEstimates) -> str:
+    """Name a step: its number, and how weights came about where that is not usual."""
+    named = {"iterated": f"{estimates.step} (iterated)", "cue": "CUE"}
+    return named.get(estimates.estimator, str(estimates.step))
 
 
 def html_table(estimates: GmmEstimates) -> str:
@@ -163,7 +173,7 @@ def html_table(estimates: GmmEstimates) -> str:
         for row in parameter_rows(estimates)
     )
     caption = (
-        f"GMM step {estimates.step}: objective {estimates.objective:.8g}, "
+        f"GMM step {step_name(estimates)}: objective {estimates.objective:.8g}, "
         f"{'converged' if estimates.converged else 'not converged'}, "
         f"{estimates.n_products} products in {estimates.n_markets} markets"
     )
