@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .api.instrument_selection import InstrumentSelection, select_instruments
     from .api.integration import Integration, build_integration
     from .api.iteration import Iteration
+    from .api.optimal_instruments import OptimalInstrumentResults
     from .api.optimization import Optimization
     from .api.parallel import parallel
     from .api.pickles import read_pickle, save_pickle
@@ -44,6 +45,7 @@ __all__ = [
     "InstrumentSelection",
     "Integration",
     "Iteration",
+    "OptimalInstrumentResults",
     "Optimization",
     "Problem",
     "ProblemResults",
@@ -79,6 +81,7 @@ _HOMES = {
     "InstrumentSelection": "api.instrument_selection",
     "Integration": "api.integration",
     "Iteration": "api.iteration",
+    "OptimalInstrumentResults": "api.optimal_instruments",
     "Optimization": "api.optimization",
     "Problem": "api.problem",
     "ProblemResults": "api.results",

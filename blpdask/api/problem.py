@@ -22,6 +22,7 @@ from ..model.parameters import Parameters
 from ..moments.simulation_error import Scaling
 from ..problem.agents import Agents, read_agents
 from ..problem.demand_problem import DemandProblem, prepare_demand
+from ..problem.instruments import with_excluded
 from ..problem.prepared import PreparedDemand
 from ..problem.products import Products, read_products, warn_of_collinearity
 from ..problem.stored_problem import StoredProblem
@@ -36,6 +37,7 @@ from .printing import choose_listener
 from .problem_checks import (
     check_costs_type,
     check_formulations,
+    check_instruments,
     check_scale,
     check_tables,
     check_types,
@@ -249,6 +251,38 @@ class Problem(Dimensions):
     def integration_rule(self) -> Rule | None:
         """The rule that nodes come from, None where they are data."""
         return None if self._integration is None else self._integration.rule
+
+    def with_instruments(
+        self, demand_instruments: Any, supply_instruments: Any = None
+    ) -> Problem:
+        """Give the same problem other excluded instruments.
+
+        Columns of X1 without prices and of X3 without shares are added to them, and
+        effects are absorbed.
+
+        Parameters
+        ----------
+        demand_instruments, supply_instruments
+            ``(N, Q)`` each; None leaves those of supply as they are.
+
+        Raises
+        ------
+        BlpdaskError
+            Where the data are in a store.
+        InputError
+            With every fault of the arguments.
+        """
+        demand = in_memory(self._demand, "other instruments")
+        excluded = check_instruments(
+            demand_instruments, supply_instruments, self.N, supply_side=self.K3 > 0
+        )
+        other = copy.copy(self)
+        other.__dict__.pop("products", None)
+        other._demand = with_excluded(demand, *excluded)
+        atol, rtol = options.collinear_atol, options.collinear_rtol
+        warn_of_collinearity(other._demand.products, atol, rtol)
+        other._tell()
+        return other
 
     @property
     def demand(self) -> DemandProblem | StoredProblem:

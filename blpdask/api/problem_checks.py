@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import Faults
 from ..model.parameters import TYPE_CODES
 from ..problem.fields import check_table, field_names
+from ..records import Floats
 from .formulation import Formulation
 from .integration import Integration
 
@@ -134,3 +135,37 @@ def check_types(rc_types: Sequence[str] | None, K2: int) -> tuple[str, ...]:
         )
     faults.check()
     return types
+
+
+def check_instruments(
+    demand: Any, supply: Any, N: int, *, supply_side: bool
+) -> tuple[Floats, Floats | None]:
+    """Read excluded instruments, ``(N, Q)`` each, all finite."""
+    faults = Faults("instruments")
+    found: list[Floats | None] = []
+    for name, given in (("demand_instruments", demand), ("supply_instruments", supply)):
+        if given is None and name == "supply_instruments":
+            found.append(None)
+            continue
+        try:
+            values = np.asarray(given, np.float64)
+        except (TypeError, ValueError):
+            values = np.empty(0)
+        values = values[:, None] if values.ndim == 1 else values
+        bad = int((~np.isfinite(values)).sum())
+        if values.ndim != 2 or len(values) != N or bad:
+            faults.add(
+                f"{name} of shape {values.shape}, {bad} not finite",
+                f"finite numbers, {N} rows",
+                f"correct {name}",
+            )
+        found.append(values)
+    if supply is not None and not supply_side:
+        faults.add(
+            "supply_instruments without a supply side",
+            "a formulation of X3",
+            "leave supply_instruments out",
+        )
+    faults.check()
+    assert found[0] is not None
+    return found[0], found[1]

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import options
 from ..estimators.gmm import Minimum
+from ..progress import Listener
 from ..records import Floats
 from ..results import specification_tests
 from ..results.delta_method import DeltaMethod, Function, delta_method
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from ..analysis.draw_jackknife import DrawJackknife
     from ..analysis.recovered_effects import RecoveredEffects
     from .integration import Integration
+    from .iteration import Iteration
+    from .optimal_instruments import OptimalInstrumentResults
     from .problem import Problem
 
 
@@ -399,6 +402,72 @@ class ProblemResults:
         from .draw_jackknife import draw_jackknife
 
         return draw_jackknife(self, parts, seed, settings)
+
+    def compute_optimal_instruments(
+        self,
+        method: str = "approximate",
+        draws: int = 1,
+        seed: int | None = None,
+        expected_prices: Any = None,
+        iteration: Iteration | None = None,
+        constant_costs: bool = True,
+        *,
+        engine: Any = None,
+        threads: int | None = None,
+        backend: str = "numba",
+        blocks: int | None = None,
+        progress: Listener | None = None,
+    ) -> OptimalInstrumentResults:
+        """Estimate feasible optimal instruments, Σ⁻¹ E[∂(ξ, ω)/∂θ | Z].
+
+        Parameters
+        ----------
+        method
+            ``"approximate"`` takes derivatives where ξ and ω are zero; ``"normal"`` and
+            ``"empirical"`` average them over errors drawn from a normal distribution,
+            or from the estimates with replacement.
+        draws, seed
+            How many, and the seed of PyBLP's stream.
+        expected_prices
+            E[p | Z] ``(N,)``. Where None, prices of equilibrium at each draw with a
+            supply side whose X3 has no shares; else what Z_D and effects predict.
+        iteration
+            How prices of equilibrium are found; where None,
+            ``Iteration("simple", {"atol": 1e-12})``. Where X3 has shares, passing it
+            asks for prices of equilibrium.
+        constant_costs
+            Whether costs stay as they are where X3 has shares.
+        engine, threads, backend, blocks, progress
+            As in :meth:`blpdask.Problem.solve`.
+
+        Returns
+        -------
+        OptimalInstrumentResults
+            Whose ``to_problem`` gives the problem with these instruments.
+
+        Raises
+        ------
+        BlpdaskError
+            Where the results have lost their problem, or its data are in a store.
+        InputError
+            With every fault of the arguments.
+        """
+        from .optimal_instruments import compute_optimal_instruments
+
+        return compute_optimal_instruments(
+            self,
+            method,
+            draws,
+            seed,
+            expected_prices,
+            iteration,
+            constant_costs,
+            engine=engine,
+            threads=threads,
+            backend=backend,
+            blocks=blocks,
+            progress=progress,
+        )
 
     def plot_estimates(self, ax: Any = None) -> Any:
         """Plot estimates of Σ, Π, β and γ with 95 % intervals."""

@@ -44,9 +44,17 @@ def products_table(demand: DemandProblem) -> np.recarray[Any, Any]:
         "X1": products.X1_absorbed,
         "X2": products.X2,
         **_supply_columns(products.supply),
-        **{n: v.astype(np.float64) for n, v in products.variables.items()},
+        **_numeric({n: v for n, v in products.variables.items() if n not in ids}),
     }
     return structure(columns)
+
+
+def _numeric(
+    variables: Mapping[str, np.ndarray[Any, Any]],
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Keep variables that are numbers or flags."""
+    kept = {n: v for n, v in variables.items() if v.dtype.kind in "bif"}
+    return {n: v.astype(np.float64) for n, v in kept.items()}
 
 
 def _supply_columns(supply: SupplySide | None) -> dict[str, np.ndarray[Any, Any]]:

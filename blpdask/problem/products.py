@@ -65,7 +65,7 @@ class Products:
     ids
         Identifiers and prices by name: firm_ids, product_ids, ….
     variables
-        ``(N,)`` numeric variables that formulas name, by name.
+        ``(N,)`` variables that formulas name, categorical ones too, by name.
     supply
         The supply side, None without one.
     nests, nesting_ids
@@ -201,7 +201,7 @@ def read_products(
         absorption=absorption,
         clusters=clusters,
         ids=ids,
-        variables=_variables(data, X1, X2),
+        variables=_variables(data, X1, X2, supplied),
         supply=None
         if supplied is None or cost is None
         else build_supply(
@@ -357,13 +357,17 @@ def _check_duplicates(
 
 
 def _variables(
-    data: Any, X1: DesignMatrix, X2: DesignMatrix | None
+    data: Any,
+    X1: DesignMatrix,
+    X2: DesignMatrix | None,
+    supplied: SupplyFields | None,
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """Read the numeric variables that the columns of X1 and X2 depend on."""
-    columns = [*X1.columns, *(X2.columns if X2 is not None else ())]
+    """Read the variables that the columns of X1, X2 and X3 depend on."""
+    X3 = None if supplied is None else supplied.design
+    columns = [c for X in (X1, X2, X3) if X is not None for c in X.columns]
     names = sorted({name for column in columns for name in column.names})
     found = {name: read_field(data, name) for name in names}
-    return {n: v for n, v in found.items() if v is not None and v.dtype.kind in "bif"}
+    return {name: values for name, values in found.items() if values is not None}
 
 
 def _check_lengths(
