@@ -342,6 +342,8 @@ class Markups:
 class TrialPrices:
     """What of a block moves with prices, at prices that are tried.
 
+    Utilities are over the scale of the extreme-value errors, as kernels see them.
+
     Attributes
     ----------
     prices

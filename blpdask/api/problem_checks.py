@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import Faults
 from ..model.parameters import TYPE_CODES
-from ..problem.fields import check_table, field_names
+from ..problem.fields import check_table
 from ..records import Floats
 from .formulation import Formulation
 from .integration import Integration
@@ -83,31 +83,6 @@ def check_scale(epsilon_scale: Any, *, nests: bool) -> float:
         )
     faults.check()
     return float(epsilon_scale)
-
-
-def check_stored_scope(
-    product_data: Any, agent_data: Any, epsilon_scale: float
-) -> None:
-    """Refuse on a store what would silently change the model if it were ignored."""
-    check_tables(product_data, agent_data)
-    faults = Faults("Problem")
-    names = set(field_names(product_data))
-    agent_names = set(field_names(agent_data)) if agent_data is not None else set()
-    if names & {"nesting_ids", "nesting_ids0"}:
-        faults.add(
-            "a column 'nesting_ids'",
-            "no nests: stores have no nested logit in this version",
-            "drop or rename the column, or read the data into memory",
-        )
-    if {n for n in agent_names if n.startswith("availability")}:
-        faults.add(
-            "columns 'availability…' of agents",
-            "all products there for all agents: stores know no other in this version",
-            "drop or rename the columns, or read the data into memory",
-        )
-    if epsilon_scale != 1:
-        faults.add(f"epsilon_scale={epsilon_scale!r}", "1.0 on stores", "leave it out")
-    faults.check()
 
 
 def check_costs_type(costs_type: Any) -> str:

@@ -16,7 +16,7 @@ from ..model.parameters import tastes_at
 from ..moments.demand import DemandState
 from ..moments.supply import CostState
 from ..problem.demand_problem import DemandProblem
-from ..problem.fields import factorize
+from ..problem.fields import factorize, field_names
 from ..problem.formulas import ParsedFormula
 from ..problem.pricing import PriceSetting, priced_markets
 from ..records import Floats, PriceTastes, Tastes
@@ -30,7 +30,8 @@ from .iteration import Iteration
 from .problem_checks import (
     check_costs_type,
     check_formulations,
-    check_stored_scope,
+    check_scale,
+    check_tables,
     check_types,
 )
 from .simulation_checks import (
@@ -69,15 +70,17 @@ class Simulation(Dimensions):
         :class:`blpdask.Problem`; none absorbs effects.
     product_data
         Table with ``market_ids`` and ``firm_ids`` (:func:`blpdask.build_id_data` makes
-        one), optionally ``ownership`` and any variable.
-    beta, sigma, pi, gamma
-        True β ``(K1,)``, Σ ``(K2, K2)``, Π ``(K2, D)`` and γ ``(K3,)``.
-    rho, phi
+        one), for nests ``nesting_ids``, optionally ``ownership`` and any variable.
+    beta, sigma, pi, gamma, rho
+        True β ``(K1,)``, Σ ``(K2, K2)``, Π ``(K2, D)``, γ ``(K3,)`` and ρ, one number
+        for all nests or ``(H,)``.
+    phi
         Not part of this version.
     agent_formulation
         Formulation of demographics.
     agent_data
-        Table with ``market_ids``, ``weights``, ``nodes0``, … and demographics.
+        Table with ``market_ids``, ``weights``, ``nodes0``, … and demographics, and
+        ``availability0``, … as in :class:`blpdask.Problem`.
     integration
         Rule that builds nodes and weights instead of the data.
     xi, omega
@@ -88,7 +91,7 @@ class Simulation(Dimensions):
     rc_types
         ``"linear"``, ``"log"`` or ``"logit"`` for each random coefficient.
     epsilon_scale
-        PyBLP's default only.
+        Scale of the extreme-value errors, one with nests.
     costs_type
         ``"linear"`` or ``"log"``: whether costs or their logarithms are linear in X3.
     seed
@@ -143,13 +146,16 @@ class Simulation(Dimensions):
         formulations = check_formulations(
             product_formulations, agent_formulation, integration
         )
-        check_stored_scope(product_data, agent_data, epsilon_scale)
-        check_simulation(formulations, {"rho": rho, "phi": phi}, product_data)
+        check_tables(product_data, agent_data)
+        check_simulation(formulations, {"phi": phi}, product_data)
+        names = set(field_names(product_data))
+        self.epsilon_scale = check_scale(
+            epsilon_scale, nests=bool(names & {"nesting_ids", "nesting_ids0"})
+        )
         self.product_formulations = formulations
         self.agent_formulation = agent_formulation
         self.integration = integration
         self.costs_type = check_costs_type(costs_type)
-        self.epsilon_scale = 1.0
         stream = np.random.RandomState(seed)
         economy = build_economy(
             product_data,
@@ -164,6 +170,7 @@ class Simulation(Dimensions):
             stream,
             absorption=formulations[0].controls,
             weights_tol=options.weights_tol,
+            epsilon_scale=self.epsilon_scale,
         )
         types = check_types(rc_types, economy.demand.products.X2.shape[1])
         self._problem = replace(economy.demand, types=types)
@@ -171,7 +178,7 @@ class Simulation(Dimensions):
         self._economy = economy
         self.product_data = structure(economy.products)
         self.agent_data = None if economy.agents is None else structure(economy.agents)
-        self._set_parameters(sigma=sigma, pi=pi, beta=beta, gamma=gamma)
+        self._set_parameters(sigma=sigma, pi=pi, rho=rho, beta=beta, gamma=gamma)
         given = check_errors(xi, omega, self.N, self.K3)
         if given is None:
             given = draw_errors(
@@ -194,7 +201,7 @@ class Simulation(Dimensions):
         start = self._parameters.start
         self.sigma, self.pi = start.sigma, start.pi
         self.beta, self.gamma = start.beta, start.gamma
-        self.rho = np.zeros((0, 1))
+        self.rho = start.rho
         self.phi = np.zeros((1 + (self.K3 > 0), 0))
 
     @property
@@ -242,9 +249,11 @@ class Simulation(Dimensions):
         prices
             Prices ``(N,)`` where iteration starts, ``costs`` where None.
         iteration
-            ``Iteration("simple", {"atol": 1e-12})`` where None; ``"squarem"``; or
-            ``"return"``, which keeps the starting prices. Tolerances are on gradients
-            of profits.
+            ``"simple"``; ``"squarem"``; or ``"return"``, which keeps the starting
+            prices. Tolerances are on gradients of profits. Where None, secant steps
+            (:mod:`blpdask.model.price_acceleration`) to 1e-13, which take fewer
+            evaluations than PyBLP's default, ``Iteration("simple", {"atol": 1e-12})``,
+            and converge where that one goes round in circles.
         constant_costs
             Whether costs stay as they are where X3 has ``shares``; if not they follow
             the shares of equilibrium.
@@ -389,10 +398,11 @@ class Simulation(Dimensions):
         return exogenous_results(self, found, began, places)
 
     def _tastes(self) -> Tastes:
-        """Express Σ and Π as kernels read them, none of them free."""
+        """Express Σ, Π and ρ as kernels read them, none of them free."""
         none = np.empty(0, np.int64)
         tastes = tastes_at(self._parameters, self._parameters.theta)
-        return replace(tastes, rows=none, columns=none)
+        fixed = np.full(tastes.rho.size, -1)
+        return replace(tastes, rows=none, columns=none, rho_places=fixed)
 
     def _cost_state(self) -> CostState | None:
         """Say how costs follow from markups, None without a supply side."""

@@ -31,6 +31,7 @@ def simulation_text(simulation: Simulation, parameters: Parameters) -> str:
         labels = parameters.sigma_labels, parameters.pi_labels
         tables.append(_matrix("True Π", labels[0], true.pi, labels[1]))
     for name, values, labels_of in (
+        ("True ρ", true.rho, _nests(parameters)),
         ("True β", true.beta, parameters.beta_labels),
         ("True γ", true.gamma, parameters.gamma_labels),
     ):
@@ -38,6 +39,12 @@ def simulation_text(simulation: Simulation, parameters: Parameters) -> str:
             row = [format_number(value) for value in values[:, 0]]
             tables.append(text_table(name, list(labels_of), [row]))
     return "\n\n".join(tables)
+
+
+def _nests(parameters: Parameters) -> tuple[str, ...]:
+    """Name the entries of ρ: one for all nests, or one each."""
+    one = parameters.start.rho.size == 1
+    return ("All Groups",) if one else parameters.rho_labels
 
 
 def _matrix(

@@ -12,10 +12,11 @@ from ..moments.simulation_error import Scaling
 from ..problem.demand_problem import DemandProblem
 from ..problem.stored_blocks import as_rule
 from ..problem.stored_checks import StoredFormulas
+from ..problem.stored_nests import nest_column
 from ..problem.stored_problem import StoredProblem
 from .formulation import Formulation
 from .integration import Integration
-from .problem_checks import check_stored_scope, check_types
+from .problem_checks import check_scale, check_types
 from .resamples import Resamples, check_nodes
 from .stores import Store, described
 
@@ -51,11 +52,9 @@ def stored_problem(
     linear, random, cost, demographics = formulations
     faults.check()
     description = store.blocks.description
-    products, agents = (
-        dict.fromkeys(column.name for column in columns)
-        for columns in (description.products, description.agents)
+    scale = check_scale(
+        epsilon_scale, nests=nest_column(description.products) is not None
     )
-    check_stored_scope(products, agents, epsilon_scale)
     return StoredProblem(
         store.blocks,
         StoredFormulas(
@@ -71,6 +70,7 @@ def stored_problem(
         cost_absorption=cost.controls if cost is not None else None,
         weights_tol=options.weights_tol,
         collinear=(options.collinear_atol, options.collinear_rtol),
+        epsilon_scale=scale,
     )
 
 

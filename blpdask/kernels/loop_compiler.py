@@ -2,8 +2,7 @@
 
 Loops release the GIL, divide by zero as NumPy does, and are compiled when first called.
 ``reorder`` lets sums be reordered and fused so that loops vectorise, NaN and infinity
-keeping their meaning, because a kernel reports them; ``finite`` is for loops whose
-answer for NaN does not matter.
+keeping their meaning, because a kernel reports them.
 """
 
 from __future__ import annotations
@@ -20,4 +19,3 @@ exact = loop()
 inlined = loop(inline="always")
 fused = loop(fastmath={"contract"})
 reorder = loop(fastmath=_REORDER)
-finite = loop(fastmath={*_REORDER, "nnan"})

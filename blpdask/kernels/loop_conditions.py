@@ -13,6 +13,8 @@ vectorised, whoever owns what. One tile of exponentiated utilities is held, neve
     E_ij = exp(δ_j + μ_ij - h_i),   o_i = exp(-h_i),   P_ij = E_ij / (o_i + Σ_k E_ik),
 
 where h_i is the agent's highest utility if anybody's of the tile is large, else zero.
+Where none can be large, Σ_k max_j |x_jk| max_i |c_ik| says so, E, o and worths are
+filled while a product's row is in cache.
 Where there are nests, or products are not there for all, probabilities are those of
 :mod:`blpdask.kernels.loop_pricing`, and
 
@@ -59,6 +61,8 @@ from .loop_pricing import (
 TILE = 2**14
 #: Agents of a tile, at least, so that loops over them are worth starting.
 FEWEST_AGENTS = 32
+#: Characteristics of a product that are multiplied at a time.
+UNROLLED = 4
 
 
 def conditions(
@@ -165,6 +169,47 @@ def fill_worth(E, n, margins, owners, worth):
             of_owner[i] += m * e[i]
 
 
+@exact
+def largest_possible(characteristics, coefficients):
+    """Bound utilities ``(J, I)`` by Σ_k max_j |x_jk| max_i |c_ik|."""
+    bound = 0.0
+    for k in range(characteristics.shape[1]):
+        x, c = np.abs(characteristics[:, k]), np.abs(coefficients[:, k])
+        bound += largest(x) * largest(c)
+    return bound
+
+
+@reorder
+def fill_at_once(characteristics, tile, n, margins, owners, E, inverse, worth):
+    """Fill E_ji = e^u_ji, and add it up: in ``inverse`` and, times m_j, by owner.
+
+    ``characteristics`` (J, K) and ``tile`` (K, tile), K a multiple of :data:`UNROLLED`.
+    """
+    for j in range(margins.size):
+        e, x, m, of_owner = E[j], characteristics[j], margins[j], worth[owners[j]]
+        for k in range(0, tile.shape[0], UNROLLED):
+            x0, x1, x2, x3 = x[k], x[k + 1], x[k + 2], x[k + 3]
+            c0, c1, c2, c3 = tile[k], tile[k + 1], tile[k + 2], tile[k + 3]
+            if k == 0:
+                for i in range(n):
+                    e[i] = x0 * c0[i] + x1 * c1[i] + x2 * c2[i] + x3 * c3[i]
+            else:
+                for i in range(n):
+                    e[i] += x0 * c0[i] + x1 * c1[i] + x2 * c2[i] + x3 * c3[i]
+        for i in range(n):
+            odds = exponential(e[i])
+            e[i] = odds
+            inverse[i] += odds
+            of_owner[i] += m * odds
+
+
+@reorder
+def invert_sums(inverse, n):
+    """Overwrite o_i + Σ_j E_ji by its inverse."""
+    for i in range(n):
+        inverse[i] = 1.0 / inverse[i]
+
+
 @reorder
 def scale_rows(rows, n, by):
     """Multiply every row ``(n,)`` by a vector."""
@@ -179,22 +224,24 @@ def add_conditions(E, n, weighted, slopes, worth, rows, sums):
     """Add a tile's part of s, Λ and z to ``sums`` ``(3, J)``.
 
     ``weighted`` (R + 1, tile) is w_i / (o_i + Σ_j E_ji) times c_ri, one in its first
-    row, as ``slopes`` (R + 1, J) is α_j there and ∂x_jr/∂p; ``rows`` (J,) says in which
-    row of ``worth`` a_ij is.
+    row, as ``slopes`` (R + 1, J) is α_j there and ∂x_jr/∂p, both with a row of zeros
+    more where R is even; ``rows`` (J,) says in which row of ``worth`` a_ij is.
     """
     for j in range(E.shape[0]):
         e, a = E[j], worth[rows[j]]
-        for r in range(weighted.shape[0]):
-            w = weighted[r]
-            share = earned = 0.0
+        for r in range(0, weighted.shape[0], 2):
+            w, v = weighted[r], weighted[r + 1]
+            share = earned = share_too = earned_too = 0.0
             for i in range(n):
-                x = w[i] * e[i]
+                x, y = w[i] * e[i], v[i] * e[i]
                 share += x
                 earned += x * a[i]
+                share_too += y
+                earned_too += y * a[i]
             if r == 0:
                 sums[0, j] += share
-            sums[1, j] += slopes[r, j] * share
-            sums[2, j] += slopes[r, j] * earned
+            sums[1, j] += slopes[r, j] * share + slopes[r + 1, j] * share_too
+            sums[2, j] += slopes[r, j] * earned + slopes[r + 1, j] * earned_too
 
 
 @exact
@@ -209,9 +256,15 @@ def sum_over_agents(
     n_products, n_agents = margins.size, weights.size
     n_tiles = math.ceil(n_agents / max(FEWEST_AGENTS, TILE // n_products))
     tile = math.ceil(n_agents / n_tiles)
+    width = characteristics.shape[1]
+    small = largest_possible(characteristics, coefficients) <= LARGE_UTILITY
     E = np.zeros((n_products, tile))
-    of_tile = np.zeros((characteristics.shape[1], tile))
-    weighted = np.empty((priced.size + 1, tile))
+    of_tile = np.zeros((UNROLLED * math.ceil(width / UNROLLED), tile))
+    padded = np.zeros((n_products, of_tile.shape[0]))
+    padded[:, :width] = characteristics
+    weighted = np.zeros((2 * math.ceil((priced.size + 1) / 2), tile))
+    by_row = np.zeros((weighted.shape[0], n_products))
+    by_row[: slopes.shape[0]] = slopes
     highest, inverse = np.empty(tile), np.empty(tile)
     rows = owners
     if H.shape[0] > 0:
@@ -220,24 +273,28 @@ def sum_over_agents(
     sums[:] = 0.0
     for first in range(0, n_agents, tile):
         n = min(tile, n_agents - first)
-        fill_coefficients(coefficients, first, n, of_tile)
-        np.dot(characteristics, of_tile, E)
+        fill_coefficients(coefficients, first, n, of_tile[:width])
         inverse[:] = 1.0
-        fill_highest(E, n, highest)
-        if largest(highest[:n]) > LARGE_UTILITY:
-            subtract_highest(E, n, highest, inverse)
-        fill_odds(E, n, inverse)
+        if small:
+            worth[:] = 0.0
+            fill_at_once(padded, of_tile, n, margins, rows, E, inverse, worth)
+            invert_sums(inverse, n)
+        else:
+            np.dot(padded, of_tile, E)
+            fill_highest(E, n, highest)
+            if largest(highest[:n]) > LARGE_UTILITY:
+                subtract_highest(E, n, highest, inverse)
+            fill_odds(E, n, inverse)
+            fill_worth(E, n, margins, rows, worth)
         if H.shape[0] > 0:
             np.dot(H * margins, E, worth)
-        else:
-            fill_worth(E, n, margins, owners, worth)
         scale_rows(worth, n, inverse)
         for i in range(n):
             weighted[0, i] = weights[first + i] * inverse[i]
         for r in range(priced.size):
             for i in range(n):
                 weighted[r + 1, i] = weighted[0, i] * of_tile[priced[r], i]
-        add_conditions(E, n, weighted, slopes, worth, rows, sums)
+        add_conditions(E, n, weighted, by_row, worth, rows, sums)
 
 
 @exact

@@ -34,15 +34,18 @@ from ..records import (
 )
 from ..status import PriceStatus
 from .inversion import choose_backend
+from .price_acceleration import Past
 from .profit_hessian import profit_hessians
 
-#: Ways to iterate to equilibrium prices.
+#: Ways to iterate to equilibrium prices that can be asked for by name.
 METHODS = ("simple", "squarem", "return")
+#: The way that is taken where none is (:mod:`blpdask.model.price_acceleration`).
+ACCELERATED = "accelerated"
 Flags = NDArray[np.bool_]
 
 
 class UtilityAtPrices(Protocol):
-    """Evaluates what of a block's utilities moves with prices."""
+    """Evaluates what of a block's utilities, over ε, moves with prices."""
 
     def __call__(self, prices: Floats) -> TrialPrices:
         """Evaluate δ, X2 and their derivatives by prices at prices ``(N,)``."""
@@ -87,8 +90,9 @@ class PriceState:
     tastes
         θ.
     controls
-        How prices iterate: ``method`` one of :data:`METHODS`, ``atol`` the bound on
-        gradients of profits, ``max_evaluations`` of ζ; the rest as for inversions.
+        How prices iterate: ``method`` one of :data:`METHODS` or :data:`ACCELERATED`,
+        ``atol`` the bound on gradients of profits, ``max_evaluations`` of ζ; the rest
+        as for inversions.
     backend
         ``numba``, ``numpy`` or ``cupy``.
     hessians
@@ -153,6 +157,8 @@ def solve_prices(block: PricedMarkets, state: PriceState) -> Equilibrium:
     with np.errstate(all="ignore"):
         if state.controls.method == "simple":
             _iterate(search)
+        elif state.controls.method == ACCELERATED:
+            _follow_secants(search)
         elif state.controls.method == "squarem":
             _accelerate(search, state.controls)
         else:
@@ -170,7 +176,7 @@ def solve_prices(block: PricedMarkets, state: PriceState) -> Equilibrium:
         return Equilibrium(
             prices=search.prices,
             shares=found.shares,
-            delta=last.trial.delta,
+            delta=block.markets.epsilon_scale * last.trial.delta,
             costs=last.costs,
             gradients=found.Lambda * (margins - found.zeta),
             hessians=hessians,
@@ -185,6 +191,18 @@ def _iterate(search: _Search) -> None:
     while search.active.any():
         search.step()
         search.iterations[search.stepped] += 1
+
+
+def _follow_secants(search: _Search) -> None:
+    """Try what the past of each market proposes, until nobody is active."""
+    past = Past(search.offsets, search.prices)
+    while search.active.any():
+        before = search.prices
+        fallback = np.where(search.spread(past.can_retry), past.best, before)
+        moved = search.step(fallback, retry=past.can_retry, bound=past.bound)
+        search.iterations[search.stepped] += 1
+        ahead = past.propose(before, moved, search.size)
+        search.prices = np.where(search.spread(search.active), ahead, moved)
 
 
 def _accelerate(search: _Search, controls: InversionControls) -> None:
@@ -235,30 +253,42 @@ class _Search:
         self.prices = np.array(block.start)
         self.active = np.ones(self.n_markets, np.bool_)
         self.stepped = self.active.copy()
+        self.size = np.full(self.n_markets, np.nan)
         self.broken = np.zeros(self.n_markets, np.bool_)
         self.done = np.full(self.n_markets, state.controls.method == "return")
         self.iterations = np.zeros(self.n_markets, np.int64)
         self.evaluations = np.zeros(self.n_markets, np.int64)
 
-    def step(self, fallback: Floats | None = None) -> Floats:
+    def step(
+        self,
+        fallback: Floats | None = None,
+        retry: Flags | None = None,
+        bound: Floats | None = None,
+    ) -> Floats:
         """Move active markets to c + ζ(p) and see which of them are done.
 
         A market where that is not finite goes back to ``fallback``, by default the
-        prices at which it was.
+        prices at which it was, and stays active if it may ``retry``; one that moves by
+        more than ``bound`` is not done.
         """
         before = self.prices if fallback is None else fallback
         now = self.evaluate(self.prices, self.active)
         moved = now.costs + now.conditions.zeta
         gap = self.largest(now.conditions.Lambda * (moved - self.prices))
         finite = np.isfinite(gap) & np.isfinite(self.largest(moved))
+        size = self.largest(moved - self.prices)
+        self.size = np.where(finite, size, np.nan)
         self.stepped = self.active & finite
-        self.broken |= self.active & ~finite
+        lost = self.active & ~finite
+        again = np.zeros_like(lost) if retry is None else lost & retry
+        self.broken |= lost & ~again
         self.evaluations[self.active] += 1
         kept = np.where(self.spread(self.active), before, self.prices)
         self.prices = np.where(self.spread(self.stepped), moved, kept)
-        self.done |= self.stepped & (gap < self.state.controls.atol)
+        near = True if bound is None else size <= bound
+        self.done |= self.stepped & near & (gap < self.state.controls.atol)
         allowed = self.evaluations < self.state.controls.max_evaluations
-        self.active = self.stepped & ~self.done & allowed
+        self.active = (self.stepped | again) & ~self.done & allowed
         return self.prices
 
     def evaluate(self, prices: Floats, active: Flags) -> _Evaluation:

@@ -1,31 +1,99 @@
 """Second derivatives of firms' profits by prices, without J x J x J tensors.
 
-With m = p - c and a_ik = Σ_j H_kj P_ij m_j, what the owner of k earns on agent i, the
-derivative by p_k of that owner's profits is
+With m = p - c, t_h = 1 / (1 - ρ_h), or one without nests, and what the owner of k earns
+on agent i, of all products and within a nest g,
 
-    H_kk s_k + Σ_i w_i α_ik P_ik (H_kk m_k - a_ik),
+    a_ik = Σ_j H_kj P_ij m_j,     b_ikg = Σ_{j∈g} H_kj Q_ij m_j,     b_ik = b_ikh(k),
+    n_ik = t_h H_kk m_k - a_ik - (t_h - 1) b_ik,
 
-whose derivative by p_l, with ∂s_k/∂p_l = 1[k=l] Λ_k - Σ_i w_i α_il P_ik P_il, is
+the derivative by p_k of that owner's profits is H_kk s_k + Σ_i w_i α_ik P_ik n_ik. With
+
+    ∂s_k/∂p_l = 1[k=l] t_h Σ_i w_i α_ik P_ik - Σ_i w_i α_il P_il P_ik
+                - 1[k~l] (t_h - 1) Σ_i w_i α_il P_il Q_ik,
+
+where k ~ l are of one nest, its derivative by p_l is
 
     H_kk ∂s_k/∂p_l + H_kl ∂s_l/∂p_k
-    + 1[k=l] Σ_i w_i (α'_ik + α_ik²) P_ik (H_kk m_k - a_ik)
-    - Σ_i w_i α_ik α_il P_ik P_il (H_kk m_k + H_kl m_l - 2 a_ik),
+    + 1[k=l] Σ_i w_i (α'_ik + t_h α_ik²) P_ik n_ik
+    - Σ_i w_i α_ik P_ik α_il X_ikl (t_h(k) H_kk m_k + t_h(l) H_kl m_l)
+    + Σ_i w_i α_ik P_ik α_il P_il (2 a_ik + (t_h(k) - 1) b_ik + (t_h(l) - 1) b_ikh(l))
+    + 1[k~l] (t_h - 1) Σ_i w_i α_ik P_ik α_il Q_il (a_ik + (2 t_h - 1) b_ik),
 
-where α' = ∂α/∂p. Sums over agents are three products of matrices. Prices of an owner
+where α' = ∂α/∂p and X_ikl = P_il + 1[k~l] (t_h - 1) Q_il. Sums over agents are products
+of matrices, three and, with nests, four more of each nest's columns. Prices of an owner
 are a local best response where his rows and columns are negative definite.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
+from ..kernels.array_nests import NestTastes, inclusive_values, shift
 from ..kernels.array_shares import move_tastes, random_coefficients
-from ..records import Floats, MarketBlock, Tastes, TrialPrices
+from ..records import Floats, Integers, MarketBlock, Tastes, TrialPrices
 
 #: Probabilities held at a time.
 HELD = 2**20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Market:
+    """One market: tastes and weights of its agents, and what prices move.
+
+    ``coefficients`` (I, K2), ``weights`` (I,), ``curvature`` (J,) and (R, J),
+    ``margins`` (J,), ``H`` (J, J), and ``available`` (I, J) a_ij or None.
+    """
+
+    coefficients: Floats
+    weights: Floats
+    trial: TrialPrices
+    curvature: tuple[Floats, Floats]
+    margins: Floats
+    H: Floats
+    nests: NestTastes | None
+    available: Floats | None
+
+    @property
+    def stretch(self) -> Floats:
+        """Give t_h of each product, ``(J,)``."""
+        if self.nests is None:
+            return np.ones(self.margins.size)
+        found: Floats = self.nests.stretch[0]
+        return found
+
+    def take(self, agents: slice) -> _Market:
+        """Keep some agents."""
+        available = self.available
+        return replace(
+            self,
+            coefficients=self.coefficients[agents],
+            weights=self.weights[agents],
+            available=None if available is None else available[agents],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sums:
+    """Sums over agents, filled in place.
+
+    Attributes
+    ----------
+    Lambda, bend
+        ``(J,)`` Σ_i w_i α_ik P_ik, and the second line of the derivative.
+    cross
+        ``(J, J)`` what is subtracted in ∂s_k/∂p_l.
+    gram, earned
+        ``(J, J)`` Σ_i w_i α_ik P_ik α_il X_ikl, and the last two lines.
+    """
+
+    Lambda: Floats
+    bend: Floats
+    cross: Floats
+    gram: Floats
+    earned: Floats
 
 
 def profit_hessians(
@@ -53,25 +121,31 @@ def profit_hessians(
     owners, ownership = block.supply.owners, block.supply.ownership
     on_host = move_tastes(tastes, np)
     people = list(pairwise(block.agent_offsets))
-    found, place = [], 0
+    found, place, first_available = [], 0, 0
     for t, (first, stop) in enumerate(pairwise(block.product_offsets)):
-        rows, n = slice(first, stop), stop - first
+        rows, n = slice(first, stop), int(stop - first)
         H = (owners[rows, None] == owners[None, rows]).astype(np.float64)
         if ownership.size:
             H = ownership[place : place + n * n].reshape(n, n)
         place += n * n
         agents = slice(*people[t])
-        coefficients = random_coefficients(block.draws[agents], on_host, np)
-        found.append(
-            _hessian(
-                coefficients,
-                block.weights[agents],
-                _rows_of(trial, rows),
-                (curvature[0][rows], curvature[1][:, rows]),
-                margins[rows],
-                H,
-            ).ravel()
+        n_agents = int(agents.stop - agents.start)
+        available = block.availability
+        if available is not None:
+            last = first_available + n_agents * n
+            available = available[first_available:last].reshape(n_agents, n)
+            first_available = last
+        market = _Market(
+            random_coefficients(block.draws[agents], on_host, np),
+            block.weights[agents],
+            _rows_of(trial, rows),
+            (curvature[0][rows], curvature[1][:, rows]),
+            margins[rows],
+            H,
+            None if block.nests is None else _nests(block.nests[rows], tastes),
+            available,
         )
+        found.append(_hessian(market).ravel())
     return np.concatenate(found)
 
 
@@ -87,47 +161,80 @@ def _rows_of(trial: TrialPrices, rows: slice) -> TrialPrices:
     )
 
 
-def _hessian(
-    coefficients: Floats,
-    weights: Floats,
-    trial: TrialPrices,
-    curvature: tuple[Floats, Floats],
-    margins: Floats,
-    H: Floats,
-) -> Floats:
-    """Compute one market's Hessian ``(J, J)``, some agents at a time."""
-    n = margins.size
-    own = np.diag(H) * margins
-    Lambda, bend = np.zeros(n), np.zeros(n)
-    cross, gram, earned = np.zeros((n, n)), np.zeros((n, n)), np.zeros((n, n))
-    tile = max(1, HELD // n)
-    for first in range(0, weights.size, tile):
-        c, w = coefficients[first : first + tile], weights[first : first + tile, None]
-        P = _probabilities(c, trial)
-        alpha = trial.alpha + c[:, trial.X2_priced] @ trial.X2_by_prices
-        alpha_by_prices = curvature[0] + c[:, trial.X2_priced] @ curvature[1]
-        a = (P * margins) @ H.T
-        moved = alpha * P
-        weighted = w * moved
-        Lambda += weighted.sum(axis=0)
-        bend += (w * (alpha_by_prices + alpha**2) * P * (own - a)).sum(axis=0)
-        cross += P.T @ weighted
-        gram += weighted.T @ moved
-        earned += (weighted * a).T @ moved
-    shares_by_prices = np.diag(Lambda) - cross
-    return (
-        np.diag(H)[:, None] * shares_by_prices
-        + H * shares_by_prices.T
-        + np.diag(bend)
-        - gram * (own[:, None] + H * margins)
-        + 2 * earned
+def _nests(codes: Integers, tastes: Tastes) -> NestTastes:
+    """Give one market's nests, of products with ``codes`` (J,), their ρ."""
+    unique, own = np.unique(codes, return_inverse=True)
+    rho = np.where(tastes.rho[unique] < 1.0, tastes.rho[unique], np.nan)
+    members = np.eye(unique.size)[own]
+    return NestTastes(
+        members[None], rho[None], rho[own][None], 1 / (1 - rho[own])[None]
     )
 
 
-def _probabilities(coefficients: Floats, trial: TrialPrices) -> Floats:
-    """Compute P ``(I, J)`` without overflow."""
-    utilities = coefficients @ trial.X2 + trial.delta
-    highest = np.maximum(utilities.max(axis=1, keepdims=True), 0.0)
-    odds = np.exp(utilities - highest)
-    found: Floats = odds / (np.exp(-highest) + odds.sum(axis=1, keepdims=True))
-    return found
+def _hessian(market: _Market) -> Floats:
+    """Compute one market's Hessian ``(J, J)``, some agents at a time."""
+    n = market.margins.size
+    sums = _Sums(*np.zeros((2, n)), *np.zeros((3, n, n)))
+    tile = max(1, HELD // n)
+    for first in range(0, market.weights.size, tile):
+        _add(market.take(slice(first, first + tile)), sums)
+    H, stretched = market.H, market.stretch * market.margins
+    shares_by_prices = np.diag(market.stretch * sums.Lambda) - sums.cross
+    own = np.diag(H) * stretched
+    return (
+        np.diag(H)[:, None] * shares_by_prices
+        + H * shares_by_prices.T
+        + np.diag(sums.bend)
+        - sums.gram * (own[:, None] + H * stretched)
+        + sums.earned
+    )
+
+
+def _add(market: _Market, sums: _Sums) -> None:
+    """Add what some agents add to the sums."""
+    c, w, trial = market.coefficients, market.weights[:, None], market.trial
+    m, H, stretch = market.margins, market.H, market.stretch
+    P, Q = _probabilities(market)
+    alpha = trial.alpha + c[:, trial.X2_priced] @ trial.X2_by_prices
+    alpha_by_prices = market.curvature[0] + c[:, trial.X2_priced] @ market.curvature[1]
+    a = (P * m) @ H.T
+    net = stretch * np.diag(H) * m - a
+    moved = alpha * P
+    weighted = w * moved
+    sums.Lambda[:] += weighted.sum(axis=0)
+    sums.cross[:] += P.T @ weighted
+    sums.gram[:] += weighted.T @ moved
+    sums.earned[:] += 2 * ((weighted * a).T @ moved)
+    for own in () if market.nests is None else market.nests.members[0].T > 0.0:
+        k = np.flatnonzero(own)
+        t, inside = stretch[k[0]], np.ix_(k, k)
+        b = (Q[:, k] * m[k]) @ H[:, k].T
+        net[:, k] -= (t - 1) * b[:, k]
+        mine, within = weighted[:, k], (t - 1) * alpha[:, k] * Q[:, k]
+        sums.cross[inside] += (t - 1) * (Q[:, k].T @ mine)
+        sums.gram[inside] += mine.T @ within
+        sums.earned[k] += (t - 1) * ((mine * b[:, k]).T @ moved)
+        sums.earned[:, k] += (t - 1) * ((weighted * b).T @ moved[:, k])
+        worth = a[:, k] + (2 * t - 1) * b[:, k]
+        sums.earned[inside] += (mine * worth).T @ within
+    curved = alpha_by_prices + stretch * alpha**2
+    sums.bend[:] += (w * curved * P * net).sum(axis=0)
+
+
+def _probabilities(market: _Market) -> tuple[Floats, Floats]:
+    """Compute P and Q ``(I, J)`` without overflow; Q is P without nests."""
+    utilities = market.coefficients @ market.trial.X2 + market.trial.delta
+    available = 1.0 if market.available is None else market.available
+    nests = market.nests
+    if nests is None:
+        highest = np.maximum(utilities.max(axis=1, keepdims=True), 0.0)
+        odds = available * np.exp(utilities - highest)
+        P: Floats = odds / (np.exp(-highest) + odds.sum(axis=1, keepdims=True))
+        return P, P
+    utilities = (market.stretch * utilities)[None]
+    o, f = shift(utilities, nests, np)
+    odds = available * np.exp(utilities)
+    G = nests.sums(odds)
+    M, _, _ = inclusive_values(G, o, f, nests, np)
+    Q: Floats = odds * nests.expand(1.0 / np.where(G > 0.0, G, 1.0))
+    return (Q * nests.expand(M))[0], Q[0]

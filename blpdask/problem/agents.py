@@ -15,6 +15,13 @@ import numpy as np
 
 from ..errors import DataWarning, Faults
 from ..records import Floats, Integers
+from .availability import (
+    AVAILABILITY,
+    RULE,
+    WRONG,
+    check_availability_width,
+    wrong_availability,
+)
 from .demographics import Demographics, read_demographics
 from .fields import (
     as_finite,
@@ -211,31 +218,23 @@ def _availability(
     data: Any, codes: Integers, product_counts: Integers, faults: Faults
 ) -> Floats | None:
     """Read how far each product of an agent's market is there for the agent."""
-    values = read_matrix(data, "availability", faults)
+    values = read_matrix(data, AVAILABILITY, faults)
     if values is None:
         return None
     if values.dtype.kind not in "biuf":
         faults.add("'availability' that is not numeric", "numbers", "convert it")
         return None
+    numbers = np.asarray(values, dtype=np.float64)
     if len(values) != codes.size or (codes < 0).any():
-        return np.asarray(values, dtype=np.float64)
+        return numbers
     sizes = product_counts[codes]
-    if values.shape[1] < sizes.max(initial=0):
-        faults.add(
-            f"{values.shape[1]} columns of availability",
-            f"{sizes.max()}, as many as the largest market has products",
-            "add availability0, availability1, …, one a product of the market",
-        )
+    if not check_availability_width(values.shape[1], sizes.max(initial=0), faults):
         return None
-    inside = np.arange(values.shape[1]) < sizes[:, None]
-    found: Floats = np.where(inside, np.asarray(values, dtype=np.float64), 1.0)
-    bad = ~np.isfinite(found) | (found < 0)
+    bad = wrong_availability(numbers, sizes)
     if bad.any():
-        faults.add(
-            f"{bad.any(axis=1).sum()} agents with missing or negative availability",
-            "numbers from zero, and NaN only beyond a market's products",
-            "correct them",
-        )
+        faults.add(f"{bad.sum()} {WRONG}", *RULE)
+    inside = np.arange(values.shape[1]) < sizes[:, None]
+    found: Floats = np.where(inside, numbers, 1.0)
     return found
 
 

@@ -125,7 +125,7 @@ def prepare_demand(
     tables = SortedTables(
         product_offsets=offsets,
         agent_offsets=agents.offsets,
-        X2=_scaled(products.X2[order], epsilon_scale),
+        X2=scaled(products.X2[order], epsilon_scale),
         ZD=products.ZD_absorbed[order],
         log_shares=log_shares[order],
         logit_delta=(log_shares - np.log(outside)[codes])[order],
@@ -186,7 +186,7 @@ def _ZtX(products: Products) -> Floats:
     return stacked_ZtX(sides)
 
 
-def _scaled(values: Floats, epsilon_scale: float) -> Floats:
+def scaled(values: Floats, epsilon_scale: float) -> Floats:
     """Divide by the scale of the extreme-value errors."""
     return values if epsilon_scale == 1.0 else values / epsilon_scale
 
@@ -203,10 +203,10 @@ def _supply_rows(
         owners=number_owners(supply.firms[order], offsets),
         ownership=ownership,
         X1_by_prices=np.ascontiguousarray(
-            _scaled(supply.X1_by_prices[order].T, epsilon_scale)
+            scaled(supply.X1_by_prices[order].T, epsilon_scale)
         ),
         X2_by_prices=np.ascontiguousarray(
-            _scaled(supply.X2_by_prices[order].T, epsilon_scale)
+            scaled(supply.X2_by_prices[order].T, epsilon_scale)
         ),
         X2_priced=supply.X2_priced,
         ZS=supply.ZS_absorbed[order],

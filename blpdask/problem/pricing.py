@@ -6,7 +6,8 @@ A problem's columns are functions of the data, and can be evaluated at any price
     c(s) = c + Σ_k γ_k (x3_k(s) - x3_k(s_0)),
 
 where p_0 and s_0 are the data's; costs in logs are multiplied by the exponential of the
-sum instead (Conlon and Gortmaker 2020, section 3.6).
+sum instead (Conlon and Gortmaker 2020, section 3.6). Kernels see utilities over the
+scale ε of the extreme-value errors.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from .demand_problem import DemandProblem
 from .formulas import Column, read_column
 from .supply_side import flatten_ownership, number_owners
 
-#: Blocks at most where nobody says how many: each evaluates its columns in Python, tens
-#: of times.
+#: Blocks at most where nobody says how many, and products times agents that a block has
+#: at least: each block evaluates its columns in Python, tens of times.
 MOST_BLOCKS = 32
+LEAST_WORK = 2**20
 
 Rows = dict[str, np.ndarray[Any, Any]]
 
@@ -62,7 +64,7 @@ class PriceSetting:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UtilityColumns:
-    """What of a block's utilities moves with prices, as a function of prices.
+    """What of a block's utilities over ε moves with prices, as a function of prices.
 
     Attributes
     ----------
@@ -76,6 +78,8 @@ class UtilityColumns:
         ``(N,)`` variables that the columns name.
     delta, X1_before, X2_before
         ``(N,)``, ``(Q, N)`` and ``(K2, N)`` at the prices of the data.
+    epsilon_scale
+        ε, by which what is evaluated is divided.
     """
 
     X1: tuple[Column, ...]
@@ -86,6 +90,7 @@ class UtilityColumns:
     delta: Floats
     X1_before: Floats
     X2_before: Floats
+    epsilon_scale: float = 1.0
 
     def __call__(self, prices: Floats) -> TrialPrices:
         """Evaluate δ, X2 and their derivatives by prices at prices ``(N,)``."""
@@ -95,6 +100,8 @@ class UtilityColumns:
             delta += b * (column.evaluate(self.rows, at) - before)
         for k, column in zip(self.X2_priced, self.X2, strict=True):
             X2[k] = column.evaluate(self.rows, at)
+        delta /= self.epsilon_scale
+        X2 /= self.epsilon_scale
         alpha, X2_by_prices = self._derivatives(prices, order=1)
         return TrialPrices(prices, delta, alpha, X2, X2_by_prices, self.X2_priced)
 
@@ -113,7 +120,7 @@ class UtilityColumns:
             alpha += b * column.derivative("prices", self.rows, at, order)
         for r, column in enumerate(self.X2):
             X2_by_prices[r] = column.derivative("prices", self.rows, at, order)
-        return alpha, X2_by_prices
+        return alpha / self.epsilon_scale, X2_by_prices / self.epsilon_scale
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,8 +183,8 @@ def priced_markets(
     """
     tables = _tables(demand, setting)
     edges = tables.plan(n_blocks)
-    if n_blocks is None and edges.size > MOST_BLOCKS:
-        edges = tables.plan(MOST_BLOCKS)
+    if n_blocks is None:
+        edges = tables.plan(min(edges.size - 1, _most_blocks(tables)))
     utility = _utility(demand, data, beta, delta)
     costs = _costs(demand, data, setting)
     blocks = []
@@ -196,6 +203,12 @@ def priced_markets(
     ids = demand.products.unique_market_ids
     labels = [f"markets {ids[a]} to {ids[b - 1]}" for a, b in itertools.pairwise(edges)]
     return HeldBlocks(blocks, labels=labels)
+
+
+def _most_blocks(tables: SortedTables) -> int:
+    """Count the blocks that are worth their overhead."""
+    work = int(np.diff(tables.product_offsets) @ np.diff(tables.agent_offsets))
+    return min(MOST_BLOCKS, 1 + work // LEAST_WORK)
 
 
 def _tables(demand: DemandProblem, setting: PriceSetting) -> SortedTables:
@@ -245,6 +258,7 @@ def _utility(
         delta=delta,
         X1_before=products.X1[:, linear].T,
         X2_before=products.X2.T,
+        epsilon_scale=demand.epsilon_scale,
     )
 
 

@@ -22,14 +22,15 @@ from ..records import Integers
 from . import formula_data
 from .store_checks import (
     Findings,
+    check_agents,
     check_columns,
-    check_finite,
     check_markets,
     check_products,
     named_columns,
 )
 from .store_rows import BlockRows, Listener, RowSorter, count_rows
 from .store_tables import PartedTable, open_table
+from .stored_nests import nest_column
 
 _NEEDED = ("market_ids", "shares", "prices")
 _INSTRUMENTS = ("demand_instruments", "supply_instruments")
@@ -205,7 +206,8 @@ def _write_blocks(
 ) -> None:
     """Check and write every block, then what belongs to all of them."""
     findings = {subject: Findings() for subject in sorters}
-    firms: np.ndarray[Any, Any] = np.empty(0)
+    nests = nest_column(kept["product_data"])
+    firms, nesting_ids = _Distinct(), _Distinct()
     for block in range(edges.size - 1):
         tell(f"Writing block {block + 1} of {edges.size - 1}")
         own = ids[edges[block] : edges[block + 1]]
@@ -214,15 +216,41 @@ def _write_blocks(
         check_products(block, own, products, columns, findings["product_data"])
         named = named_columns(products, columns)
         if "firm_ids" in named:
-            firms = np.union1d(firms, named["firm_ids"])
+            firms.add(named["firm_ids"])
+        if nests is not None:
+            nesting_ids.add(named[nests.name])
         agents = None
         if "agent_data" in sorters:
             agents = sorters["agent_data"].take(block)
-            markets = np.repeat(own, agents.counts)
-            check_finite(
-                block, markets, agents, kept["agent_data"], findings["agent_data"]
-            )
+            people = kept["agent_data"], findings["agent_data"]
+            check_agents(block, own, products.counts, agents, *people)
         writer.add(block, block_columns(products, agents, kept.get("agent_data", ())))
+    _raise_findings(findings)
+    levels = {
+        (subject.removesuffix("_data") + "s", place): sorters[subject].levels[c.name]
+        for subject, columns in kept.items()
+        for place, c in enumerate(columns)
+        if c.kind == "text"
+    }
+    if nests is not None and nests.kind != "text":
+        place = kept["product_data"].index(nests)
+        levels["products", place] = tuple(nesting_ids.values.tolist())
+    writer.finish(ids, levels, n_firms=firms.values.size)
+
+
+class _Distinct:
+    """Distinct values of a column, found block by block, sorted."""
+
+    def __init__(self) -> None:
+        self.values: np.ndarray[Any, Any] = np.empty(0, np.int64)
+
+    def add(self, found: np.ndarray[Any, Any]) -> None:
+        """Take in the values of a block, ``(N,)``, of one dtype in all blocks."""
+        self.values = np.union1d(self.values.astype(found.dtype), found)
+
+
+def _raise_findings(findings: dict[str, Findings]) -> None:
+    """Raise one error of what was found wrong in all blocks."""
     errors = []
     for subject, found in findings.items():
         faults = Faults(subject)
@@ -230,13 +258,6 @@ def _write_blocks(
         if len(faults):
             errors.append(_error(faults))
     _raise_together(errors)
-    levels = {
-        (subject.removesuffix("_data") + "s", place): sorters[subject].levels[c.name]
-        for subject, columns in kept.items()
-        for place, c in enumerate(columns)
-        if c.kind == "text"
-    }
-    writer.finish(ids, levels, n_firms=firms.size)
 
 
 def block_columns(

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import Faults
 from ..partitions.store_schema import StoredColumn
 from ..records import Floats, Integers
+from .availability import AVAILABILITY, RULE, WRONG, wrong_availability
 from .fields import matrix_columns, some
 from .store_rows import BlockRows
 from .supply_checks import MISSING_WEIGHTS, WEIGHTS_RULE, missing_weights
@@ -28,7 +29,7 @@ _FINITE = (
     "the column out with columns=",
 )
 _NUMERIC = ("shares", "prices", "weights")
-_MATRICES = ("demand_instruments", "supply_instruments", "nodes")
+_MATRICES = ("demand_instruments", "supply_instruments", "nodes", AVAILABILITY)
 
 
 @dataclass(slots=True)
@@ -158,6 +159,34 @@ def check_products(
     for name in ("product_ids", "product_ids0"):
         if name in named:
             _check_duplicates(block, ids, codes, named[name], found, findings)
+
+
+def check_agents(
+    block: int,
+    ids: np.ndarray[Any, Any],
+    counts: Integers,
+    found: BlockRows,
+    columns: Sequence[StoredColumn],
+    findings: Findings,
+) -> None:
+    """Check the agents of a block, whose markets have ``ids`` and J_t, ``(T,)``."""
+    codes = np.repeat(np.arange(ids.size), found.counts)
+    named = named_columns(found, columns)
+    available = matrix_columns(named, AVAILABILITY)
+    check_finite(block, ids[codes], found, columns, findings, but=available)
+    if not available:
+        return
+    values = np.column_stack([named[name] for name in available])
+    wrong = np.flatnonzero(wrong_availability(values, counts[codes]))
+    if wrong.size:
+        findings.note(
+            WRONG,
+            RULE,
+            block=block,
+            count=wrong.size,
+            markets=ids[np.unique(codes[wrong])].tolist(),
+            rows=found.rows[wrong].tolist(),
+        )
 
 
 def check_finite(

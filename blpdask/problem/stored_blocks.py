@@ -38,10 +38,13 @@ from ..records import (
     MarketBlock,
     SupplyRows,
 )
+from .availability import RULE, WRONG, flatten_availability, wrong_availability
 from .clusters import stack_ways
+from .demand_problem import scaled
 from .fields import read_matrix, some
 from .formulas import DesignMatrix, ParsedFormula
 from .groupings import Grouping
+from .stored_nests import NestRecipe
 from .stored_supply import SupplyRecipe, missing_firms, supply_equation, supply_rows
 
 Columns = dict[str, np.ndarray[Any, Any]]
@@ -94,6 +97,12 @@ class BlockRecipe:
         nothing is absorbed, or not yet.
     supply
         How columns become the supply side's, None where there is none.
+    nests
+        How products are coded by nest, None where there are none.
+    availability
+        Names of the columns of a_ij of agents, none where all products are there.
+    epsilon_scale
+        Scale of the extreme-value errors.
     """
 
     linear: ParsedFormula
@@ -108,6 +117,9 @@ class BlockRecipe:
     clusters: tuple[Grouping, ...] = ()
     levels: tuple[Floats, ...] = ()
     supply: SupplyRecipe | None = None
+    nests: NestRecipe | None = None
+    availability: tuple[str, ...] = ()
+    epsilon_scale: float = 1.0
 
     @property
     def product_names(self) -> list[str]:
@@ -324,6 +336,7 @@ class StoredBlocks:
         random = recipe.random
         names = {*recipe.product_names, *(random.names if random is not None else ())}
         names |= set(recipe.supply.owner_names if recipe.supply is not None else ())
+        names |= {recipe.nests.column} if recipe.nests is not None else set()
         columns = store.read("products", index, sorted(names))
         X1, Z = self._linear_matrices(columns, index)
         if recipe.levels:
@@ -332,28 +345,46 @@ class StoredBlocks:
         shares = np.asarray(columns["shares"], dtype=np.float64)
         X2 = self._design(random, columns, "X2", index)
         log_shares, logit_delta = _logit(shares, product_counts)
-        agent_offsets, draws, weights = self._agents(store, index)
+        people = self._agents(store, index, product_counts)
         block = MarketBlock(
             index=index,
             first_market=int(self._edges[index]),
             product_offsets=_offsets(product_counts),
-            agent_offsets=agent_offsets,
-            X2=np.ascontiguousarray(X2.values.T),
+            agent_offsets=people.offsets,
+            X2=np.ascontiguousarray(scaled(X2.values.T, recipe.epsilon_scale)),
             log_shares=log_shares,
             logit_delta=logit_delta,
-            draws=draws,
-            weights=weights,
+            draws=people.draws,
+            weights=people.weights,
             ZD=np.ascontiguousarray(Z),
             supply=self._supply(store, columns, product_counts, X1, X2, index),
             linear=StoredRows(self._reading, index),
+            nests=self._nests(store, columns, index),
+            availability=people.availability,
+            epsilon_scale=recipe.epsilon_scale,
         )
         arrays = {"X2": X2.values, "ZD": Z, "log_shares": log_shares}
         self._check_finite(store, index, arrays)
         self._check_finite(store, index, {"logit_delta": logit_delta})
-        self._check_finite(
-            store, index, {"draws": draws, "weights": weights}, agent_offsets
-        )
+        agents = {"draws": people.draws, "weights": people.weights}
+        self._check_finite(store, index, agents, people.offsets)
         return block
+
+    def _nests(
+        self, store: BlockStore, columns: Columns, index: int
+    ) -> Integers | None:
+        """Code the nests of a block, None where there are none."""
+        nests = self.recipe.nests
+        if nests is None:
+            return None
+        missing = np.flatnonzero(nests.missing(columns))
+        if missing.size:
+            what, expected = (
+                "'nesting_ids' that are missing",
+                "a nest for every product",
+            )
+            self._refuse(store, index, missing, what, expected)
+        return nests.codes(columns)
 
     def _supply(
         self,
@@ -373,7 +404,8 @@ class StoredBlocks:
             what, expected = "'firm_ids' that are missing", "a firm for every product"
             self._refuse(store, index, missing, what, expected)
         X3 = self._design(supply.formula, columns, "X3", index).values
-        rows = supply_rows(supply, X3, columns, _offsets(counts), X1, X2)
+        scale = self.recipe.epsilon_scale
+        rows = supply_rows(supply, X3, columns, _offsets(counts), X1, X2, scale)
         self._check_finite(store, index, {"ZS": rows.ZS, "prices": rows.prices})
         return rows
 
@@ -404,15 +436,18 @@ class StoredBlocks:
                 "change the formula or mend the data and build the store again"
             ) from error
 
-    def _agents(self, store: BlockStore, index: int) -> tuple[Integers, Floats, Floats]:
-        """Read, or draw, the agents of a block: offsets, draws and weights."""
+    def _agents(
+        self, store: BlockStore, index: int, product_counts: Integers
+    ) -> _People:
+        """Read, or draw, the agents of a block."""
         recipe = self.recipe
         first, stop = self._edges[index], self._edges[index + 1]
         if recipe.random is None:
             none = np.zeros(stop - first + 1, dtype=np.int64)
-            return none, np.empty((0, 0)), np.empty(0)
+            return _People(none, np.empty((0, 0)), np.empty(0))
         stored = [f"nodes{k}" for k in range(recipe.n_node_columns)]
         names = sorted(recipe.demographics.names) if recipe.demographics else []
+        names += recipe.availability
         if recipe.nodes is None:
             counts = store.block_counts(index)[1]
             columns = store.read("agents", index, ["weights", *stored, *names])
@@ -438,7 +473,31 @@ class StoredBlocks:
                     recipe.demographics, {**columns, "": weights}, "demographics", index
                 ).values
             )
-        return _offsets(counts), np.ascontiguousarray(np.hstack(parts)), weights
+        return _People(
+            _offsets(counts),
+            np.ascontiguousarray(np.hstack(parts)),
+            weights,
+            self._available(store, index, columns, counts, product_counts),
+        )
+
+    def _available(
+        self,
+        store: BlockStore,
+        index: int,
+        columns: Columns,
+        counts: Integers,
+        product_counts: Integers,
+    ) -> Floats | None:
+        """Lay a_ij of a block out, None where all products are there for all."""
+        names = self.recipe.availability
+        if not names:
+            return None
+        values = np.column_stack([columns[name] for name in names]).astype(np.float64)
+        sizes = np.repeat(product_counts, counts)
+        wrong = np.flatnonzero(wrong_availability(values, sizes))
+        if wrong.size:
+            self._refuse(store, index, wrong, WRONG, RULE[0], _offsets(counts))
+        return flatten_availability(values, sizes)
 
     def _check_finite(
         self,
@@ -474,6 +533,16 @@ class StoredBlocks:
             f"{some(ids)}\n  expected: {expected}\n  what to do: "
             "mend the data there and build the store again, or change the formula"
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _People:
+    """Agents of a block, named as in :class:`blpdask.records.MarketBlock`."""
+
+    offsets: Integers
+    draws: Floats
+    weights: Floats
+    availability: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -552,8 +621,15 @@ def _block_sizes(store: BlockStore, recipe: BlockRecipe) -> tuple[tuple[int, int
 def _block_bytes(store: BlockStore, recipe: BlockRecipe) -> tuple[int, ...]:
     """Estimate the bytes of each block, its linear rows apart."""
     _, K2, MD, D = recipe.widths
-    width = K2 + MD + 3
+    width = K2 + MD + 3 + (recipe.nests is not None)
     weights = [0] * len(store)
+    available = [0] * len(store)
+    if recipe.availability:
+        products, people = store.market_counts()
+        if recipe.nodes is not None:
+            people = np.full(people.size, count_nodes(as_rule(recipe.nodes), K2))
+        firsts = np.array(store.description.block_edges[:-1])
+        available = np.add.reduceat(products * people, firsts).tolist()
     if (supply := recipe.supply) is not None:
         width += 2 + supply.widths[1] + recipe.n_priced
         if supply.ownership:
@@ -561,9 +637,9 @@ def _block_bytes(store: BlockStore, recipe: BlockRecipe) -> tuple[int, ...]:
             firsts = np.array(store.description.block_edges[:-1])
             weights = np.add.reduceat(squares, firsts).tolist()
     return tuple(
-        8 * (n_products * width + n_agents * (K2 + D + 1) + n_weights)
-        for (n_products, n_agents), n_weights in zip(
-            _block_sizes(store, recipe), weights, strict=True
+        8 * (n_products * width + n_agents * (K2 + D + 1) + n_weights + n_available)
+        for (n_products, n_agents), n_weights, n_available in zip(
+            _block_sizes(store, recipe), weights, available, strict=True
         )
     )
 

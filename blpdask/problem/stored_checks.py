@@ -10,6 +10,7 @@ from ..errors import Faults
 from ..integration.keyed import count_nodes
 from ..partitions.block_store import BlockStore
 from ..partitions.store_schema import DescribedNodes
+from .availability import AVAILABILITY, check_availability_width
 from .fields import matrix_columns, some
 from .formula_expressions import Variable, leaves
 from .formula_terms import Factor, Term
@@ -153,7 +154,11 @@ def _check_agents(
             "weights, or an integration rule that gives them",
             "pass an Integration, or build the store with weights",
         )
-    elif nodes is not None and formulas.demographics is not None and stored:
+    available = matrix_columns(names, AVAILABILITY) if stored else ()
+    if available:
+        largest = int(store.market_counts()[0].max(initial=0))
+        check_availability_width(len(available), largest, faults)
+    if nodes is not None and stored and (formulas.demographics or available):
         wanted = count_nodes(as_rule(nodes), len(formulas.random.terms))
         short = np.flatnonzero(store.market_counts()[1] < wanted)
         if short.size:

@@ -34,6 +34,7 @@ from ..progress import Listener, StepEvent, silent
 from ..records import Floats, Integers
 from .absorption_options import AbsorptionControls
 from .absorption_over_blocks import absorb_over_blocks
+from .availability import AVAILABILITY
 from .clusters import FIELD, check_groups, check_ways
 from .fields import matrix_columns, some
 from .formulas import Column, ParsedFormula
@@ -49,6 +50,7 @@ from .stored_blocks import (
     as_rule,
 )
 from .stored_checks import StoredFormulas, check_formulas
+from .stored_nests import read_stored_nests
 from .stored_sums import SumsState, stored_sums_pass, warn_of_collinearity
 from .stored_supply import supply_recipe
 
@@ -66,6 +68,8 @@ class StoredProblem:
         ``(K2,)`` names of the types of random coefficients.
     nodes
         The rule that nodes are drawn by, None where they are stored.
+    epsilon_scale
+        Scale of the extreme-value errors, ε.
     outline
         Dimensions and names.
     """
@@ -82,6 +86,7 @@ class StoredProblem:
         cost_absorption: AbsorptionControls | None = None,
         weights_tol: float = np.inf,
         collinear: tuple[float, float] = (0.0, 0.0),
+        epsilon_scale: float = 1.0,
     ) -> None:
         """Check formulas against the store's columns and evaluate its first block.
 
@@ -104,6 +109,8 @@ class StoredProblem:
             Largest distance from one of a market's weights before a warning.
         collinear
             Absolute and relative bounds below which a column is collinear.
+        epsilon_scale
+            Scale of the extreme-value errors.
 
         Raises
         ------
@@ -115,12 +122,14 @@ class StoredProblem:
         self.store = store
         self.formulas = formulas
         self.types = types
+        self.epsilon_scale = epsilon_scale
         self._absorption = absorption
         self._cost_absorption = cost_absorption or absorption
         self._collinear = collinear
         own = store.description.nodes
         self.nodes = (nodes or own) if formulas.random is not None else None
         check_formulas(store, formulas, self.nodes)
+        self._nests, self._nesting_ids = read_stored_nests(store)
         # Whole columns of a block are read for the sake of their names.
         with freed_memory_given_back():
             self._recipe, columns = self._read_recipe(add_exogenous)
@@ -209,6 +218,7 @@ class StoredProblem:
             nodes=nodes,
             cost_absorption=self._cost_absorption,
             collinear=self._collinear,
+            epsilon_scale=self.epsilon_scale,
         )
 
     def _read_recipe(
@@ -232,6 +242,7 @@ class StoredProblem:
         ]
         description = self.store.description
         names = [column.name for column in description.products]
+        others = [column.name for column in description.agents]
         recipe = BlockRecipe(
             linear=formulas.linear,
             random=formulas.random,
@@ -246,6 +257,11 @@ class StoredProblem:
             else supply_recipe(
                 description, formulas.cost, columns[3], add_exogenous=add_exogenous
             ),
+            nests=self._nests,
+            availability=matrix_columns(others, AVAILABILITY)
+            if formulas.random is not None and any(description.block_agents)
+            else (),
+            epsilon_scale=self.epsilon_scale,
         )
         return recipe, columns
 
@@ -287,6 +303,7 @@ class StoredProblem:
             X3_columns=tuple(columns[3]),
             ZS_names=tuple(costs),
             n_cost_effects=len(_absorbed_terms(self.formulas.cost)),
+            nesting_ids=self._nesting_ids,
         )
 
     def _warn_of_weights(self, tolerance: float) -> None:

@@ -101,7 +101,8 @@ def stored_sums_pass(
     ]
     none = np.empty((block.n_products, 0))
     demand, supply = (*sides, _Side(none, none, none))[:2]
-    matrices = (demand.X, block.X2.T, demand.Z, supply.X, supply.Z)
+    X2 = block.epsilon_scale * block.X2.T
+    matrices = (demand.X, X2, demand.Z, supply.X, supply.Z)
     columns = np.hstack(matrices)
     Z = np.hstack([side.Z for side in sides])
     sums = StoredSums(

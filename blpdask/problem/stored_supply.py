@@ -18,6 +18,7 @@ from ..errors import Faults
 from ..moments.grouped_sums import subtract_levels
 from ..partitions.store_schema import StoreDescription
 from ..records import Equation, Floats, Integers, SupplyRows
+from .demand_problem import scaled
 from .fields import matrix_columns, read_matrix
 from .formulas import Column, DesignMatrix, ParsedFormula
 from .groupings import Grouping
@@ -133,6 +134,7 @@ def supply_rows(
     offsets: Integers,
     X1: DesignMatrix,
     X2: DesignMatrix,
+    epsilon_scale: float = 1.0,
 ) -> SupplyRows:
     """Make what costs of a block need.
 
@@ -144,6 +146,8 @@ def supply_rows(
         ``(T + 1,)`` first product of each market, then N.
     X1, X2
         The demand side's, for their derivatives by prices.
+    epsilon_scale
+        Scale of the extreme-value errors, by which those are divided.
     """
     n_rows = int(offsets[-1])
     Z = _instruments(recipe, X3, columns)
@@ -163,8 +167,8 @@ def supply_rows(
         prices=np.asarray(columns["prices"], dtype=np.float64),
         owners=owners,
         ownership=ownership,
-        X1_by_prices=np.ascontiguousarray(X1_by_prices.T),
-        X2_by_prices=np.ascontiguousarray(X2_by_prices.T),
+        X1_by_prices=np.ascontiguousarray(scaled(X1_by_prices.T, epsilon_scale)),
+        X2_by_prices=np.ascontiguousarray(scaled(X2_by_prices.T, epsilon_scale)),
         X2_priced=X2_priced,
         ZS=np.ascontiguousarray(Z),
     )

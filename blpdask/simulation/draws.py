@@ -20,8 +20,8 @@ from ..problem.formulas import ParsedFormula
 from ..records import Floats
 
 Columns = dict[str, np.ndarray[Any, Any]]
-IDS = ("market_ids", "firm_ids", "product_ids", "clustering_ids")
-_OF_PRODUCTS = {*IDS, "nesting_ids", "lag_indices", "ownership", "shares", "prices"}
+IDS = ("market_ids", "firm_ids", "nesting_ids", "product_ids", "clustering_ids")
+_OF_PRODUCTS = {*IDS, "lag_indices", "ownership", "shares", "prices"}
 _OF_AGENTS = {"market_ids", "agent_ids", "nodes", "weights", "availability"}
 
 
@@ -87,7 +87,8 @@ def complete_agents(
     Parameters
     ----------
     given
-        ``market_ids``, ``nodes`` and ``weights``, from data or from a rule.
+        ``market_ids``, ``nodes`` and ``weights``, from data or from a rule, and
+        ``availability`` of data.
     data
         Table of agents, or None.
     formula

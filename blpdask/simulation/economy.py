@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..errors import Faults
+from ..errors import DataWarning, Faults
 from ..problem.absorption_options import AbsorptionControls
 from ..problem.agents import NodeRule, read_agents
 from ..problem.demand_problem import DemandProblem, prepare_demand
-from ..problem.fields import factorize, read_matrix
+from ..problem.fields import factorize, field_names, matrix_columns, read_matrix
 from ..problem.formulas import ParsedFormula
 from ..problem.products import read_products
 from ..problem.supply_side import read_owners
@@ -62,6 +63,7 @@ def build_economy(
     *,
     absorption: AbsorptionControls,
     weights_tol: float,
+    epsilon_scale: float = 1.0,
 ) -> Economy:
     """Read tables, draw what they lack, and make a problem of both.
 
@@ -77,6 +79,8 @@ def build_economy(
         Of effects, of which there are none.
     weights_tol
         Largest distance from one of a market's weights before a warning.
+    epsilon_scale
+        Scale of the extreme-value errors.
 
     Raises
     ------
@@ -110,7 +114,7 @@ def build_economy(
         weights_tol=weights_tol,
     )
     return Economy(
-        demand=prepare_demand(products, agents, ("linear",) * K2),
+        demand=prepare_demand(products, agents, ("linear",) * K2, epsilon_scale),
         products=columns,
         agents=people,
         firms=factorize(columns["firm_ids"][:, 0])[0],
@@ -123,6 +127,13 @@ def _nodes(
 ) -> Columns:
     """Give agents, nodes and weights from the rule, or else from the data."""
     if rule is not None:
+        if data is not None and matrix_columns(field_names(data), "availability"):
+            warnings.warn(
+                "availability in agent_data is ignored, because integration builds "
+                "the agents of a simulation; give nodes and weights in agent_data",
+                DataWarning,
+                stacklevel=4,
+            )
         built = rule.build_markets(K2, ids.size)
         return {
             "market_ids": ids[np.asarray(built.market_index)][:, None],
@@ -130,7 +141,7 @@ def _nodes(
             "weights": np.reshape(built.weights, (-1, 1)),
         }
     faults = Faults("agent_data")
-    names = ("market_ids", "agent_ids", "nodes", "weights")
+    names = ("market_ids", "agent_ids", "nodes", "weights", "availability")
     found = {name: read_matrix(data, name, faults) for name in names}
     faults.check()
     return {name: values for name, values in found.items() if values is not None}

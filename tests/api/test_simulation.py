@@ -9,7 +9,7 @@ import pytest
 
 import blpdask
 from blpdask import Formulation
-from blpdask.errors import InputError, NumericalError, NumericalWarning
+from blpdask.errors import DataWarning, InputError, NumericalError, NumericalWarning
 
 X1 = Formulation("1 + prices + x")
 X2 = Formulation("1 + prices")
@@ -64,12 +64,61 @@ def test_first_and_second_order_conditions_hold(simulation, results):
     )
 
 
-def test_a_problem_of_it_has_the_true_errors_at_the_truth(simulation, results):
+def nested_data(n_nests=3):
+    """Give ids with nests."""
+    ids = blpdask.build_id_data(T, J, 3)
+    data = {name: ids[name][:, 0] for name in ("market_ids", "firm_ids")}
+    return data | {"nesting_ids": np.arange(T * J) % n_nests}
+
+
+def agents_who_lack_products():
+    """Give agents to whom products are there, half there, or not at all."""
+    rng = np.random.default_rng(8)
+    return {
+        "market_ids": np.repeat(np.arange(T), 20),
+        "weights": np.full(20 * T, 0.05),
+        "nodes": rng.normal(size=(20 * T, 2)),
+        "availability": rng.choice([0.0, 0.5, 1.0], (20 * T, J)),
+    }
+
+
+ALIKE = {
+    "plain": lambda: {},
+    "nests": lambda: {"product_data": nested_data(), "rho": [0.3, 0.0, 0.6]},
+    "one rho": lambda: {"product_data": nested_data(2), "rho": 0.4},
+    "availability": lambda: {
+        "agent_data": agents_who_lack_products(),
+        "integration": None,
+    },
+    "both": lambda: {
+        "product_data": nested_data(),
+        "rho": 0.4,
+        "agent_data": agents_who_lack_products(),
+        "integration": None,
+    },
+    "nested logit": lambda: {
+        "formulations": (X1, None, X3),
+        "product_data": nested_data(),
+        "rho": [0.2, 0.4, 0.5],
+        "sigma": None,
+        "integration": None,
+    },
+    "scale": lambda: {"epsilon_scale": 1.7},
+}
+
+
+@pytest.mark.parametrize("kind", ALIKE)
+def test_a_problem_of_it_has_the_true_errors_at_the_truth(kind):
     """Inversion and markups undo what equilibrium did."""
+    simulation = simulate(**ALIKE[kind]())
+    results = simulation.replace_endogenous(engine="serial")
+    norms = [n for of in results.profit_gradient_norms.values() for n in of.values()]
+    assert max(norms) < 1e-12
     problem = results.to_problem()
     assert (problem.T, problem.N, problem.K3) == (T, T * J, 3)
     at_truth = problem.solve(
-        sigma=simulation.sigma,
+        sigma=simulation.sigma if simulation.sigma.size else None,
+        rho=simulation.rho if simulation.rho.size else None,
         beta=simulation.beta[:, 0],
         gamma=simulation.gamma[:, 0],
         optimization=blpdask.Optimization("return"),
@@ -93,6 +142,24 @@ def test_estimates_are_near_the_truth():
     for name in ("beta", "gamma"):
         off = getattr(found, name) - getattr(many, name)
         assert (np.abs(off) < 4 * getattr(found, f"{name}_se")).all(), name
+
+
+@pytest.mark.parametrize("kind", ["nests", "both", "scale"])
+def test_cuts_of_nested_markets_give_the_same_bits(kind):
+    simulation = simulate(**ALIKE[kind]())
+    one, two = (
+        simulation.replace_endogenous(engine=engine, blocks=blocks)
+        for engine, blocks in (("serial", 1), ("threads", 7))
+    )
+    np.testing.assert_array_equal(two.product_data.prices, one.product_data.prices)
+    for market, firms in one.profit_hessians.items():
+        for firm, hessian in firms.items():
+            np.testing.assert_array_equal(two.profit_hessians[market][firm], hessian)
+
+
+def test_availability_beside_a_rule_is_said_to_be_ignored():
+    with pytest.warns(DataWarning, match="availability in agent_data is ignored"):
+        simulate(agent_data=agents_who_lack_products())
 
 
 @pytest.mark.parametrize(
@@ -136,7 +203,15 @@ def test_squarem_takes_fewer_evaluations(simulation, results):
     np.testing.assert_allclose(
         found.product_data.prices, results.product_data.prices, rtol=1e-9
     )
-    assert found.contraction_evaluations.sum() < results.contraction_evaluations.sum()
+    plain = simulation.replace_endogenous(
+        iteration=blpdask.Iteration("simple", {"atol": 1e-12})
+    )
+    assert found.contraction_evaluations.sum() < plain.contraction_evaluations.sum()
+    # Nobody who says nothing waits longer.
+    assert results.contraction_evaluations.sum() < found.contraction_evaluations.sum()
+    np.testing.assert_allclose(
+        plain.product_data.prices, results.product_data.prices, rtol=1e-11
+    )
 
 
 def test_return_gives_perfect_competition(simulation):
@@ -274,7 +349,9 @@ def test_every_fault_at_once(simulation):
 @pytest.mark.parametrize(
     ("changed", "found"),
     [
-        ({"rho": 0.5}, "rho"),
+        ({"rho": 0.5}, "rho of shape"),
+        ({"product_data": nested_data(), "rho": [0.5, 0.5]}, "rho of shape"),
+        ({"product_data": nested_data(), "rho": 1.0}, "rho of 1"),
         ({"phi": 0.5}, "phi"),
         ({"beta": [1.0, None, 0.5]}, "beta="),
         ({"gamma": [1.0]}, "gamma="),
@@ -284,13 +361,17 @@ def test_every_fault_at_once(simulation):
         ({"omega": np.ones(T * J)}, "no xi"),
         ({"correlation": 2.0}, "correlation=2"),
         ({"xi_variance": -1.0}, "xi_variance=-1"),
-        ({"epsilon_scale": 0.5}, "epsilon_scale"),
+        ({"epsilon_scale": -0.5}, "epsilon_scale"),
+        (
+            {"product_data": nested_data(), "rho": 0.5, "epsilon_scale": 0.5},
+            "epsilon_scale=0.5 with nesting_ids",
+        ),
         ({"costs_type": "cubic"}, "costs_type"),
         ({"integration": None}, "neither agent_data nor integration"),
         ({"product_data": {"market_ids": [0, 0]}}, "no column 'firm_ids'"),
         (
             {"product_data": {"market_ids": [0], "firm_ids": [0], "nesting_ids": [0]}},
-            "nesting_ids",
+            "no rho",
         ),
         (
             {"product_data": {"market_ids": [0], "firm_ids": [0], "lag_indices": [0]}},

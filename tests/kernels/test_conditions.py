@@ -4,7 +4,8 @@ What must hold, whatever the backend:
 
 1. s, Λ and ζ are what sums over agents, one by one, say they are, and
    H_jj Λ_j (m_j - ζ_j) is s_j + Σ_k H_jk m_k ∂s_k/∂p_j, with owners and with any H,
-   symmetric or not, ones on its diagonal or not.
+   symmetric or not, ones on its diagonal or not; with nests and products that are not
+   there for all, too.
 2. At markups that solve Δη = s, ζ gives them back.
 3. X2 is that of the trial and not that of the block.
 4. Only active markets are worked on, and company and scratch memory do not matter.
@@ -19,8 +20,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from blpdask.kernels import array_conditions, array_logit, loop_conditions, loop_markups
-from blpdask.records import Floats, MarketBlock, PriceConditions, TrialPrices
+from blpdask.kernels import (
+    array_conditions,
+    array_logit,
+    loop_backend,
+    loop_conditions,
+    loop_markups,
+)
+from blpdask.records import (
+    Floats,
+    InversionControls,
+    InversionStart,
+    MarketBlock,
+    PriceConditions,
+    TrialPrices,
+)
 from tests.kernels import reference
 from tests.kernels.strict_device import StrictDevice
 from tests.kernels.test_markups import (
@@ -32,6 +46,7 @@ from tests.kernels.test_markups import (
     share_slopes,
     solve,
 )
+from tests.kernels.test_nests import nested, probabilities
 
 
 def _arrays(xp: object) -> Callable[..., PriceConditions]:
@@ -63,8 +78,34 @@ def conditions(request: pytest.FixtureRequest) -> Callable[..., PriceConditions]
     return BACKENDS[request.param]()
 
 
-@pytest.fixture(params=[*CASES, "any diagonal"])
+#: Five markets whose products lie in three nests.
+NESTED = {
+    "nests": {},
+    "one nest": {"rho": (0.7,), "places": (0,)},
+    "nests and weights": {"ownership": "weights"},
+    "nests, log and logit": {"kinds": (1, 2, 0), "rho": (0.3, 0.0, 0.9)},
+    "nests and availability": {"availability": True},
+    "availability": {"availability": True, "ownership": "weights"},
+}
+
+
+def nested_case(name: str) -> Priced:
+    """Make markets with nests, or of availability alone, and shares that have a δ."""
+    sizes = {"sizes": (5, 9, 7, 1, 20), "agents": (7, 6, 300, 12, 4)}
+    made = nested(**NESTED[name], **sizes)
+    block, tastes = made.block, made.tastes
+    if name == "availability":
+        block = replace(block, nests=None)
+        none = np.empty(0, np.int64)
+        tastes = replace(tastes, rho=np.empty(0), rho_places=none)
+    shares = loop_backend.shares(block, tastes, made.delta)
+    return Priced(replace(block, log_shares=np.log(shares)), tastes, made.beta)
+
+
+@pytest.fixture(params=[*CASES, "any diagonal", *NESTED])
 def case(request: pytest.FixtureRequest) -> Priced:
+    if request.param in NESTED:
+        return nested_case(request.param)
     if request.param != "any diagonal":
         return priced(*CASES[request.param])
     case = priced(*CASES["any matrix"])
@@ -90,6 +131,16 @@ def trial_of(case: Priced, delta: Floats) -> TrialPrices:
     )
 
 
+def delta_of(case: Priced) -> Floats:
+    """Solve s(δ) = S."""
+    if case.block.nests is None and case.block.availability is None:
+        return solve(case)[0]
+    start = InversionStart(case.block.logit_delta, np.empty(0))
+    found = loop_backend.invert(case.block, case.tastes, start, InversionControls())
+    assert not found.status.any()
+    return found.delta
+
+
 def drawn(case: Priced, seed: int = 0) -> tuple[TrialPrices, Floats]:
     """Draw δ and margins, and move X2 away from the block's."""
     rng = np.random.default_rng(seed)
@@ -99,30 +150,48 @@ def drawn(case: Priced, seed: int = 0) -> tuple[TrialPrices, Floats]:
     return trial, rng.uniform(-0.2, 0.9, n)
 
 
+def choices(case: Priced, trial: TrialPrices, t: int) -> tuple[Floats, Floats, Floats]:
+    """Give P and Q ``(I, J)`` of market t and, ``(J, J)``, t_h - 1 within nests.
+
+    Without nests Q and the latter are zero.
+    """
+    block = replace(case.block, X2=trial.X2)
+    rows, _ = list(reference.markets(block))[t]
+    tastes, alone = case.tastes, block.nests is None
+    if alone:  # one nest of all, whose products are not alike
+        block = replace(block, nests=np.zeros(block.n_products, np.int64))
+        tastes = replace(tastes, rho=np.zeros(1))
+    P = probabilities(block, tastes, trial.delta, t)
+    if alone:
+        return P, 0 * P, np.zeros((P.shape[1],) * 2)
+    nests = block.nests[rows]
+    same = nests[:, None] == nests
+    M = P @ same
+    Q = np.divide(P, M, out=np.zeros_like(P), where=M > 0)
+    return P, Q, same * (1 / (1 - tastes.rho[nests]) - 1)
+
+
 def written_out(case: Priced, trial: TrialPrices, margins: Floats) -> PriceConditions:
-    """Compute s, Λ and ζ agent by agent; gradients from ∂s/∂p of the other tests."""
-    moved = replace(case, block=replace(case.block, X2=trial.X2))
+    """Compute s, Λ, ∂s/∂p and so ζ agent by agent."""
     n = margins.size
     shares, Lambda, zeta = np.empty(n), np.empty(n), np.empty(n)
     for t, (rows, agents) in enumerate(reference.markets(case.block)):
-        mu, _ = reference.deviations(
-            trial.X2[:, rows], case.block.draws[agents], case.tastes
-        )
-        P = np.exp(reference.log_probabilities(mu, trial.delta[rows]))
+        P, Q, within = choices(case, trial, t)
         H = _ownership(case.block, t)
         shares[rows] = case.block.weights[agents] @ P
-        own = np.zeros(mu.shape[1])
-        for w, p, draws in zip(
-            case.block.weights[agents], P, case.block.draws[agents], strict=True
+        own, cross = np.zeros(P.shape[1]), np.zeros((P.shape[1],) * 2)
+        for w, p, q, draws in zip(
+            case.block.weights[agents], P, Q, case.block.draws[agents], strict=True
         ):
             alpha = trial.alpha[rows].copy()
             for k, x in zip(trial.X2_priced, trial.X2_by_prices, strict=True):
                 index = case.tastes.loadings[k] @ draws
                 c, _ = reference.coefficient(index, case.tastes.types[k])
                 alpha += c * x[rows]
-            own += w * alpha * p
+            own += w * alpha * p * (1 + np.diag(within))
+            cross += w * (np.outer(p, alpha * p) + within * np.outer(q, alpha * p))
         Lambda[rows] = np.diag(H) * own
-        slopes = share_slopes(moved, trial.delta, t)
+        slopes = np.diag(own) - cross
         gradient = shares[rows] + (H * slopes.T) @ margins[rows]
         zeta[rows] = margins[rows] - gradient / Lambda[rows]
     return PriceConditions(shares, Lambda, zeta)
@@ -144,8 +213,45 @@ def test_conditions_are_those_written_out(conditions, case):
         )
 
 
+@pytest.mark.parametrize("name", list(CASES))
+def test_slopes_written_out_are_those_of_markups(name):
+    """The reference's own: gradients from ∂s/∂p of the tests of markups."""
+    case = priced(*CASES[name])
+    trial, margins = drawn(case)
+    found = written_out(case, trial, margins)
+    moved = replace(case, block=replace(case.block, X2=trial.X2))
+    for t, (rows, _) in enumerate(reference.markets(case.block)):
+        slopes = share_slopes(moved, trial.delta, t)
+        gradient = (_ownership(case.block, t) * slopes.T) @ margins[rows]
+        gradient += found.shares[rows]
+        zeta = margins[rows] - gradient / found.Lambda[rows]
+        np.testing.assert_allclose(found.zeta[rows], zeta, rtol=1e-11)
+
+
+@pytest.mark.parametrize("name", list(NESTED))
+def test_slopes_written_out_are_differences_of_shares(name):
+    """The reference's own: gradients from shares at prices a little apart."""
+    case = nested_case(name)
+    trial, margins = drawn(case)
+    found, h = written_out(case, trial, margins), 1e-5
+    for t, (rows, agents) in enumerate(reference.markets(case.block)):
+        gradient, H = found.shares[rows].copy(), _ownership(case.block, t)
+        for j in range(rows.start, rows.stop):
+            ends = []
+            for move in (-h, h):
+                delta, X2 = trial.delta.copy(), trial.X2.copy()
+                delta[j] += move * trial.alpha[j]
+                X2[trial.X2_priced, j] += move * trial.X2_by_prices[:, j]
+                P, _, _ = choices(case, replace(trial, delta=delta, X2=X2), t)
+                ends.append(case.block.weights[agents] @ P)
+            by_price = (ends[1] - ends[0]) / (2 * h)
+            gradient[j - rows.start] += H[j - rows.start] @ (margins[rows] * by_price)
+        expected = found.Lambda[rows] * (margins[rows] - found.zeta[rows])
+        np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-8)
+
+
 def test_markups_are_a_fixed_point(conditions, case):
-    delta, _ = solve(case)
+    delta = delta_of(case)
     none = np.empty((delta.size, 0))
     eta = loop_markups.markups(
         case.block, case.tastes, case.beta, delta, none, SCRATCH

@@ -3,7 +3,9 @@
 Markets of unequal size in mixed order, prices that enter utility as they are, squared,
 in logs or interacted, with random coefficients of any type or none, costs linear or in
 logs and following quantities or not, ownership by firms or by weights that are not
-symmetric, agents from data or from a rule, demographics given or drawn.
+symmetric, agents from data or from a rule, demographics given or drawn. From seed 100
+on come nests too, with one ρ or one each, or availability of products that differs over
+agents, or both, or a scale of the extreme-value errors.
 """
 
 from __future__ import annotations
@@ -35,6 +37,10 @@ RULES = (
     ("monte_carlo", 25, {"seed": 5}),
     ("mlhs", 20, {"seed": 7}),
 )
+#: Seeds from which on nests, availability and scales are drawn, and which of them.
+FIRST_NESTED = 100
+KINDS = ("nested logit", "nests", "availability", "both", "scale")
+N_NESTS = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +103,9 @@ def draw_simulation(seed: int) -> DrawnSimulation:
         products["ownership"] = _ownership(products, rng)
         features.add("ownership")
     constant = bool(rng.integers(2))
+    if seed >= FIRST_NESTED:
+        rule, more = _extend(seed, K2, rule, arguments)
+        features |= more
     features |= {
         f"costs_type={arguments['costs_type']}",
         f"demographics={demographics}",
@@ -138,6 +147,44 @@ def _agents(
         "weights": np.repeat(1 / counts, counts),
         "nodes": rng.normal(size=(market.size, K2)),
     }
+
+
+def _extend(
+    seed: int, K2: int, rule: Any, arguments: dict[str, Any]
+) -> tuple[Any, set[str]]:
+    """Add nests, availability or a scale; give the rule that is left, and features."""
+    rng = np.random.default_rng([1997, seed])
+    kind = KINDS[1 + rng.integers(len(KINDS) - 1)] if K2 else KINDS[0]
+    features = {kind}
+    products = arguments["product_data"]
+    if kind == "scale":
+        arguments["epsilon_scale"] = (0.6, 1.7)[rng.integers(2)]
+    if kind in ("nested logit", "nests", "both"):
+        N = products["market_ids"].size
+        products["nesting_ids"] = np.array([*"abc"])[rng.integers(0, N_NESTS, N)]
+        rho = rng.uniform(0.1, 0.7, N_NESTS)
+        rho[1] *= rng.integers(3) > 0
+        one = bool(rng.integers(2))
+        arguments["rho"] = float(rho[0]) if one else rho
+        features.add(f"one rho={one}")
+    if kind in ("availability", "both"):
+        if rule is not None:
+            arguments["agent_data"] = _agents(rng, products, K2)
+        arguments["agent_data"]["availability"] = _availability(
+            rng, products["market_ids"], arguments["agent_data"]["market_ids"]
+        )
+        rule = None
+    return rule, features
+
+
+def _availability(
+    rng: np.random.Generator, markets: np.ndarray, own: np.ndarray
+) -> np.ndarray:
+    """Let agents have each product of their market, half of it, or not at all."""
+    ids, sizes = np.unique(markets, return_counts=True)
+    drawn = rng.choice([0.0, 0.5, 1.0], (own.size, sizes.max()))
+    beyond = np.arange(sizes.max()) >= sizes[np.searchsorted(ids, own)][:, None]
+    return np.where(beyond, np.nan, drawn)
 
 
 def _ownership(products: dict[str, Any], rng: np.random.Generator) -> np.ndarray:
