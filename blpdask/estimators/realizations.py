@@ -38,32 +38,6 @@ from ..records import (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ScaledUtility:
-    """Utilities over the scale ε of the extreme-value errors, as kernels see them."""
-
-    columns: UtilityColumns
-    scale: float
-
-    def __call__(self, prices: Floats) -> TrialPrices:
-        """Evaluate what moves with prices ``(N,)``, over ε."""
-        found = self.columns(prices)
-        if self.scale == 1.0:
-            return found
-        return replace(
-            found,
-            delta=found.delta / self.scale,
-            alpha=found.alpha / self.scale,
-            X2=found.X2 / self.scale,
-            X2_by_prices=found.X2_by_prices / self.scale,
-        )
-
-    def curvature(self, prices: Floats) -> tuple[Floats, Floats]:
-        """Evaluate second derivatives by prices, over ε."""
-        alpha, X2 = self.columns.curvature(prices)
-        return alpha / self.scale, X2 / self.scale
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class FreeColumns:
     """Columns of X whose parameters are in θ, wherever ``moved`` is.
 
@@ -190,16 +164,15 @@ def realization_pass(
 
 def _at_errors(
     block: DrawnMarkets, state: RealizationState, draw: ErrorDraw | None
-) -> tuple[PricedMarkets, ScaledUtility]:
+) -> tuple[PricedMarkets, UtilityColumns]:
     """Add errors to δ and to transformed costs."""
-    columns, costs = block.utility, block.priced.costs
+    utility, costs = block.utility, block.priced.costs
     if draw is not None:
-        columns = replace(columns, delta=columns.delta + draw.xi)
+        utility = replace(utility, delta=utility.delta + draw.xi)
         if draw.omega is not None and state.log_costs:
             costs = costs * np.exp(draw.omega)
         elif draw.omega is not None:
             costs = costs + draw.omega
-    utility = ScaledUtility(columns, block.priced.markets.epsilon_scale)
     costs_at = block.priced.costs_at
     if isinstance(costs_at, CostColumns):
         costs_at = replace(costs_at, costs=costs)
@@ -210,7 +183,7 @@ def _at_errors(
 def _differentiate(
     block: DrawnMarkets,
     state: RealizationState,
-    utility: ScaledUtility,
+    utility: UtilityColumns,
     costs: Floats,
     found: Equilibrium,
 ) -> tuple[Floats, Floats]:
@@ -223,7 +196,7 @@ def _differentiate(
         delta_by_theta = solve_shares(
             markets,
             tastes,
-            InversionStart(trial.delta * utility.scale, np.empty(0)),
+            InversionStart(trial.delta * utility.epsilon_scale, np.empty(0)),
             InversionControls(method="return", scratch_bytes=scratch),
             backend=state.prices.backend,
         ).delta_by_theta
@@ -236,7 +209,7 @@ def _differentiate(
             tastes,
             state.price_tastes,
             trial.delta,
-            delta_by_theta / utility.scale,
+            delta_by_theta / utility.epsilon_scale,
             scratch,
         )
         slopes = -markups.eta_by_theta
@@ -260,11 +233,11 @@ def _own_places(places: LinearPlaces) -> LinearPlaces:
 def _markets_at(
     block: DrawnMarkets,
     trial: TrialPrices,
-    utility: ScaledUtility,
+    utility: UtilityColumns,
     found: Equilibrium,
 ) -> MarketBlock:
     """Give a block's markets the prices and shares found, as if they were observed."""
-    markets, columns = block.priced.markets, utility.columns
+    markets, columns = block.priced.markets, utility
     inside = np.add.reduceat(found.shares, markets.product_offsets[:-1])
     outside = np.repeat(1 - inside, np.diff(markets.product_offsets))
     log_shares = np.log(found.shares)
@@ -282,7 +255,7 @@ def _markets_at(
         supply=replace(
             supply,
             prices=found.prices,
-            X1_by_prices=X1_by_prices / utility.scale,
+            X1_by_prices=X1_by_prices / utility.epsilon_scale,
             X2_by_prices=np.ascontiguousarray(trial.X2_by_prices),
             X2_priced=trial.X2_priced,
         ),
