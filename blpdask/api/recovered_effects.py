@@ -1,7 +1,12 @@
-"""Fixed effects of results: estimated dummies, or levels of an absorbed effect."""
+"""Fixed effects of results: estimated dummies, or levels of an absorbed effect.
+
+Of demand, or of costs. The mathematics is in
+:mod:`blpdask.analysis.recovered_effects`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +15,7 @@ from ..analysis.recovered_effects import (
     EffectRows,
     RecoveredEffects,
     absorbed_levels,
+    connected,
 )
 from ..errors import BlpdaskError, Faults
 from ..moments.weighting import is_clustered
@@ -28,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def recover_effects(
-    results: ProblemResults, variable: str | None, product_data: Any
+    results: ProblemResults, variable: str | None, product_data: Any, side: str
 ) -> RecoveredEffects:
     """Give fixed effects of results, with covariances; see ``ProblemResults``."""
     if results.problem is None:
@@ -38,56 +44,117 @@ def recover_effects(
             "from the saved estimates with Optimization('return')"
         )
     products = in_memory(results.problem.demand, "fixed effects").products
-    estimates = results.estimates
-    if variable is not None:
-        return _dummies(products, estimates, variable)
-    formula = results.problem.product_formulations[0].parsed
-    terms = formula.absorbed_terms
+    equation = _equation(products, side)
+    formulation = results.problem.product_formulations[2 * equation]
+    assert formulation is not None
+    terms = formulation.parsed.absorbed_terms
+    effects = products.effects
+    if equation:
+        assert products.supply is not None
+        effects = products.supply.effects
+    if variable is not None and all(variable != ":".join(term) for term in terms):
+        return _dummies(products, results.estimates, variable, equation)
     faults = Faults("recover_effects")
-    if len(products.effects) != 1:
-        faults.add(
-            f"{len(products.effects)} absorbed effects",
-            "one: levels of several are determined only up to constants",
-            "absorb one of them and write the others as dummies, as C(quarter), or "
-            "name the variable of dummies",
-        )
-    if is_clustered(estimates.se_type):
+    place = _which(terms, variable, effects, faults)
+    if is_clustered(results.estimates.se_type):
         check_one_way(products.clusters, faults)
     faults.check()
-    codes = products.effects[0]
-    levels = _levels(products, codes, terms[0], product_data, faults)
+    codes = effects[place]
+    levels = _levels(products, codes, terms[place], product_data, faults)
     faults.check()
+    other = effects[1 - place] if len(effects) > 1 else None
     return absorbed_levels(
-        _rows(results, products),
-        estimates.parameter_sensitivity,
-        estimates.parameter_covariances,
-        estimates.se_type,  # type: ignore[arg-type]
+        _rows(results, products, codes, other, equation),
+        results.estimates.parameter_sensitivity,
+        results.estimates.parameter_covariances,
+        results.estimates.se_type,  # type: ignore[arg-type]
         levels,
     )
 
 
-def _rows(results: ProblemResults, products: Products) -> EffectRows:
+def _equation(products: Products, side: str) -> int:
+    """Read which equation's effects are meant: 0 of demand, 1 of supply."""
+    faults = Faults("recover_effects")
+    if side not in ("demand", "supply"):
+        faults.add(f"side={side!r}", "'demand' or 'supply'", "choose one")
+    elif side == "supply" and products.supply is None:
+        faults.add(
+            "side='supply' of results without a supply side",
+            "a formulation of X3",
+            "formulate X3, or leave side out",
+        )
+    faults.check()
+    return int(side == "supply")
+
+
+def _which(
+    terms: Sequence[tuple[str, ...]],
+    variable: str | None,
+    effects: Sequence[Integers],
+    faults: Faults,
+) -> int:
+    """Choose one of the absorbed effects whose levels are determined."""
+    names = [":".join(term) for term in terms]
+    listed = f" ({', '.join(names)})" if names else ""
+    if len(effects) not in (1, 2):
+        faults.add(
+            f"{len(effects)} absorbed effects{listed}",
+            "one or two: levels of more are hard to tell apart",
+            "absorb up to two of them and write the others as dummies, as C(quarter), "
+            "or name the variable of dummies",
+        )
+        return 0
+    if variable is None and len(effects) == 2:
+        faults.add(
+            f"2 absorbed effects{listed}, and none is named",
+            "the name of one; the other's levels average zero over rows then",
+            f"pass variable={names[0]!r}",
+        )
+        return 0
+    if len(effects) == 2 and not connected(*effects):
+        faults.add(
+            f"absorbed effects{listed} whose levels fall into parts without a row in "
+            "common",
+            "connected levels: others are not determined up to one constant",
+            "keep one part, or absorb one of the effects",
+        )
+    return 0 if variable is None else names.index(variable)
+
+
+def _rows(
+    results: ProblemResults,
+    products: Products,
+    codes: Integers,
+    other: Integers | None,
+    equation: int,
+) -> EffectRows:
     """Gather what is as long as the data."""
     estimates = results.estimates
-    u, Z = [np.asarray(estimates.xi)], [products.ZD]
+    u, Z, X = [np.asarray(estimates.xi)], [products.ZD], [products.X1]
     if products.supply is not None:
         u.append(np.asarray(estimates.omega))
         Z.append(products.supply.ZS)
+        X.append(products.supply.X3)
     K1 = len(estimates.beta_labels)
-    out = estimates.concentrated[:K1]
-    n_costs = int(estimates.concentrated[K1:].sum())
-    by_psi = [
-        np.asarray(estimates.xi_by_theta_jacobian),
-        -products.X1[:, out],
-        np.zeros((products.n_products, n_costs)),
+    out = [estimates.concentrated[:K1], estimates.concentrated[K1:]]
+    # Of the equation itself; the other's linear parameters do not enter it.
+    linear = [
+        -x[:, chosen] if e == equation else np.zeros((x.shape[0], int(chosen.sum())))
+        for e, (x, chosen) in enumerate(zip(X, out, strict=False))
     ]
+    names = [("xi_fe", "xi_by_theta_jacobian"), ("omega_fe", "omega_by_theta_jacobian")]
+    effects, by_theta = (
+        np.asarray(getattr(estimates, name)) for name in names[equation]
+    )
     return EffectRows(
-        codes=products.effects[0],
-        effects=np.asarray(estimates.xi_fe)[:, 0],
+        codes=codes,
+        effects=effects[:, 0],
         u=np.hstack(u),
         Z=tuple(Z),
-        by_psi=np.hstack(by_psi),
+        by_psi=np.hstack([by_theta, *linear]),
         clusters=products.clusters,
+        other=other,
+        equation=equation,
     )
 
 
@@ -120,23 +187,27 @@ def _levels(
 
 
 def _dummies(
-    products: Products, estimates: GmmEstimates, variable: str
+    products: Products, estimates: GmmEstimates, variable: str, equation: int
 ) -> RecoveredEffects:
     """Give coefficients on the dummies of a variable."""
     places = parameter_places(estimates)
-    position = {p.row: k for k, p in enumerate(places) if p.matrix == "beta"}
+    matrix, X, columns = "beta", products.X1, products.X1_columns
+    if equation:
+        assert products.supply is not None
+        matrix, X, columns = "gamma", products.supply.X3, products.supply.X3_columns
+    position = {p.row: k for k, p in enumerate(places) if p.matrix == matrix}
     found = [
         (k, column.expression.level)
-        for k, column in enumerate(products.X1_columns)
+        for k, column in enumerate(columns)
         if isinstance(column.expression, Indicator)
         and column.expression.name == variable
     ]
     faults = Faults("recover_effects")
     if not found:
         faults.add(
-            f"no dummies of {variable!r} in X1",
+            f"no dummies of {variable!r} in X{3 if equation else 1}",
             "columns such as those of C(product_ids)",
-            "formulate them, or pass no variable where the effect is absorbed",
+            "formulate them, or name an absorbed effect",
         )
     elif fixed := [level for k, level in found if k not in position]:
         faults.add(
@@ -150,7 +221,7 @@ def _dummies(
     V: Floats = estimates.parameter_covariances[np.ix_(chosen, chosen)]
     return RecoveredEffects(
         levels=tuple(level for _, level in found),
-        values=estimates.beta[rows, 0],
+        values=getattr(estimates, matrix)[rows, 0],
         covariances=V / estimates.n_products,
-        counts=np.asarray(products.X1[:, rows].sum(axis=0), dtype=np.int64),
+        counts=np.asarray(X[:, rows].sum(axis=0), dtype=np.int64),
     )

@@ -221,29 +221,37 @@ class ProblemResults:
         return identification(self.estimates)
 
     def recover_effects(
-        self, variable: str | None = None, product_data: Any = None
+        self,
+        variable: str | None = None,
+        product_data: Any = None,
+        *,
+        side: str = "demand",
     ) -> RecoveredEffects:
         """Give fixed effects and their covariances, for :func:`blpdask.second_stage`.
 
         Parameters
         ----------
         variable
-            Whose dummies in X1 are meant, as ``"product_ids"`` of ``C(product_ids)``;
-            the one absorbed effect where None.
+            Whose effects are meant, as ``"product_ids"`` of ``C(product_ids)``,
+            absorbed or among the columns; the one absorbed effect where None. Of two
+            absorbed effects, the other one's levels average zero over rows.
         product_data
             Table that names the levels of an absorbed effect, where the problem does
             not know them.
+        side
+            ``"demand"`` for effects of X1, ``"supply"`` for those of X3.
 
         Raises
         ------
         BlpdaskError
             Where the results have lost their problem, or its data are in a store.
         InputError
-            Where there is not one absorbed effect, or no dummy.
+            Where there is no such effect, absorbed or in dummies, or levels of two are
+            not determined.
         """
         from .recovered_effects import recover_effects
 
-        return recover_effects(self, variable, product_data)
+        return recover_effects(self, variable, product_data, side)
 
     def to_frame(self) -> pd.DataFrame:
         """List the parameters with standard errors, t statistics and intervals.

@@ -166,6 +166,71 @@ def test_with_a_supply_side(kind: str) -> None:
     assert distance(found.covariances, expected.covariances) < 1e-8
 
 
+def with_two_effects(
+    kind: str, clusters: str, *, absorb: str | None = None, dummies: str = ""
+) -> Any:
+    """Estimate demand and supply, a region and a season in each."""
+    data = draw_markets(5, n_markets=80)
+    data["season"] = np.random.default_rng(5).integers(0, 4, len(data))
+    data["clustering_ids"] = data[clusters]
+    linear, costs = (
+        blpdask.Formulation(f"0 + {names}{dummies}", absorb)
+        for names in ("prices + x", "w + x")
+    )
+    n_others = 1 + {"": 0, " + C(season)": 3, " + C(region) + C(season)": 8}[dummies]
+    with quietly():
+        return blpdask.Problem(
+            (linear, blpdask.Formulation("0 + x"), costs),
+            data,
+            integration=blpdask.Integration("product", 3),
+        ).solve(
+            [[0.5]],
+            beta=[-1.0, *[None] * n_others],
+            method="1s",
+            se_type=kind,
+            optimization=blpdask.Optimization("return"),
+            check_optimality="gradient",
+        )
+
+
+@pytest.mark.parametrize("clusters", ["market_ids", "region"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_of_two_absorbed_effects(kind: str, clusters: str) -> None:
+    """Those of dummies of both, whose levels of the other one average zero over rows.
+
+    Absorbed beside dummies of the other effect, whose first level is then zero, levels
+    differ by a constant.
+    """
+    both = with_two_effects(kind, clusters, absorb="C(region) + C(season)")
+    beside = with_two_effects(
+        kind, clusters, absorb="C(region)", dummies=" + C(season)"
+    )
+    dummies = with_two_effects(kind, clusters, dummies=" + C(region) + C(season)")
+    for side, matrix in (("demand", "beta"), ("supply", "gamma")):
+        found = both.recover_effects("region", side=side)
+        seasons = dummies.recover_effects("season", side=side)
+        weights = seasons.counts / both.problem.N
+
+        def averaged(r: Any, name: str = matrix, h: Any = weights) -> Any:
+            values = getattr(r, name)[2:, 0]
+            return values[:5] + h @ values[5:]
+
+        expected = dummies.delta_method(averaged)
+        assert distance(found.values, expected.value) < 1e-8
+        assert distance(found.covariances, expected.covariances) < 1e-7
+        absorbed = beside.recover_effects(side=side)
+        levels = dummies.recover_effects("region", side=side)
+        assert found.levels == absorbed.levels == levels.levels == (0, 1, 2, 3, 4)
+        np.testing.assert_array_equal(found.counts, absorbed.counts)
+        assert distance(absorbed.values, levels.values) < 1e-8
+        assert distance(absorbed.covariances, levels.covariances) < 1e-8
+        other = both.recover_effects("season", side=side)
+        assert abs(other.values @ other.counts - found.values @ found.counts) < 1e-8
+        np.testing.assert_allclose(
+            other.values[1:] - other.values[0], seasons.values, rtol=0, atol=1e-9
+        )
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_covariances_are_sums_of_influences(kind: str) -> None:
     """Every row's influence on d̂, and its expected square where errors are alike."""
@@ -231,8 +296,20 @@ def test_what_cannot_be_recovered_is_said(tmp_path: Any) -> None:
     with pytest.raises(InputError, match="no dummies of 'product_ids'"):
         results.recover_effects("product_ids")
     both = blpdask_logit("0 + prices", "C(region) + C(product_ids)", data)
-    with pytest.raises(InputError, match="2 absorbed effects"):
+    with pytest.raises(InputError, match=r"2 absorbed effects \(region, product_ids\)"):
         both.recover_effects()
+    with pytest.raises(InputError, match="side='supply' of results without"):
+        both.recover_effects("region", side="supply")
+    with pytest.raises(InputError, match="side='costs'"):
+        both.recover_effects("region", side="costs")
+    apart = data.assign(region=data["product_ids"] % 2)
+    parts = blpdask_logit("0 + prices", "C(region) + C(product_ids)", apart)
+    with pytest.raises(InputError, match="fall into parts"):
+        parts.recover_effects("region")
+    data["season"] = data["market_ids"] % 3
+    three = blpdask_logit("0 + prices", "C(region) + C(product_ids) + C(season)", data)
+    with pytest.raises(InputError, match="3 absorbed effects"):
+        three.recover_effects("region")
     results.save(tmp_path / "saved")
     with pytest.raises(BlpdaskError, match="without their problem"):
         blpdask.read_results(tmp_path / "saved").recover_effects()
