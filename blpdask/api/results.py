@@ -440,9 +440,9 @@ class ProblemResults:
             E[p | Z] ``(N,)``. Where None, prices of equilibrium at each draw with a
             supply side whose X3 has no shares; else what Z_D and effects predict.
         iteration
-            How prices of equilibrium are found; where None,
-            ``Iteration("simple", {"atol": 1e-12})``. Where X3 has shares, passing it
-            asks for prices of equilibrium.
+            How prices of equilibrium are found, as in
+            :meth:`blpdask.Simulation.replace_endogenous`. Where X3 has shares, passing
+            it asks for prices of equilibrium.
         constant_costs
             Whether costs stay as they are where X3 has shares.
         engine, threads, backend, blocks, progress

@@ -115,7 +115,6 @@ def test_instruments_and_expectations(family: str, seed: int, method: str) -> No
     assert not gaps(here, there, ATTRIBUTES)
     assert here.fp_converged.all() and there.fp_converged.all()
     assert here.draws == there.draws
-    assert np.abs(here.fp_iterations - there.fp_iterations).max() <= 1
     found = family in EQUILIBRIA and seed in EQUILIBRIA[family]
     assert here.fp_iterations.any() == found
 
