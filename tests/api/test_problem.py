@@ -355,6 +355,7 @@ def test_shapes_of_the_alphabet_are_those_of_results() -> None:
         "K2": 4,
         "D": 4,
         "K3": 0,
+        "H": 0,
         "MD": 20,
         "P": 13,
         "P + C": 14,

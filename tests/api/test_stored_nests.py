@@ -33,8 +33,9 @@ from tests.references.specifications import (
     quietly,
 )
 
-#: Drawn problems of every kind, with supply and without.
-SEEDS = (0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 14, 15, 16, 22)
+#: Drawn problems of every kind that stores know, with supply and without.
+SEEDS = (0, 1, 3, 4, 5, 6, 7, 10, 11, 12, 13, 15, 16, 22, 25)
+STORED = tuple(kind for kind in KINDS if kind != "distances")
 NAMES = (
     *("objective", "gradient", "beta", "rho", "sigma_se", "rho_se", "beta_se", "W"),
     *("updated_W", "parameter_covariances", "moments", "moments_jacobian"),
@@ -65,7 +66,7 @@ def assert_close(found: Any, expected: Any, order: Any, supply: bool) -> None:
 
 def test_the_seeds_cross_every_kind() -> None:
     crossed = frozenset().union(*(draw_nests(seed).features for seed in SEEDS))
-    kinds = {f"{kind} and supply={flag}" for kind in KINDS for flag in (False, True)}
+    kinds = {f"{kind} and supply={flag}" for kind in STORED for flag in (False, True)}
     shapes = {f"rho {shape}" for shape in ("one", "each", "fixed", "zero")}
     assert crossed >= kinds | shapes, (kinds | shapes) - crossed
 
