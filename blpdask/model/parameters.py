@@ -364,9 +364,8 @@ def _matrix(
         return empty
     if array.shape != shape:
         expected = f"shape {shape}" if empty.size else f"none, unless {condition}"
-        faults.add(
-            f"{name} of shape {array.shape}", expected, f"pass {name} of that shape"
-        )
+        remedy = f"pass {name} of that shape" if empty.size else f"leave {name} out"
+        faults.add(f"{name} of shape {array.shape}", expected, remedy)
         return empty
     if not np.isfinite(array).all():
         faults.add(
