@@ -6,6 +6,7 @@ supply, then the columns of X3 without shares, which are as endogenous as prices
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from ..records import Floats
 from .absorption import take_out
 from .demand_problem import DemandProblem, prepare_demand
+from .formulas import Column
 from .products import Products
 from .supply_side import SupplySide
 
@@ -40,29 +42,38 @@ def with_excluded(
 
 def _of_demand(products: Products, excluded: Floats) -> Products:
     """Put Z_D together and absorb effects."""
-    columns = products.X1_columns
-    own = [k for k, column in enumerate(columns) if "prices" not in column.names]
-    Z = np.hstack([excluded, products.X1[:, own]])
+    exogenous, names = _exogenous(products.X1, products.X1_columns, "prices")
+    Z = np.hstack([excluded, exogenous])
     absorbed = take_out(Z, products.effects, products.absorption)
-    names = [f"demand_instruments{m}" for m in range(excluded.shape[1])]
     return replace(
         products,
         ZD=absorbed,
         ZD_absorbed=absorbed,
-        ZD_names=(*names, *(columns[k].name for k in own)),
+        ZD_names=(*_number("demand_instruments", excluded), *names),
     )
 
 
 def _of_supply(supply: SupplySide, excluded: Floats) -> SupplySide:
     """Put Z_S together and absorb effects."""
-    columns = supply.X3_columns
-    own = [k for k, column in enumerate(columns) if "shares" not in column.names]
-    Z = np.hstack([excluded, supply.X3[:, own]])
+    exogenous, names = _exogenous(supply.X3, supply.X3_columns, "shares")
+    Z = np.hstack([excluded, exogenous])
     absorbed = take_out(Z, supply.effects, supply.absorption)
-    names = [f"supply_instruments{m}" for m in range(excluded.shape[1])]
     return replace(
         supply,
         ZS=absorbed,
         ZS_absorbed=absorbed,
-        ZS_names=(*names, *(columns[k].name for k in own)),
+        ZS_names=(*_number("supply_instruments", excluded), *names),
     )
+
+
+def _exogenous(
+    X: Floats, columns: Sequence[Column], endogenous: str
+) -> tuple[Floats, list[str]]:
+    """Keep the columns of X that do not name what is endogenous, with their names."""
+    own = [k for k, column in enumerate(columns) if endogenous not in column.names]
+    return X[:, own], [columns[k].name for k in own]
+
+
+def _number(name: str, excluded: Floats) -> list[str]:
+    """Name excluded instruments as PyBLP does."""
+    return [f"{name}{m}" for m in range(excluded.shape[1])]

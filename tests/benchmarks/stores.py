@@ -22,9 +22,6 @@ WORKERS, WORKER_MEMORY = 2, "2GiB"
 
 def simulate_store(path: Path, n_products: int) -> int:
     """Write a store of so many products; give its bytes on disk."""
-    import blpdask
-
-    blpdask.options.verbose = False
     design = MarketDesign(
         n_markets=n_products // PRODUCTS,
         n_products=PRODUCTS,
@@ -34,6 +31,14 @@ def simulate_store(path: Path, n_products: int) -> int:
         pi=(),
         demographic_spread=0.0,
     )
+    return write_store(path, design)
+
+
+def write_store(path: Path, design: MarketDesign) -> int:
+    """Write a store of simulated markets; give its bytes on disk."""
+    import blpdask
+
+    blpdask.options.verbose = False
     blpdask.simulate_store(path, design)
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 

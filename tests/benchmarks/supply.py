@@ -23,7 +23,7 @@ from .cluster import WatchedEngine
 from .measure import Stopwatch
 from .packages import load
 from .processes import peak_bytes
-from .stores import WORKER_MEMORY, WORKERS
+from .stores import WORKER_MEMORY, WORKERS, write_store
 
 PRODUCTS, AGENTS, FIRMS = (40, 60), 200, 5
 MEAN_PRODUCTS = sum(PRODUCTS) // 2
@@ -36,9 +36,6 @@ START, PRICE = ((0.6, 0.0), (0.0, 0.8)), -2.2
 
 def simulate_supply_store(path: Path, n_products: int) -> int:
     """Write a store of about so many products; give its bytes on disk."""
-    import blpdask
-
-    blpdask.options.verbose = False
     design = MarketDesign(
         n_markets=n_products // MEAN_PRODUCTS,
         n_products=PRODUCTS,
@@ -48,8 +45,7 @@ def simulate_supply_store(path: Path, n_products: int) -> int:
         pi=(),
         demographic_spread=0.0,
     )
-    blpdask.simulate_store(path, design)
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return write_store(path, design)
 
 
 def write_supply_job(path: Path, store: Path) -> None:
