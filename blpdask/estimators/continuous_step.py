@@ -155,6 +155,7 @@ def _narrow(final: Evaluated, wide: Widened) -> Evaluated:
             point,
             gradient=point.gradient[own],
             moments_by_theta=point.moments_by_theta[:, own],
+            moments_by_b=point.moments_by_theta[:, wide.concentrated],
             residual_by_theta=point.residual_by_theta[:, own],
         ),
     )

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+import scipy.linalg
 
 from ..driver.cores import single_threaded_libraries
 from ..driver.engine import Engine, Placement
@@ -34,6 +35,7 @@ from .conclusion import StepRecord, conclude_step
 from .continuous_step import continuous_step
 from .continuous_update import ContinuousUpdate
 from .finite_differences import central_differences
+from .further_moments import Further
 from .gmm_objective import (
     INITIAL,
     Evaluated,
@@ -96,6 +98,7 @@ def estimate_gmm(
     starts: Sequence[Floats] = (),
     listener: Listener = silent,
     resampling: Resampling | None = None,
+    further: Callable[[Placement], Sequence[Further]] | None = None,
 ) -> GmmRun:
     """Estimate θ by GMM.
 
@@ -120,6 +123,8 @@ def estimate_gmm(
         Told of every evaluation and step.
     resampling
         How agents are redrawn at the end of each step, not at all where None.
+    further
+        Gives, of where blocks are, the families of moments that follow the linear ones.
     """
     with single_threaded_libraries():
         placement = engine.place(problem.source)
@@ -128,6 +133,7 @@ def estimate_gmm(
         try:
             run = _Run(problem, parameters, placement, optimizer, options, listener)
             run.resampling = resampling
+            run.further = () if further is None else tuple(further(placement))
             if delta is not None:
                 run.start_from(delta)
             return run.all_steps(W, starts)
@@ -158,6 +164,7 @@ class _Run:
         self.keep_factors = factor_bytes(problem) <= options.factor_bytes
         self.minima: tuple[Minimum, ...] = ()
         self.resampling: Resampling | None = None
+        self.further: tuple[Further, ...] = ()
 
     def start_from(self, delta: Floats) -> None:
         """Hand the blocks a δ ``(N,)``, in the order of markets, to start from."""
@@ -174,7 +181,7 @@ class _Run:
 
     def all_steps(self, W: Floats | None, starts: Sequence[Floats]) -> GmmRun:
         """Run the initial update where wanted, then the steps."""
-        W = two_stage_weights(self.problem) if W is None else W
+        W = self.first_weights() if W is None else W
         theta = self.parameters.theta
         steps: list[GmmEstimates] = []
         first = 0 if self.options.initial_update else 1
@@ -194,6 +201,12 @@ class _Run:
         if self.options.estimator == "cue":
             steps.append(self.continuous_step(steps[-1]))
         return GmmRun(tuple(steps), self.minima)
+
+    def first_weights(self) -> Floats:
+        """Give W of the first step: 2SLS, and what families of moments say."""
+        own = [family.initial_weights for family in self.further]
+        W = two_stage_weights(self.problem)
+        return np.asarray(scipy.linalg.block_diag(W, *own)) if own else W
 
     def _is_done(self, steps: list[GmmEstimates]) -> bool:
         """Tell whether iterated steps end here, with a warning where they should not.
@@ -311,6 +324,7 @@ class _Run:
             name_markets=self._name_markets,
             keep_factors=self.keep_factors,
             reweight=reweight,
+            further=self.further,
         )
 
     def _optimize(

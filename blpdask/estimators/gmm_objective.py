@@ -8,7 +8,7 @@ evaluations in the same order give the same bits on every engine.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,10 +18,11 @@ from ..driver.engine import Placement
 from ..errors import NumericalError
 from ..model.parameters import Parameters, expand, tastes_at
 from ..moments.demand import DemandState, DemandSums, demand_pass
-from ..moments.objective import GmmPoint, LinearGmm, gmm_point
+from ..moments.objective import GmmPoint, LinearGmm, concentrate, gmm_point
 from ..progress import EvaluationEvent, Listener
 from ..records import Floats, Integers
 from ..status import CostStatus, InversionStatus
+from .further_moments import Further, bring_further
 from .gmm_options import GmmOptions, cost_state
 from .optimizers.protocol import Evaluation, projected_gradient
 
@@ -62,13 +63,15 @@ class GmmObjective:
         start: int = 0,
         keep_factors: bool = True,
         reweight: Reweight | None = None,
+        further: Sequence[Further] = (),
     ) -> None:
         """Evaluate on a placement, from the memories named ``anchor`` at first.
 
         ``origin`` names the memories that evaluations from scratch start from: those of
         the user's δ, or none, which is the plain logit's. Without ``keep_factors``
         memories are as long as the data times P, and no longer. ``reweight`` replaces
-        the objective by another, of weights that move with θ.
+        the objective by another, of weights that move with θ. ``further`` moments are
+        computed of the evaluation that blocks remember.
         """
         self._placement = placement
         self._parameters = parameters
@@ -83,6 +86,7 @@ class GmmObjective:
         self._name_markets = name_markets
         self._keep_factors = keep_factors
         self._reweight = reweight
+        self._further = tuple(further)
         self._names: dict[bytes, str] = {}
         self._best = np.inf
         self.accepted = 0
@@ -143,7 +147,7 @@ class GmmObjective:
         if self._options.delta_behavior == "logit":
             base = None
         name = f"step {self._step} start {self._start} no. {len(self.history) + 1}"
-        held = keep or self._reweight is not None
+        held = keep or self._reweight is not None or bool(self._further)
         sums = self._reduce(theta, derivatives, base, name if held else None)
         slopes = self._slopes(theta, sums, base) if derivatives else None
         self.history.append(sums)
@@ -193,7 +197,7 @@ class GmmObjective:
         moving = [*range(places.n_nonlinear)]
         if self._parameters.gamma_labels:
             moving += [places.n_nonlinear + int(p) for p in places.priced]
-        found = np.zeros((self._linear.W.shape[0], theta.size))
+        found = np.zeros((self._linear.ZtX.shape[0], theta.size))
         for p in moving:
             shift = np.zeros_like(theta)
             shift[p] = epsilon / 2
@@ -219,12 +223,9 @@ class GmmObjective:
         places, K1 = parameters.places, len(parameters.beta_labels)
         columns = places.columns_of(0, ZtX[:, :K1]) + places.columns_of(1, ZtX[:, K1:])
         with np.errstate(over="ignore", invalid="ignore"):
-            point = gmm_point(
-                self._linear,
-                sums.Zty,
-                slopes - columns,
-                expand(parameters, theta).linear,
-            )
+            b = concentrate(self._linear, sums.Zty, expand(parameters, theta).linear)
+            further = bring_further(self._further, theta, b, name, derivatives)
+            point = gmm_point(self._linear, sums.Zty, slopes - columns, b, further)
             if self._reweight is not None:
                 point = self._reweight(point, name, derivatives)
         failed = failures(sums).size > 0

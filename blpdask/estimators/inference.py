@@ -57,8 +57,7 @@ def infer(
     one, is part of every S.
     """
     N = linear.n_observations
-    concentrated = linear.ZtX[:, linear.concentrated].astype(np.float64)
-    G = np.hstack([point.moments_by_theta, -concentrated / N])
+    G = np.hstack([point.moments_by_theta, point.moments_by_b])
 
     def covariances(kind: CovarianceType) -> Floats:
         S = moment_covariances(

@@ -12,6 +12,13 @@ nonlinear least squares in the projected residual
 
 variable projection (Golub and Pereyra 1973), with an exact Jacobian up to the sign that
 Q is idempotent: q = r'r and ∂q/∂θ = 2 (∂r/∂θ)'r.
+
+Further moments m(θ, b), those of surveys say, follow the linear ones in ḡ. As in PyBLP
+β̂ minimises over linear moments alone, with their own block of W, so that the envelope
+theorem no longer holds and every derivative is total:
+
+    dḡ/dθ = ∂ḡ/∂θ + ∂ḡ/∂b ∂b̂/∂θ,   ∂ḡ/∂b = (-Z'X / N, ∂m/∂b),
+    ∂b̂/∂θ = (X'Z W Z'X)⁻¹ X'Z W Z'∂δ/∂θ.
 """
 
 from __future__ import annotations
@@ -22,6 +29,25 @@ import numpy as np
 
 from ..records import Floats
 from .weighting import square_root
+
+
+@dataclass(frozen=True, slots=True)
+class FurtherMoments:
+    """Moments that are not linear in b.
+
+    Attributes
+    ----------
+    values
+        ``(F,)`` m.
+    by_theta
+        ``(F, P)`` ∂m/∂θ given b.
+    by_b
+        ``(F, K)`` ∂m/∂b.
+    """
+
+    values: Floats
+    by_theta: Floats
+    by_b: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +62,14 @@ class LinearGmm:
     concentrated
         ``(K,)`` which columns of X are concentrated out.
     W
-        ``(M, M)`` weighting matrix.
+        ``(M + F, M + F)`` weighting matrix.
     root
-        ``(M, M)`` L with W = L L'.
+        ``(M + F, M + F)`` L with W = L L'.
     estimator
-        ``(K, M)`` (X'Z W Z'X)⁻¹ X'Z W of the concentrated columns.
+        ``(K, M)`` (X'Z W Z'X)⁻¹ X'Z W of the concentrated columns, by the linear
+        moments' block of W.
     projection
-        ``(M, M)`` √c Q L'.
+        ``(M, M)`` √c Q L' of that block.
     n_observations
         N.
     scale
@@ -72,11 +99,13 @@ class GmmPoint:
     b
         ``(K, 1)`` β, then γ, concentrated ones filled in.
     moments
-        ``(M,)`` ḡ.
+        ``(M + F,)`` ḡ.
     moments_by_theta
-        ``(M, P)`` Ḡ, with -Z'x / N of linear parameters in θ.
+        ``(M + F, P)`` Ḡ given b̂, with -Z'x / N of linear parameters in θ.
+    moments_by_b
+        ``(M + F, K)`` ∂ḡ/∂b of the concentrated parameters.
     residual, residual_by_theta
-        ``(M,)`` r and ``(M, P)`` ∂r/∂θ.
+        ``(M + F,)`` r and ``(M + F, P)`` ∂r/∂θ.
     """
 
     objective: float
@@ -84,6 +113,7 @@ class GmmPoint:
     b: Floats
     moments: Floats
     moments_by_theta: Floats
+    moments_by_b: Floats
     residual: Floats
     residual_by_theta: Floats
 
@@ -112,19 +142,45 @@ def prepare_linear_gmm(
         Whether q is scaled by N, so that a two-step q is Hansen's J.
     """
     root = square_root(W)
+    M = ZtX.shape[0]
+    W_linear = W[:M, :M]
+    root_linear = root if W.shape[0] == M else square_root(W_linear)
     ZtXc = ZtX[:, concentrated].astype(np.float64)
-    H = root.T @ ZtXc
+    H = root_linear.T @ ZtXc
     scale = float(n_observations) if scale_objective else 1.0
-    estimator = _pseudo_inverse(ZtXc.T @ W @ ZtXc) @ ZtXc.T @ W
+    estimator = _pseudo_inverse(ZtXc.T @ W_linear @ ZtXc) @ ZtXc.T @ W_linear
     basis = _column_space(H)
-    projection = np.sqrt(scale) * (root.T - basis @ (basis.T @ root.T))
+    projection = np.sqrt(scale) * (root_linear.T - basis @ (basis.T @ root_linear.T))
     return LinearGmm(
         ZtX, concentrated, W, root, estimator, projection, n_observations, scale
     )
 
 
+def concentrate(linear: LinearGmm, Zty: Floats, b: Floats) -> Floats:
+    """Fill in the linear parameters that are concentrated out, ``(K, 1)``.
+
+    Parameters
+    ----------
+    linear
+        The step's fixed matrices.
+    Zty
+        ``(M,)`` Z'y at θ.
+    b
+        ``(K, 1)`` with the values of θ and of fixed parameters, NaN elsewhere.
+    """
+    given = ~linear.concentrated
+    b = b.copy()
+    remainder = Zty - linear.ZtX[:, given] @ b[given, 0]
+    b[linear.concentrated, 0] = linear.estimator @ remainder.astype(np.float64)
+    return b
+
+
 def gmm_point(
-    linear: LinearGmm, Zty: Floats, Zty_by_theta: Floats, b: Floats
+    linear: LinearGmm,
+    Zty: Floats,
+    Zty_by_theta: Floats,
+    b: Floats,
+    further: FurtherMoments | None = None,
 ) -> GmmPoint:
     """Combine the sums of all blocks into objective, gradient and residual.
 
@@ -137,25 +193,36 @@ def gmm_point(
     Zty_by_theta
         ``(M, P)`` Z' ∂(y - X b)/∂θ at given b̂.
     b
-        ``(K, 1)`` with the values of θ and of fixed parameters, NaN elsewhere.
+        ``(K, 1)`` from :func:`concentrate`.
+    further
+        Moments that follow the linear ones.
     """
     N = linear.n_observations
-    given = ~linear.concentrated
-    b = b.copy()
-    remainder = Zty - linear.ZtX[:, given] @ b[given, 0]
-    b[linear.concentrated, 0] = linear.estimator @ remainder.astype(np.float64)
     moments = ((Zty - linear.ZtX @ b[:, 0]) / N).astype(np.float64)
-    moments_by_theta = Zty_by_theta / N
-    weighted = linear.W @ moments
+    by_theta = Zty_by_theta / N
+    by_b = -linear.ZtX[:, linear.concentrated].astype(np.float64) / N
+    moved = by_theta
+    if further is not None:
+        b_by_theta = linear.estimator @ Zty_by_theta
+        moments = np.concatenate([moments, further.values])
+        by_theta = np.vstack([by_theta, further.by_theta])
+        by_b = np.vstack([by_b, further.by_b[:, linear.concentrated]])
+        moved = by_theta + by_b @ b_by_theta
     residual = np.sqrt(linear.scale) * (linear.root.T @ moments)
+    turned = (
+        linear.projection @ by_theta
+        if further is None
+        else np.sqrt(linear.scale) * (linear.root.T @ moved)
+    )
     return GmmPoint(
         objective=float(residual @ residual),
-        gradient=2.0 * linear.scale * (moments_by_theta.T @ weighted),
+        gradient=2.0 * linear.scale * (moved.T @ (linear.W @ moments)),
         b=b,
         moments=moments,
-        moments_by_theta=moments_by_theta,
+        moments_by_theta=by_theta,
+        moments_by_b=by_b,
         residual=residual,
-        residual_by_theta=linear.projection @ moments_by_theta,
+        residual_by_theta=turned,
     )
 
 

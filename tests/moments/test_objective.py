@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 
 from blpdask.kernels.sums import accurate_product
-from blpdask.moments.objective import gmm_point, prepare_linear_gmm
+from blpdask.moments.objective import (
+    FurtherMoments,
+    concentrate,
+    gmm_point,
+    prepare_linear_gmm,
+)
 
 N, M, K, P = 300, 7, 3, 2
 
@@ -40,7 +45,8 @@ def evaluate(sample, theta, *, concentrated=(True, True, True), beta=None, scale
     )
     start = np.full((K, 1), np.nan) if beta is None else np.array(beta)[:, None]
     by_theta = np.hstack([delta_by_theta(theta[:P]), -X[:, ~flags]])
-    return gmm_point(linear, Z.T @ delta(theta[:P]), Z.T @ by_theta, start)
+    Zty = Z.T @ delta(theta[:P])
+    return gmm_point(linear, Zty, Z.T @ by_theta, concentrate(linear, Zty, start))
 
 
 def test_objective_is_the_quadratic_form_at_the_linear_estimate(sample):
@@ -109,3 +115,48 @@ def _exact_dot(a, b):
     from fractions import Fraction
 
     return float(sum(Fraction(x) * Fraction(y) for x, y in zip(a, b, strict=True)))
+
+
+def test_derivatives_with_further_moments_are_total(sample):
+    """Moments that b̂ ignores, W across families: central differences, and q = r'r."""
+    Z, X, W, delta, delta_by_theta = sample
+    M, F = W.shape[0], 2
+    rng = np.random.default_rng(5)
+    root = rng.normal(size=(M + F, M + F))
+    linear = prepare_linear_gmm(
+        ZtX=Z.T @ X,
+        concentrated=np.array([True, False, True]),
+        W=root @ root.T,
+        n_observations=N,
+        scale_objective=True,
+    )
+    A, B = rng.normal(size=(F, P + 1)), rng.normal(size=(F, K))
+
+    def point_at(theta):
+        b = np.array([[np.nan], [theta[P]], [np.nan]])
+        Zty = Z.T @ delta(theta[:P])
+        b = concentrate(linear, Zty, b)
+        further = FurtherMoments(
+            values=np.sin(A @ theta) * (B @ b[:, 0]),
+            by_theta=(
+                (np.cos(A @ theta) * (B @ b[:, 0]))[:, None] * A
+                + np.sin(A @ theta)[:, None] * np.c_[np.zeros((F, P)), B[:, 1]]
+            ),
+            by_b=np.sin(A @ theta)[:, None] * B,
+        )
+        by_theta = Z.T @ np.hstack([delta_by_theta(theta[:P]), -X[:, [1]]])
+        return gmm_point(linear, Zty, by_theta, b, further)
+
+    theta = np.array([0.3, -0.2, 0.7])
+    point = point_at(theta)
+    assert point.residual @ point.residual == pytest.approx(point.objective, rel=1e-14)
+    step = 1e-6
+    for p in range(P + 1):
+        shift = step * np.eye(P + 1)[p]
+        up, down = point_at(theta + shift), point_at(theta - shift)
+        slope = (up.objective - down.objective) / (2 * step)
+        assert point.gradient[p] == pytest.approx(slope, rel=1e-7)
+        moved = (up.residual - down.residual) / (2 * step)
+        np.testing.assert_allclose(
+            point.residual_by_theta[:, p], moved, rtol=1e-6, atol=1e-7
+        )
