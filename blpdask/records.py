@@ -114,6 +114,67 @@ class SupplyRows:
     ZS: Floats
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ChoiceFunctions:
+    """Functions f_l(i, j) of a block's agents and of their choices, L of them.
+
+    Surveys weigh and average such functions. Most are products of few factors, of
+    agents and of choices, which many functions share:
+
+        f_l(i, j) = h_s(i, j) Π_r a_r(i),   h_s(i, j) = Π_r c_r(j) Π_r v_r(i, j),
+
+    where s is the function's shape and each product has at most three terms. The
+    outside option comes first among the 1 + J_t choices of a market.
+
+    Attributes
+    ----------
+    agents
+        ``(FA, A)`` factors a.
+    choices
+        ``(FC, N + T)`` factors c, market after market.
+    tables
+        ``(FT, V + A)`` factors v that are no products, market after market, agents
+        first (V = Σ I_t J_t).
+    agent_terms
+        ``(L, 3)`` rows of ``agents`` that multiply each function, -1 for none.
+    shapes
+        ``(L,)`` s.
+    choice_terms, table_terms
+        ``(S, 3)`` rows of ``choices`` and of ``tables`` that multiply each shape, -1
+        for none.
+    """
+
+    agents: Floats
+    choices: Floats
+    tables: Floats
+    agent_terms: Integers
+    shapes: Integers
+    choice_terms: Integers
+    table_terms: Integers
+
+    @property
+    def size(self) -> int:
+        """Count the functions, L."""
+        return self.shapes.size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SurveyRows:
+    """What surveys ask of a block.
+
+    Attributes
+    ----------
+    functions
+        Those whose expectations and derivatives are wanted: weights times values of
+        every part, then weights of every dataset.
+    squares
+        Weights times products of two parts' values of one dataset, for covariances.
+    """
+
+    functions: ChoiceFunctions
+    squares: ChoiceFunctions
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class MarketBlock:
     """Whole markets, side by side: all that a kernel needs and that θ does not change.
@@ -158,6 +219,8 @@ class MarketBlock:
         None; their columns of ``draws`` are zero.
     product_columns
         ``(S,)`` which columns of draws those are.
+    surveys
+        What surveys ask of the block's agents, or None.
     """
 
     index: int
@@ -177,6 +240,7 @@ class MarketBlock:
     epsilon_scale: float = 1.0
     product_draws: Floats | None = None
     product_columns: tuple[int, ...] = ()
+    surveys: SurveyRows | None = None
 
     @property
     def n_markets(self) -> int:

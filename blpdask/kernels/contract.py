@@ -52,6 +52,15 @@ needs no solve, p = c + ζ(p),
     ζ_j = (Σ_k H_jk Γ_jk m_k - s_j) / (H_jj Λ_j),
 
 and H_jj Λ_j (m_j - ζ_j) is the gradient of profits (Morrow and Skerlos 2011).
+
+Surveys average functions f of agents and choices, j = 0 being the outside option:
+
+    E = Σ_i w_i E_i,   E_i = Σ_{j=0..J} P_ij f_ij,   dE_i = Σ_j B_ij dV_ij,
+    B_ij = t_h P_ij f_ij - (t_h - 1) Q_ij Σ_{k∈h} P_ik f_ik - P_ij E_i,
+    dV_ij = ∂δ_j/∂θ_p + v_ip x_jk,
+
+since Σ_j P_ij f_ij dlog P_ij gathers by utilities into B; and by ρ_g at given
+utilities Σ_j P_ij f_ij dlog P_ij itself, where dlog P_i0 = M_ig E_ig.
 """
 
 from __future__ import annotations
@@ -62,6 +71,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..records import (
+    ChoiceFunctions,
     Floats,
     Inversion,
     InversionControls,
@@ -114,4 +124,16 @@ class Backend(Protocol):
         scratch_bytes: int,
     ) -> PriceConditions:
         """Compute s, Λ and ζ at trial prices, in the active markets alone."""
+        ...
+
+    def expectations(
+        self,
+        block: MarketBlock,
+        tastes: Tastes,
+        functions: ChoiceFunctions,
+        delta: Floats,
+        delta_by_theta: Floats,
+        derivatives: bool,
+    ) -> tuple[Floats, Floats]:
+        """Compute E ``(L,)`` of functions and, along δ(θ), ∂E/∂θ ``(L, P)``."""
         ...
