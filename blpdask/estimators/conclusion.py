@@ -30,6 +30,7 @@ from ..results.estimates import GmmEstimates
 from .gmm_objective import Evaluated, describe_failures, has_failed
 from .gmm_options import GmmOptions
 from .inference import Inference, infer
+from .micro_moments import MicroRecord
 from .optimizers.protocol import Outcome, projected_gradient
 from .simulation_error import SimulationError
 from .structural_rows import bring_rows
@@ -71,6 +72,7 @@ def conclude_step(
     record: StepRecord,
     name_markets: Callable[[Integers], str],
     simulation: SimulationError | None = None,
+    micro: MicroRecord | None = None,
 ) -> GmmEstimates:
     """Compute ξ and ω, weights, standard errors and conditions of a minimum."""
     notes = tuple(_notes(final, record.outcome, name_markets))
@@ -82,7 +84,7 @@ def conclude_step(
         sums = sum_moments_at(
             placement,
             errors,
-            final.point.moments,
+            final.point.moments[: problem.ZtZ.shape[0]],
             center=options.center_moments,
             clustered=is_clustered(options.W_type) or is_clustered(options.se_type),
             anchor=final.name,
@@ -98,6 +100,7 @@ def conclude_step(
             options,
             record.step,
             None if simulation is None else simulation.covariances,
+            None if micro is None else micro.covariances,
         )
         rows = bring_rows(
             problem,
@@ -116,6 +119,7 @@ def conclude_step(
         **_inferred(inference, linear),
         **_optimality(parameters, final, record),
         **_counts(record, converged=record.outcome.converged and not final.failed),
+        **_of_surveys(micro),
     }
     notes += inference.notes
     return GmmEstimates(
@@ -273,6 +277,17 @@ def _labels(parameters: Parameters) -> dict[str, Any]:
         "concentrated": parameters.concentrated,
         "rc_types": parameters.types,
         "theta_bounds": parameters.bounds,
+    }
+
+
+def _of_surveys(micro: MicroRecord | None) -> dict[str, Any]:
+    if micro is None:
+        return {}
+    return {
+        "micro": micro.micro[:, None],
+        "micro_values": micro.values[:, None],
+        "micro_covariances": micro.covariances,
+        "micro_by_theta_jacobian": micro.by_theta,
     }
 
 

@@ -45,6 +45,7 @@ from .gmm_objective import (
 )
 from .gmm_options import GmmOptions
 from .iterated import check_next_weights, have_settled
+from .micro_moments import MicroFamily, MicroRecord, MicroSetup
 from .optimizers.protocol import Objective, Outcome
 from .simulation_error import Resampling, SimulationError, simulation_covariances
 
@@ -99,6 +100,7 @@ def estimate_gmm(
     listener: Listener = silent,
     resampling: Resampling | None = None,
     further: Callable[[Placement], Sequence[Further]] | None = None,
+    micro: MicroSetup | None = None,
 ) -> GmmRun:
     """Estimate θ by GMM.
 
@@ -125,6 +127,8 @@ def estimate_gmm(
         How agents are redrawn at the end of each step, not at all where None.
     further
         Gives, of where blocks are, the families of moments that follow the linear ones.
+    micro
+        Surveys whose moments follow those.
     """
     with single_threaded_libraries():
         placement = engine.place(problem.source)
@@ -134,6 +138,9 @@ def estimate_gmm(
             run = _Run(problem, parameters, placement, optimizer, options, listener)
             run.resampling = resampling
             run.further = () if further is None else tuple(further(placement))
+            if micro is not None:
+                run.micro = MicroFamily(micro, placement, parameters, options.backend)
+                run.further += (run.micro,)
             if delta is not None:
                 run.start_from(delta)
             return run.all_steps(W, starts)
@@ -165,6 +172,7 @@ class _Run:
         self.minima: tuple[Minimum, ...] = ()
         self.resampling: Resampling | None = None
         self.further: tuple[Further, ...] = ()
+        self.micro: MicroFamily | None = None
 
     def start_from(self, delta: Floats) -> None:
         """Hand the blocks a δ ``(N,)``, in the order of markets, to start from."""
@@ -298,6 +306,7 @@ class _Run:
             ),
             self._name_markets,
             self._resample(linear, final, step),
+            self._micro(final),
         )
         objective.release(keep=final.name)
         self._move_anchor(final.name)
@@ -392,6 +401,12 @@ class _Run:
             step=step,
             listener=self.listener,
         )
+
+    def _micro(self, final: Evaluated) -> MicroRecord | None:
+        """Compute micro moments and their covariances at the end of a step."""
+        if self.micro is None:
+            return None
+        return self.micro.conclude(final.theta, final.name)
 
     def _name_markets(self, places: Integers) -> str:
         return some(self.problem.market_ids[places])

@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg
 
 from ..errors import NumericalWarning
 from ..model.parameters import Matrices, Parameters, expand, spread
@@ -49,12 +50,13 @@ def infer(
     options: GmmOptions,
     step: int,
     S_simulation: Floats | None = None,
+    micro_covariances: Floats | None = None,
 ) -> Inference:
     """Compute S, the updated W, and covariances of θ̂ and of concentrated b̂.
 
     Unadjusted standard errors of the first step use the inverse of S in place of W, so
     that they are scaled properly. The covariance of simulation error, where there is
-    one, is part of every S.
+    one, is part of every S; N times that of surveys' moments is its last block.
     """
     N = linear.n_observations
     G = np.hstack([point.moments_by_theta, point.moments_by_b])
@@ -67,7 +69,10 @@ def infer(
             ZtZ=ZtZ,
             equations=equations,
         )
-        return S if S_simulation is None else S + S_simulation
+        S = S if S_simulation is None else S + S_simulation
+        if micro_covariances is None:
+            return S
+        return np.asarray(scipy.linalg.block_diag(S, N * micro_covariances))
 
     S = covariances(options.se_type)
     S_weights = S if options.W_type == options.se_type else covariances(options.W_type)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import BlpdaskError
 from ..records import (
+    ChoiceFunctions,
     Floats,
     Inversion,
     InversionControls,
@@ -30,6 +31,7 @@ from .array_batches import PreparedBlock
 from .array_conditions import conditions
 from .array_logit import invert, prepare, shares
 from .array_markups import markups
+from .array_surveys import expectations
 
 
 class ArrayBackend:
@@ -98,6 +100,26 @@ class ArrayBackend:
             margins,
             active,
             scratch_bytes,
+        )
+
+    def expectations(
+        self,
+        block: MarketBlock,
+        tastes: Tastes,
+        functions: ChoiceFunctions,
+        delta: Floats,
+        delta_by_theta: Floats,
+        derivatives: bool,
+    ) -> tuple[Floats, Floats]:
+        """Compute E ``(L,)`` of functions and, along δ(θ), ∂E/∂θ ``(L, P)``."""
+        return expectations(
+            self._prepare(block),
+            block,
+            tastes,
+            functions,
+            delta,
+            delta_by_theta,
+            derivatives,
         )
 
     def _prepare(self, block: MarketBlock) -> PreparedBlock:

@@ -5,5 +5,6 @@ from __future__ import annotations
 from .loop_conditions import conditions
 from .loop_logit import invert, shares
 from .loop_markups import markups
+from .loop_surveys import expectations
 
-__all__ = ["conditions", "invert", "markups", "shares"]
+__all__ = ["conditions", "expectations", "invert", "markups", "shares"]

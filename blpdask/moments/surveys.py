@@ -13,7 +13,8 @@ micro moment m compares a function f_m of several parts with what was observed,
 
 and N_d observations of d have the covariance, of parts p and q of it,
 
-    Cov(v̄_p, v̄_q) = (n_pq / n_d - v_p v_q) / N_d,   n_pq = Σ_t Σ_i w_i Σ_j P_ij W v_p v_q,
+    Cov(v̄_p, v̄_q) = (n_pq / n_d - v_p v_q) / N_d,
+    n_pq = Σ_t Σ_i w_i Σ_j P_ij W_dij v_pij v_qij,
 
 zero between datasets; that of moments follows by the delta method.
 """

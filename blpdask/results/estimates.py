@@ -103,6 +103,11 @@ class GmmEstimates:
     clipped_costs: Flags | Rows | None = None  # (N, 1)
     cluster_counts: tuple[int, ...] = ()  # clusters of each way
     estimator: str = "steps"  # or "iterated", or "cue"
+    micro: Floats = field(default_factory=lambda: np.empty((0, 1)))  # (MM, 1) observed
+    #: less what the model predicts, micro_values (MM, 1)
+    micro_values: Floats = field(default_factory=lambda: np.empty((0, 1)))
+    micro_covariances: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    micro_by_theta_jacobian: Floats = field(default_factory=lambda: np.empty((0, 0)))
 
     @property
     def n_overidentifying(self) -> int:
