@@ -114,6 +114,10 @@ class SupplyRows:
     ZS: Floats
 
 
+def _no_terms() -> Integers:
+    return np.empty((0, 3), np.int64)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ChoiceFunctions:
     """Functions f_l(i, j) of a block's agents and of their choices, L of them.
@@ -123,8 +127,10 @@ class ChoiceFunctions:
 
         f_l(i, j) = h_s(i, j) Π_r a_r(i),   h_s(i, j) = Π_r c_r(j) Π_r v_r(i, j),
 
-    where s is the function's shape and each product has at most three terms. The
-    outside option comes first among the 1 + J_t choices of a market.
+    where s is the function's shape and each product has at most three terms. Where
+    second choices k were asked for, with the first choice's group gone, shapes also
+    have factors Π_r c_r(k) Π_r v_r(i, k) Π_r g_r(j, k) Π_r z_r(i, j, k). The outside
+    option comes first among the 1 + J_t choices of a market.
 
     Attributes
     ----------
@@ -142,6 +148,19 @@ class ChoiceFunctions:
     choice_terms, table_terms
         ``(S, 3)`` rows of ``choices`` and of ``tables`` that multiply each shape, -1
         for none.
+    removals
+        ``(S,)`` row of ``groups`` by which first choices are removed, -1 for shapes of
+        first choices alone; of size zero where no second choice is asked for, as are
+        the arrays that follow.
+    groups
+        ``(FR, N + T)`` codes of the groups of choices that are removed together, from
+        zero in each market.
+    second_choice_terms, second_table_terms
+        ``(S, 3)`` rows of ``choices`` and of ``tables`` that multiply by k.
+    pairs, pair_terms
+        ``(FG, Σ (1 + J_t)²)`` factors g, j first, and ``(S, 3)`` their rows.
+    triples, triple_terms
+        ``(FZ, Σ I_t (1 + J_t)²)`` factors z, agents first, and ``(S, 3)`` their rows.
     """
 
     agents: Floats
@@ -151,6 +170,14 @@ class ChoiceFunctions:
     shapes: Integers
     choice_terms: Integers
     table_terms: Integers
+    removals: Integers = field(default_factory=lambda: np.empty(0, np.int64))
+    groups: Integers = field(default_factory=lambda: np.empty((0, 0), np.int64))
+    second_choice_terms: Integers = field(default_factory=_no_terms)
+    second_table_terms: Integers = field(default_factory=_no_terms)
+    pairs: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    pair_terms: Integers = field(default_factory=_no_terms)
+    triples: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    triple_terms: Integers = field(default_factory=_no_terms)
 
     @property
     def size(self) -> int:

@@ -1,70 +1,25 @@
 """The array backend's expectations of functions of agents and choices.
 
-One source for CPUs and GPUs. Equations are in :mod:`blpdask.kernels.contract`. Since
-probabilities, the outside option's among them, add up to one,
-
-    E_i = f_i0 + Σ_j P_ij (f_ij - f_i0),   dE_i = Σ_j dP_ij (f_ij - f_i0).
+One source for CPUs and GPUs. Equations are in :mod:`blpdask.kernels.contract`; slopes
+are taken as :mod:`blpdask.kernels.loop_surveys` takes them, by what E_i moves with
+stretched utilities, B ``(B, i, J)``, and with ρ. Second choices are in
+:mod:`blpdask.kernels.array_second_choices`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from types import ModuleType
-
 import numpy as np
 
 from ..records import ChoiceFunctions, Floats, InversionControls, MarketBlock, Tastes
-from .array_batches import Array, Batch, PreparedBlock, gather, to_host
-from .array_nests import log_slopes, rho_slopes
+from .array_batches import Array, PreparedBlock, gather, to_host
+from .array_choice_functions import BatchFunctions, move_functions, of_batch
+from .array_second_choices import Adjoint, adjoint, second_expectation
 from .array_shares import (
     Probabilities,
     ShareMap,
     move_tastes,
     product_coefficients_by_theta,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class BatchFunctions:
-    """Functions of a batch of markets.
-
-    Attributes
-    ----------
-    functions
-        Those of the block, factors on the device.
-    people
-        ``(B, I)`` places of agents among the block's.
-    options
-        ``(B, 1 + J)`` places of choices, the outside option's where padded.
-    cells
-        ``(B, I, 1 + J)`` places in tables, likewise.
-    """
-
-    functions: ChoiceFunctions
-    people: Array
-    options: Array
-    cells: Array
-
-    def shape(self, s: int, agents: slice) -> Array:
-        """Compute h_s ``(B, i, 1 + J)``, or ``(B, 1, 1 + J)`` where it is common."""
-        functions, found = self.functions, 1.0 + 0.0 * self.options[:, None, :]
-        for term in functions.choice_terms[s]:
-            if term >= 0:
-                found = found * functions.choices[int(term)][self.options][:, None, :]
-        for term in functions.table_terms[s]:
-            if term >= 0:
-                found = found * functions.tables[int(term)][self.cells[:, agents]]
-        return found
-
-    def weigh(self, el: int, agents: slice, weights: Array) -> Array:
-        """Multiply weights ``(B, i)`` by what function l has of agents."""
-        for term in self.functions.agent_terms[el]:
-            if term >= 0:
-                weights = (
-                    weights * self.functions.agents[int(term)][self.people[:, agents]]
-                )
-        return weights
 
 
 def expectations(
@@ -93,87 +48,81 @@ def expectations(
     n_parameters = tastes.size if derivatives else 0
     moved, at = move_tastes(tastes, xp), xp.asarray(delta)
     slopes = [xp.asarray(delta_by_theta[:, p]) for p in range(n_parameters)]
-    there = _on_device(functions, xp)
+    there = move_functions(functions, xp)
     sums = np.zeros(functions.size)
     by_theta = np.zeros((functions.size, n_parameters))
     scratch_bytes = InversionControls().scratch_bytes
     with np.errstate(all="ignore"):
         for batch in prepared.batches(scratch_bytes):
-            own = _of_batch(there, block, batch, xp)
+            own = of_batch(there, block, batch, xp)
             own_delta = gather(at, batch, xp)
             share_map = ShareMap(batch, moved, own_delta, scratch_bytes, xp)
             by_delta = [gather(column, batch, xp) for column in slopes]
-            for chunk in share_map.probabilities(own_delta, slice(None)):
-                P, agents = chunk.P, chunk.agents
-                tangents = list(_tangents(share_map, chunk, by_delta))
-                for s in range(functions.choice_terms.shape[0]):
-                    f = own.shape(s, agents)
-                    contrast = f[..., 1:] - f[..., :1]
-                    E = f[..., 0] + (P * contrast).sum(axis=2)
-                    dE = [(dP * contrast).sum(axis=2) for dP in tangents]
-                    for el in np.flatnonzero(functions.shapes == s):
-                        w = own.weigh(int(el), agents, batch.weights[:, agents])
-                        sums[el] += float(to_host((w * E).sum(), xp))
-                        for p, slope in enumerate(dE):
-                            by_theta[el, p] += float(to_host((w * slope).sum(), xp))
+            _add_batch(share_map, own, own_delta, by_delta, sums, by_theta)
     return sums, by_theta
 
 
-def _tangents(
+def _add_batch(
+    share_map: ShareMap,
+    own: BatchFunctions,
+    delta: Array,
+    by_delta: list[Array],
+    sums: Floats,
+    by_theta: Floats,
+) -> None:
+    """Add what a batch of markets adds to E and to ∂E/∂θ."""
+    xp, functions = share_map.xp, own.functions
+    chunks = share_map.probabilities(delta, slice(None))
+    for chunk, tile in zip(chunks, share_map.tiles(), strict=True):
+        moved = _moved_utilities(share_map, chunk, by_delta)
+        for s in range(functions.choice_terms.shape[0]):
+            if functions.removals.size and functions.removals[s] >= 0:
+                found = second_expectation(share_map, chunk, tile, own, s)
+            else:
+                found = _first_expectation(share_map, chunk, own, s)
+            slopes = _by_theta(share_map, found, moved)
+            for el in np.flatnonzero(functions.shapes == s):
+                weights = share_map.batch.weights[:, chunk.agents]
+                w = own.weigh(int(el), chunk.agents, weights)
+                sums[el] += float(to_host((w * found.E).sum(), xp))
+                for p, slope in enumerate(slopes):
+                    by_theta[el, p] += float(to_host((w * slope).sum(), xp))
+
+
+def _first_expectation(
+    share_map: ShareMap, chunk: Probabilities, own: BatchFunctions, s: int
+) -> Adjoint:
+    """Average a shape of first choices."""
+    f = own.first(s, chunk.agents)
+    mean = chunk.P0 * f[..., 0] + (chunk.P * f[..., 1:]).sum(axis=2)
+    return adjoint(share_map, chunk, f, mean)
+
+
+def _moved_utilities(
     share_map: ShareMap, chunk: Probabilities, by_delta: list[Array]
-) -> Iterator[Array]:
-    """Compute dP ``(B, i, J)`` by every free parameter, along δ(θ)."""
-    xp, batch, tastes = share_map.xp, share_map.batch, share_map.tastes
-    nests, P = share_map.nests, chunk.P
+) -> list[Array]:
+    """Compute how stretched utilities ``(B, i, J)`` move along δ(θ)."""
     if not by_delta:
-        return
+        return []
+    xp, batch, tastes = share_map.xp, share_map.batch, share_map.tastes
     places = [int(k) for k in to_host(tastes.rows, xp)]
     v = product_coefficients_by_theta(batch, chunk.agents, tastes, xp)
+    found = []
     for p, of_delta in enumerate(by_delta):
         moved = of_delta[:, None, :]
         if p < len(places):
             moved = moved + v[p] * batch.X2[:, places[p]][:, None, :]
-        if nests is None:
-            yield P * (moved - (P * moved).sum(axis=2)[..., None])
-            continue
-        logs, _ = log_slopes(nests.stretch[:, None, :] * moved, chunk.Q, chunk.M, nests)
-        if p >= len(places):
-            which = tastes.free_nests[p - len(places)][batch.nest_codes]
-            available = batch.available(chunk.agents)
-            logs = logs + rho_slopes(chunk.Q, chunk.M, available, nests, which, xp)[0]
-        yield P * logs
+        if share_map.nests is not None:
+            moved = moved * share_map.nests.stretch[:, None, :]
+        found.append(moved)
+    return found
 
 
-def _on_device(functions: ChoiceFunctions, xp: ModuleType) -> ChoiceFunctions:
-    """Move factors to the device; what says which is which stays."""
-    return ChoiceFunctions(
-        agents=xp.asarray(functions.agents),
-        choices=xp.asarray(functions.choices),
-        tables=xp.asarray(functions.tables),
-        agent_terms=functions.agent_terms,
-        shapes=functions.shapes,
-        choice_terms=functions.choice_terms,
-        table_terms=functions.table_terms,
-    )
-
-
-def _of_batch(
-    functions: ChoiceFunctions, block: MarketBlock, batch: Batch, xp: ModuleType
-) -> BatchFunctions:
-    """Find a batch's markets among the block's factors."""
-    markets = to_host(batch.markets, xp)
-    _, n_agents, n_products = batch.shape
-    J, people = np.diff(block.product_offsets), np.diff(block.agent_offsets)
-    firsts = np.cumsum((J + 1) * people) - (J + 1) * people
-    choice, agent = np.arange(n_products + 1), np.arange(n_agents)
-    J, firsts = J[markets][:, None], firsts[markets][:, None, None]
-    inside = np.where(choice <= J, choice, 0)
-    there = np.where(agent < people[markets][:, None], agent, 0)
-    options = (block.product_offsets[markets] + markets)[:, None] + inside
-    cells = firsts + there[..., None] * (J + 1)[..., None] + inside[:, None, :]
-    return BatchFunctions(
-        functions,
-        people=xp.asarray(block.agent_offsets[markets][:, None] + there),
-        options=xp.asarray(options),
-        cells=xp.asarray(cells),
-    )
+def _by_theta(share_map: ShareMap, found: Adjoint, moved: list[Array]) -> list[Array]:
+    """Compute dE_i ``(B, i)`` by every free parameter."""
+    n_tastes = int(share_map.tastes.rows.size)
+    slopes = []
+    for p, u in enumerate(moved):
+        slope = (found.B * u).sum(axis=2)
+        slopes.append(slope if p < n_tastes else slope + found.by_rho[p - n_tastes])
+    return slopes

@@ -61,6 +61,16 @@ Surveys average functions f of agents and choices, j = 0 being the outside optio
 
 since Σ_j P_ij f_ij dlog P_ij gathers by utilities into B; and by ρ_g at given
 utilities Σ_j P_ij f_ij dlog P_ij itself, where dlog P_i0 = M_ig E_ig.
+
+Who chose j and would choose k if the group g ∋ j were gone are the share P_ij / P_ig
+of those whom k gains,
+
+    P_ijk = P_ij / P_ig (P_ik^-g - P_ik),   k ∉ g,   P_ig = Σ_{j∈g} P_ij,
+
+which is exact where groups lie within nests or are unions of them, and without nests is
+P_ij P_ik / (1 - P_ig) (Conlon and Gortmaker 2025). Of functions of both choices
+
+    E_i = Σ_{j,k} P_ijk f_ijk.
 """
 
 from __future__ import annotations

@@ -11,9 +11,10 @@ and, by ρ_g at given utilities,
 
     t_g (Σ_{j∈g} P_ij f_ij log Q_ij + ρ_g E_ig F_ig) + M_ig E_ig E_i,
 
-with E_ig the entropy of nest g. Weighted by w_i Π_r a_ir and summed over agents they
-make ∂E/∂δ, J numbers a function, and what comes of tastes: nothing is as large as
-parameters times agents times products.
+with E_ig the entropy of nest g; first and second choices are those of
+:mod:`blpdask.kernels.loop_second_choices`. Weighted by w_i Π_r a_ir and summed over
+agents they make ∂E/∂δ, J numbers a function, and what comes of tastes: nothing is as
+large as parameters times agents times products.
 """
 
 from __future__ import annotations
@@ -42,9 +43,10 @@ from .loop_market import (
     prepare_market,
     rows_held,
 )
-from .loop_nests import entropy, log_conditionals
+from .loop_nests import log_conditionals
 from .loop_pricing import DIFFERENTIATED_ROWS, fill_probabilities
 from .loop_product_draws import product_slopes
+from .loop_second_choices import add_nested_adjoint, fill_second_choices
 
 
 class LoopFunctions(NamedTuple):
@@ -62,6 +64,16 @@ class LoopFunctions(NamedTuple):
     members: Integers
     member_offsets: Integers
     table_offsets: Integers
+    removals: Integers
+    groups: Integers
+    second_terms: Integers
+    second_table_terms: Integers
+    pairs: Floats
+    pair_terms: Integers
+    pair_offsets: Integers
+    triples: Floats
+    triple_terms: Integers
+    triple_offsets: Integers
 
 
 def expectations(
@@ -104,8 +116,8 @@ def _loop_functions(block: MarketBlock, functions: ChoiceFunctions) -> LoopFunct
     members = np.argsort(functions.shapes, kind="stable")
     n_shapes = functions.choice_terms.shape[0]
     counts = np.bincount(functions.shapes, minlength=n_shapes)
-    choices = np.diff(block.product_offsets) + 1
-    sizes = choices * np.diff(block.agent_offsets)
+    choices, people = np.diff(block.product_offsets) + 1, np.diff(block.agent_offsets)
+    first_only = functions.removals.size == 0
     return LoopFunctions(
         functions.agents,
         functions.choices,
@@ -115,7 +127,17 @@ def _loop_functions(block: MarketBlock, functions: ChoiceFunctions) -> LoopFunct
         functions.table_terms,
         members,
         np.concatenate([[0], np.cumsum(counts)]),
-        np.concatenate([[0], np.cumsum(sizes)]),
+        np.concatenate([[0], np.cumsum(choices * people)]),
+        np.full(n_shapes, -1) if first_only else functions.removals,
+        functions.groups,
+        functions.second_choice_terms,
+        functions.second_table_terms,
+        functions.pairs,
+        functions.pair_terms,
+        np.concatenate([[0], np.cumsum(choices**2)]),
+        functions.triples,
+        functions.triple_terms,
+        np.concatenate([[0], np.cumsum(choices**2 * people)]),
     )
 
 
@@ -182,26 +204,25 @@ def fill_nested_adjoints(market, begin, P, Q, M, f, means, B, by_rho):
     """Fill B ``(n, J)`` and add slopes by ρ at given utilities to ``by_rho`` (n, R)."""
     offsets, rho, places = market.nest_offsets, market.nests[0], market.nests[2]
     logs, available = np.empty(P.shape[1]), np.empty(0)
+    B[:] = 0.0
     for i in range(P.shape[0]):
         if by_rho.shape[1] > 0:
             if market.availability.size > 0:
                 available = market.availability[begin + i]
             log_conditionals(Q[i], available, logs)
-        for h in range(rho.size):
-            first, stop = offsets[h], offsets[h + 1]
-            within = 0.0
-            for j in range(first, stop):
-                within += P[i, j] * f[i, 1 + j]
-            for j in range(first, stop):
-                own = f[i, 1 + j] - (1.0 - rho[h]) * means[i]
-                B[i, j] = P[i, j] * own - rho[h] * Q[i, j] * within
-            place = int(places[h])
-            if place >= 0 and by_rho.shape[1] > 0:
-                found, E = 0.0, entropy(Q[i], logs, first, stop)
-                for j in range(first, stop):
-                    found += P[i, j] * f[i, 1 + j] * logs[j]
-                found += rho[h] * E * within
-                by_rho[i, place] += found / (1.0 - rho[h]) + M[i, h] * E * means[i]
+        add_nested_adjoint(
+            P[i],
+            Q[i],
+            M[i],
+            f[i],
+            means[i],
+            offsets,
+            rho,
+            places,
+            logs,
+            B[i],
+            by_rho[i],
+        )
 
 
 @exact
@@ -290,16 +311,33 @@ def _compiled_expectations(fingerprint: str) -> Callable[..., Any]:
                             v,
                         )
                     for s in range(n_shapes):
-                        fill_shape(functions, s, t, a, order, begin, f)
-                        average(P, f, E)
-                        if n_parameters > 0:
-                            y[:] = 0.0
+                        y[:] = 0.0
+                        if functions.removals[s] >= 0:
+                            fill_second_choices(
+                                functions,
+                                s,
+                                t,
+                                a,
+                                order,
+                                market,
+                                begin,
+                                begin - first,
+                                P,
+                                E,
+                                B,
+                                y[:, n_tastes:],
+                            )
+                        else:
+                            fill_shape(functions, s, t, a, order, begin, f)
+                            average(P, f, E)
+                        if n_parameters > 0 and functions.removals[s] < 0:
                             if market.nests.shape[1] > 0:
                                 fill_nested_adjoints(
                                     market, begin, P, Q, M, f, E, B, y[:, n_tastes:]
                                 )
                             else:
                                 fill_adjoints(P, f, E, B)
+                        if n_parameters > 0:
                             fill_taste_slopes(market, tastes, begin, v, B, y)
                         places = functions.member_offsets
                         for place in range(places[s], places[s + 1]):
