@@ -3,6 +3,9 @@
 Loops release the GIL, divide by zero as NumPy does, and are compiled when first called.
 ``reorder`` lets sums be reordered and fused so that loops vectorise, NaN and infinity
 keeping their meaning, because a kernel reports them.
+
+An integer written out in a call is a type of its own to the function that is called,
+which is compiled anew for each: ``np.int64(10)`` is not.
 """
 
 from __future__ import annotations

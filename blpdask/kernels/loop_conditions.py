@@ -375,7 +375,7 @@ def plain_conditions(t, block, tastes, supply, delta, margins, sums):
 def _compiled_conditions(fingerprint: str) -> Callable[..., Any]:
     """Compile the loop over markets."""
 
-    @kept
+    @kept(fills=1)
     def conditions_block(
         block, tastes, supply, delta, margins, active, rows_held, filled
     ):

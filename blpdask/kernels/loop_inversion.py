@@ -226,7 +226,7 @@ def subsample(market, stride, delta):
         np.empty((n, delta.size)),
         np.empty((n, market.o.shape[1])),
     )
-    fill_exponentials(coarse, 0, n)
+    fill_exponentials(coarse, np.int64(0), n)
     return coarse
 
 
@@ -295,7 +295,7 @@ def chord(market, delta, lower, atol, max_evaluations):
     n = delta.size
     D, shares, x = np.empty(n), np.empty(n), np.empty(n)
     steps, squares = np.empty((MEMORY, n)), np.empty(MEMORY)
-    evaluations, kept, renewals = 0, 0, 0
+    evaluations, kept, renewals = 0, np.int64(0), 0
     last = math.inf
     while evaluations < max_evaluations:
         size, outside = residual(market, delta, D, shares, x)
@@ -322,7 +322,7 @@ def chord(market, delta, lower, atol, max_evaluations):
         last = length
         if kept == MEMORY or (kept > 2 and ratio > 0.7):
             renewals += 1
-            taken = newton_steps(market, delta, lower, 3, atol)
+            taken = newton_steps(market, delta, lower, np.int64(3), atol)
             evaluations += abs(taken)
             if taken < 0 or renewals > 8:
                 return NONFINITE, evaluations, evaluations
@@ -341,10 +341,10 @@ def recycled_newton(market, delta, lower, has_factor, atol, max_evaluations):
         stride = n_agents // max(2 * n_products, 64)
         if stride > 1:
             coarse = subsample(market, stride, delta)
-            ready = newton_steps(coarse, delta, lower, 10, 0.1) > 0
+            ready = newton_steps(coarse, delta, lower, np.int64(10), 0.1) > 0
         if not ready:
             delta[:] = start
-            evaluations = newton_steps(market, delta, lower, 30, 0.01)
+            evaluations = newton_steps(market, delta, lower, np.int64(30), 0.01)
             ready = evaluations > 0
             evaluations = abs(evaluations)
     if ready:
@@ -356,7 +356,7 @@ def recycled_newton(market, delta, lower, has_factor, atol, max_evaluations):
     move_reference(market, delta)
     tolerance = max(atol, 1e-13)
     status, _, more = squarem(
-        market, delta, tolerance, max_evaluations, 3, 1.0, 1.0, 4.0
+        market, delta, tolerance, max_evaluations, np.int64(3), 1.0, 1.0, 4.0
     )
     evaluations += more
     return status, evaluations, evaluations

@@ -5,6 +5,10 @@ bits: on Nevo's data, derivatives in a process that had compiled its loops diffe
 those of every later process. Workers must have one another's bits, so a loop that is
 not on disk yet is compiled by a process that does nothing else, and read from disk by
 those that compute.
+
+Numba compiles anew for each type of its arguments, and to it an array that may not be
+written to, as a store's and Dask's may not, is of another type than one that may. What
+a loop only reads is therefore handed over in one way: contiguous, aligned, read-only.
 """
 
 from __future__ import annotations
@@ -32,9 +36,13 @@ _CHILD = "from blpdask.kernels.loop_kept import compile_and_leave; compile_and_l
 class KeptLoop:
     """A compiled function that is kept on disk and called as it lies there."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        """Have ``function`` compiled when it is first called, or read it from disk."""
+    def __init__(self, function: Callable[..., Any], fills: int) -> None:
+        """Have ``function`` compiled when it is first called, or read it from disk.
+
+        It fills its last ``fills`` arguments and only reads the others.
+        """
         self.compiled: Any = loop(cache=True)(function)
+        self._fills = fills
         self._where = function.__module__, function.__qualname__.partition(".")[0]
         self._known: set[tuple[Any, ...]] = set()
         self._lock = threading.Lock()
@@ -42,11 +50,13 @@ class KeptLoop:
 
     def __call__(self, *arguments: Any) -> Any:
         """Call the function."""
-        kind = tuple(map(_kind, arguments))
+        read, filled = arguments[: -self._fills], arguments[-self._fills :]
+        given = (*map(only_read, read), *filled)
+        kind = tuple(map(_kind, given))
         if kind not in self._known:
-            self._load(tuple(map(nb.typeof, arguments)))
+            self._load(tuple(map(nb.typeof, given)))
             self._known.add(kind)
-        return self.compiled(*arguments)
+        return self.compiled(*given)
 
     @property
     def stats(self) -> Any:
@@ -104,6 +114,22 @@ def fingerprint_of_loops() -> str:
     return digest.hexdigest()
 
 
+def only_read(argument: Any) -> Any:
+    """View arrays as contiguous, aligned and read-only, in named tuples too.
+
+    One that is not contiguous or aligned is copied.
+    """
+    if isinstance(argument, np.ndarray):
+        flags = argument.flags
+        tidy = flags.c_contiguous and flags.aligned
+        view = argument.view() if tidy else argument.copy("C")
+        view.setflags(write=False)
+        return view
+    if isinstance(argument, tuple):
+        return type(argument)(*map(only_read, argument))
+    return argument
+
+
 def _kind(argument: Any) -> Any:
     """Tell arguments of different compiled types apart, quickly."""
     if isinstance(argument, np.ndarray):
@@ -113,5 +139,12 @@ def _kind(argument: Any) -> Any:
     return type(argument)
 
 
-#: Decorates a loop that a process calls from Python.
-kept = KeptLoop
+def kept(*, fills: int) -> Callable[[Callable[..., Any]], KeptLoop]:
+    """Decorate a loop that a process calls from Python.
+
+    Parameters
+    ----------
+    fills
+        How many of its arguments, the last ones, it fills; it only reads the others.
+    """
+    return functools.partial(KeptLoop, fills=fills)

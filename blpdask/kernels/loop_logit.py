@@ -95,13 +95,13 @@ def invert(
         factor_offsets,
         start.factor,
         METHODS[controls.method],
-        controls.atol,
-        controls.max_evaluations,
-        controls.scheme,
-        controls.step_min,
-        controls.step_max,
-        controls.step_factor,
-        controls.derivatives,
+        float(controls.atol),
+        int(controls.max_evaluations),
+        int(controls.scheme),
+        float(controls.step_min),
+        float(controls.step_max),
+        float(controls.step_factor),
+        bool(controls.derivatives),
         rows_held(block, controls.scratch_bytes),
         delta,
         delta_by_theta,
@@ -219,7 +219,7 @@ def unpack(packed, lower):
 def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
     """Compile the loop over markets that inverts and differentiates."""
 
-    @kept
+    @kept(fills=4)
     def invert_block(
         block,
         tastes,
@@ -243,6 +243,8 @@ def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
         _ = fingerprint
         recycled = method == 0
         tolerance = max(atol, FORMING_ERROR) if recycled and derivatives else atol
+        types = tastes.types.copy()
+        rows, columns = tastes.rows.copy(), tastes.columns.copy()
         for t in range(block.product_offsets.size - 1):
             a, b = block.product_offsets[t], block.product_offsets[t + 1]
             n = b - a
@@ -279,9 +281,9 @@ def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
                     break
                 formed, length = differentiate_market(
                     market,
-                    tastes.types,
-                    tastes.rows,
-                    tastes.columns,
+                    types,
+                    rows,
+                    columns,
                     delta_t,
                     lower,
                     slopes,
@@ -316,7 +318,7 @@ def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
 def _compiled_shares(fingerprint: str) -> Callable[..., Any]:
     """Compile the loop over markets that computes shares."""
 
-    @kept
+    @kept(fills=1)
     def shares_block(block, tastes, delta, rows_held, filled):
         """Compute the shares of every market of a block."""
         _ = fingerprint

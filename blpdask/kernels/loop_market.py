@@ -79,7 +79,8 @@ def prepare_market(t, block, tastes, rows):
     a, b = block.product_offsets[t], block.product_offsets[t + 1]
     c, d = block.agent_offsets[t], block.agent_offsets[t + 1]
     J, n_random = b - a, block.X2.shape[0]
-    order, offsets = np.arange(J), block.product_offsets[:1]
+    order, offsets = np.arange(J), np.zeros(1, np.int64)
+    weights = block.weights[c:d].copy()
     nests, stretch = np.empty((3, 0)), np.ones(J)
     product_draws, product_loadings = nests[:0], nests[:0]
     if block.nests.size > 0 or block.product_columns.size > 0:
@@ -91,7 +92,7 @@ def prepare_market(t, block, tastes, rows):
         prepare_nests(block.log_shares[a:b], order, offsets, codes, tastes, nests)
         for h in range(codes.size):
             stretch[offsets[h] : offsets[h + 1]] = 1.0 / (1.0 - nests[0, h])
-    outside = total(block.weights[c:d])
+    outside = total(weights)
     log_shares = np.empty(J)
     for j in range(J):
         log_shares[j] = block.log_shares[a + order[j]]
@@ -123,7 +124,7 @@ def prepare_market(t, block, tastes, rows):
         characteristics,
         coefficients,
         block.draws[c:d],
-        block.weights[c:d],
+        weights,
         log_shares,
         math.log(outside) if outside > 0 else math.nan,
         stretch,
@@ -250,7 +251,7 @@ def move_reference(market, delta):
     for j in range(delta.size):
         reference[j] = market.stretch[j] * delta[j]
     if market.E.shape[0] >= market.weights.size:
-        fill_exponentials(market, 0, market.weights.size)
+        fill_exponentials(market, np.int64(0), market.weights.size)
 
 
 @reorder

@@ -292,7 +292,7 @@ def add_residual_slopes(weights, P, tangents, slopes, extra, margins, moved, rig
 def _compiled_markups(fingerprint: str) -> Callable[..., Any]:
     """Compile the loop over markets that solves for markups."""
 
-    @kept
+    @kept(fills=2)
     def markups_block(
         block, tastes, supply, delta, delta_by_theta, rows_held, eta, eta_by_theta
     ):

@@ -25,7 +25,7 @@ def accurate_product(Z: Floats, values: Floats) -> Floats:
     return np.asarray(sums.astype(np.longdouble).sum(axis=0))
 
 
-@kept
+@kept(fills=2)
 def _add_products(Z, values, sums, errors):
     """Add Σ_j z_jm v_j to ``sums`` (M,), and what rounding takes to ``errors`` (M,)."""
     n_columns = Z.shape[1]
