@@ -266,14 +266,16 @@ def dot(x, y):
 def _compiled_expectations(fingerprint: str) -> Callable[..., Any]:
     """Compile the loop over markets that computes expectations."""
 
-    @kept
+    @kept(fills=2)
     def expectations_block(
         block, tastes, functions, delta, delta_by_theta, rows_held, sums, by_theta
     ):
         """Add every market's expectations to ``sums`` and their slopes."""
         _ = fingerprint
         n_parameters, n_shapes = by_theta.shape[1], functions.member_offsets.size - 1
-        n_tastes = tastes.rows.size
+        types = tastes.types.copy()
+        rows, columns = tastes.rows.copy(), tastes.columns.copy()
+        n_tastes = rows.size
         for t in range(block.product_offsets.size - 1):
             a, b = block.product_offsets[t], block.product_offsets[t + 1]
             n = b - a
@@ -305,9 +307,9 @@ def _compiled_expectations(fingerprint: str) -> Callable[..., Any]:
                         taste_slopes(
                             draws[begin:end],
                             c[begin:end],
-                            tastes.types,
-                            tastes.rows,
-                            tastes.columns,
+                            types,
+                            rows,
+                            columns,
                             v,
                         )
                     for s in range(n_shapes):
