@@ -94,6 +94,7 @@ _BLP = "Berry, Levinsohn and Pakes (1995)"
 _NEVO = "Nevo (2000), equation 2"
 _HANSEN = "Hansen (1982)"
 _CARDELL = "Cardell (1997)"
+_BERRY_JIA = "Berry and Jia (2010)"
 _MORROW = "Morrow and Skerlos (2011)"
 _PYBLP = "Conlon and Gortmaker (2020)"
 
@@ -135,9 +136,10 @@ _PARAMETERS = (
     ),
     Symbol("Π", "pi", "(K2, D)", "how demographics shift tastes", _NEVO),
     Symbol("ρ", "rho", "(H, 1)", "correlation of errors within nests", _CARDELL),
+    Symbol("λ", "type_shares", "(R, 1)", "shares of agents' types", _BERRY_JIA),
     Symbol("γ", "gamma", "(K3, 1)", "how characteristics shift costs", _BLP),
     Symbol("Γ", "loadings", "(K2, L)", "how draws load on tastes", "Γ = [Σ | Π]"),
-    Symbol("θ", "theta", "(P,)", "free entries of Σ, Π, ρ, β, γ, in that order", _BLP),
+    Symbol("θ", "theta", "(P,)", "free entries of Σ, Π, ρ, λ, β, γ, in order", _BLP),
 )
 _MODEL = (
     Symbol("δ", "delta", "(N, 1)", "mean utilities", "δ_j = x1_j'β + ξ_j"),

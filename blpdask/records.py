@@ -248,6 +248,8 @@ class MarketBlock:
         ``(S,)`` which columns of draws those are.
     surveys
         What surveys ask of the block's agents, or None.
+    agent_types
+        ``(A,)`` codes of agents' types, the same in all blocks, or None.
     """
 
     index: int
@@ -268,6 +270,7 @@ class MarketBlock:
     product_draws: Floats | None = None
     product_columns: tuple[int, ...] = ()
     surveys: SurveyRows | None = None
+    agent_types: Integers | None = None
 
     @property
     def n_markets(self) -> int:
@@ -302,6 +305,11 @@ class Tastes:
         ``(G,)`` ρ of each nest; of size zero without nests.
     rho_places
         ``(G,)`` place of a nest's ρ among its free parameters, -1 where it is fixed.
+    type_shares
+        ``(R,)`` λ of agents' types; of size zero where weights are used as they are.
+    shares_by_theta
+        ``(R, L)`` its derivatives by the L entries in θ, which follow those of ρ there;
+        no kernel reads these two (:mod:`blpdask.model.agent_types`).
     """
 
     loadings: Floats
@@ -310,10 +318,12 @@ class Tastes:
     columns: Integers
     rho: Floats = field(default_factory=lambda: np.empty(0))
     rho_places: Integers = field(default_factory=lambda: np.empty(0, np.int64))
+    type_shares: Floats = field(default_factory=lambda: np.empty(0))
+    shares_by_theta: Floats = field(default_factory=lambda: np.empty((0, 0)))
 
     @property
     def size(self) -> int:
-        """Count the free parameters that δ depends on, of Γ and of ρ."""
+        """Count the free parameters that kernels see, of Γ and of ρ."""
         return self.rows.size + int(self.rho_places.max(initial=-1)) + 1
 
 

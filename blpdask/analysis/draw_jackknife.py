@@ -139,7 +139,7 @@ def part_of_agents(agents: Agents, rows: Integers, n_parts: int) -> Agents:
     """
     codes = agents.market_codes[rows]
     counts = np.bincount(codes, minlength=agents.offsets.size - 1)
-    some = agents.availability
+    some, by_product = agents.availability, agents.product_demographics
     return replace(
         agents,
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
@@ -149,6 +149,8 @@ def part_of_agents(agents: Agents, rows: Integers, n_parts: int) -> Agents:
         market_codes=codes,
         order=np.arange(rows.size),
         availability=None if some is None else some[rows],
+        product_demographics=None if by_product is None else by_product[:, rows],
+        types=None if agents.types is None else agents.types[rows],
     )
 
 

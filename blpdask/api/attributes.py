@@ -6,6 +6,7 @@ LISTS = (
     "sigma_labels",
     "pi_labels",
     "rho_labels",
+    "type_labels",
     "beta_labels",
     "gamma_labels",
     "theta_labels",

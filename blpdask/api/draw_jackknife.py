@@ -55,6 +55,12 @@ def draw_jackknife(
     _check_arguments(parts, seed, settings, estimates.estimator, faults)
     faults.check()
     _check_draws(problem, agents, parts, faults)
+    if estimates.type_shares.size:
+        faults.add(
+            "estimates with type_shares",
+            "agents of which any part is like the whole, as those of one type are not",
+            "estimate with more draws of every type and compare",
+        )
     faults.check()
     drawn = problem.integration_rule is not None
     rng = None if drawn else np.random.default_rng(seed)

@@ -53,14 +53,21 @@ def estimated_errors(
 
 def estimated_layout(estimates: GmmEstimates, outline: DemandOutline) -> Parameters:
     """Lay θ out as it was in the estimation."""
-    names = ("sigma", "pi", "rho", "beta", "gamma")
+    names = ("sigma", "pi", "rho", "type_shares", "beta", "gamma")
     start = {name: np.array(getattr(estimates, name)) for name in names}
     lower = {name: values.copy() for name, values in start.items()}
     upper = {name: values.copy() for name, values in start.items()}
     for place in parameter_places(estimates)[: estimates.theta.size]:
         at = place.row, place.column
+        if place.matrix == "type_shares":
+            continue
         start[place.matrix][at] = start[place.matrix][at] or _FREE
         lower[place.matrix][at], upper[place.matrix][at] = -np.inf, np.inf
+    low, high = (bound[:, 0] for bound in estimates.type_shares_bounds)
+    lower["type_shares"][low != high], upper["type_shares"][low != high] = (
+        -np.inf,
+        np.inf,
+    )
     K1 = len(outline.X1_columns)
     out = estimates.concentrated
     for name, flags in (("beta", out[:K1]), ("gamma", out[K1:])):

@@ -47,8 +47,14 @@ def compare_rules(
         again = other.solve(
             sigma=estimates.sigma,
             pi=estimates.pi if estimates.pi.size else None,
+            rho=estimates.rho[:, 0] if estimates.rho.size else None,
+            type_shares=estimates.type_shares if estimates.type_shares.size else None,
             beta=beta,
             gamma=gamma if gamma.size else None,
+            rho_bounds=estimates.rho_bounds if estimates.rho.size else None,
+            type_shares_bounds=estimates.type_shares_bounds
+            if estimates.type_shares.size
+            else None,
             sigma_bounds=estimates.sigma_bounds,
             pi_bounds=estimates.pi_bounds if estimates.pi.size else None,
             beta_bounds=estimates.beta_bounds,

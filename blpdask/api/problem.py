@@ -98,7 +98,8 @@ class Problem(Dimensions):
         Table with ``market_ids``, ``weights``, ``nodes0``, … and demographics, of which
         a variable may be columns ``name0``, ``name1``, …, one a product of the market;
         ``availability0``, …, one a product of the market in its order, say how far each
-        is there for an agent.
+        is there for an agent; ``type_ids`` say of which type an agent is, for
+        ``type_shares`` of :meth:`solve`.
     integration
         Rule that builds nodes and weights instead of the data. On a store each market
         has a stream of its own (:mod:`blpdask.integration.keyed`); in memory one stream
@@ -383,6 +384,8 @@ class Problem(Dimensions):
         resume: Any = None,
         max_steps: int = 100,
         steps_tol: float = 1e-6,
+        type_shares: Any = None,
+        type_shares_bounds: Any = None,
     ) -> ProblemResults:
         """Estimate the problem by GMM.
 
@@ -470,6 +473,14 @@ class Problem(Dimensions):
         max_steps, steps_tol
             How many steps ``"iterated"`` takes at most, and the change of weights and
             estimates at which they end (:mod:`blpdask.estimators.iterated`).
+        type_shares, type_shares_bounds
+            Starting values of the shares λ ``(R,)`` of agents' types in market shares,
+            in the order of sorted ``type_ids``, which sum to one, and a pair of bounds;
+            zeros stay zero, equal bounds fix a share. Weights are then divided by their
+            sum over each type in each market. All shares that are estimated but the
+            last are in θ, after ρ, from 0.001 to 0.999 by default where the optimiser
+            keeps to bounds; the last is what the others leave, and where that is
+            negative an evaluation fails. Where None weights are used as they are.
         phi, phi_bounds, demand_moment_types, supply_moment_types, \
 covariance_moments_mean, micro_moments, micro_sample_covariances
             Not part of this version; passing any is an error that says so.
@@ -557,6 +568,8 @@ covariance_moments_mean, micro_moments, micro_sample_covariances
             rho_bounds=rho_bounds,
             beta_bounds=beta_bounds,
             gamma_bounds=gamma_bounds,
+            type_shares=type_shares,
+            type_shares_bounds=type_shares_bounds,
         )
         rule = check_costs(self.costs_type, costs_bounds, faults)
         chosen = check_engine(engine, threads, faults)
@@ -680,6 +693,8 @@ covariance_moments_mean, micro_moments, micro_sample_covariances
         return self.outline.lay_out(
             sigma=estimates.sigma,
             pi=estimates.pi,
+            rho=estimates.rho if estimates.rho.size else None,
+            type_shares=estimates.type_shares,
             beta=estimates.beta,
             gamma=estimates.gamma,
             bounded=False,

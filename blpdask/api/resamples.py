@@ -25,6 +25,7 @@ from ..integration.rules import Rule
 from ..moments.simulation_error import GivenAgents, Scaling
 from ..moments.weighting import is_clustered
 from ..problem.agents import Agents
+from ..problem.fields import some
 from ..problem.prepared import PreparedDemand
 from ..records import Integers
 from .integration import Integration
@@ -146,6 +147,13 @@ def check_resampling(
             )
             return Resampling(keyed, scaling)
     elif callable(given):
+        if agents.availability is not None or agents.product_demographics is not None:
+            faults.add(
+                "a function that redraws agents whose availability or demographics "
+                "differ over products",
+                "a Resamples, which redraws nodes and leaves those as they are",
+                "pass Resamples(50), for example",
+            )
         draw = _reader(given, read, agents)
         return Resampling(GivenResamples(draw), scaling)
     else:
@@ -290,7 +298,7 @@ def _reader(
             raise InputError(subject, error.faults) from error
         _check_columns(drawn, agents, subject)
         draws = np.hstack([drawn.nodes, drawn.demographics])
-        return GivenAgents(drawn.offsets, draws, drawn.weights)
+        return GivenAgents(drawn.offsets, draws, drawn.weights, drawn.types)
 
     return draw
 
@@ -307,4 +315,25 @@ def _check_columns(drawn: Agents, agents: Agents, subject: str) -> None:
                 f"{expected}, as in the problem's agents",
                 "give a table with the same columns",
             )
+    if drawn.type_ids != agents.type_ids:
+        faults.add(
+            f"types {some(drawn.type_ids) or 'none'}",
+            f"those of the problem's agents: {some(agents.type_ids) or 'none'}",
+            "give a table with agents of the same types",
+        )
+    elif (_type_pairs(agents) - _type_pairs(drawn)) != set():
+        faults.add(
+            "markets without agents of types that they had",
+            "agents of the same types in every market",
+            "give a table with such agents",
+        )
     faults.check()
+
+
+def _type_pairs(agents: Agents) -> set[tuple[int, int]]:
+    """List pairs of a market and a type that agents with weights are of."""
+    if agents.types is None:
+        return set()
+    there = agents.weights > 0
+    pairs = zip(agents.market_codes[there], agents.types[there], strict=True)
+    return {(int(t), int(r)) for t, r in pairs}

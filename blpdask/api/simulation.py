@@ -96,6 +96,10 @@ class Simulation(Dimensions):
         ``"linear"`` or ``"log"``: whether costs or their logarithms are linear in X3.
     seed
         Of :class:`numpy.random.RandomState`; draws differ every time where None.
+    type_shares
+        Shares of agents' types in market shares ``(R,)``, by sorted ``type_ids`` of
+        ``agent_data``, whose weights become λ_r w_i / Σ_r w_i; used as they are where
+        None.
 
     Raises
     ------
@@ -141,6 +145,8 @@ class Simulation(Dimensions):
         epsilon_scale: float = 1.0,
         costs_type: str = "linear",
         seed: int | None = None,
+        *,
+        type_shares: Any = None,
     ) -> None:
         """Load or draw all data except for equilibrium prices and shares."""
         formulations = check_formulations(
@@ -171,6 +177,7 @@ class Simulation(Dimensions):
             absorption=formulations[0].controls,
             weights_tol=options.weights_tol,
             epsilon_scale=self.epsilon_scale,
+            type_shares=type_shares,
         )
         types = check_types(rc_types, economy.demand.products.X2.shape[1])
         self._problem = replace(economy.demand, types=types)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import Faults
-from ..model.parameters import Parameters
+from ..model.parameters import Parameters, within_one
 from ..records import Floats
 
 
@@ -35,6 +35,7 @@ def starting_points(
         rng = np.random.default_rng(seed)
         noise = rng.standard_normal((int(starts) - 1, P))
         points = parameters.theta * (1 + noise)
+        points = within_one(parameters, _clip(points, parameters))
     else:
         try:
             points = np.atleast_2d(np.asarray(starts, dtype=np.float64))
@@ -42,8 +43,13 @@ def starting_points(
             points = np.empty((0, 0))
         if points.ndim != 2 or points.shape[1] != P or not np.isfinite(points).all():
             _refuse(f"starts of shape {points.shape}", P)
+    return tuple(_clip(points, parameters))
+
+
+def _clip(points: Floats, parameters: Parameters) -> Floats:
+    """Cut points at the bounds."""
     bounds = parameters.bounds
-    return tuple(np.clip(points, bounds[:, 0], bounds[:, 1]))
+    return np.asarray(np.clip(points, bounds[:, 0], bounds[:, 1]))
 
 
 def _refuse(found: str, P: int) -> None:

@@ -84,6 +84,10 @@ def agents_table(demand: DemandProblem) -> np.recarray[Any, Any]:
         columns["demographics"] = whole[place]
     if agents.availability is not None:
         columns["availability"] = agents.availability[place]
+    if agents.types is not None:
+        names = np.empty(len(agents.type_ids), object)
+        names[:] = agents.type_ids
+        columns["type_ids"] = names[agents.types[place]]
     return structure(columns)
 
 

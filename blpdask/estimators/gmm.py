@@ -31,6 +31,7 @@ from ..problem.prepared import PreparedDemand
 from ..progress import Listener, StepEvent, silent
 from ..records import Floats, Integers
 from ..results.estimates import GmmEstimates
+from .agent_types import check_agent_types
 from .conclusion import StepRecord, conclude_step
 from .continuous_step import continuous_step
 from .continuous_update import ContinuousUpdate
@@ -135,6 +136,7 @@ def estimate_gmm(
         placement.listen(listener)
         placement.warm(partial(warm_kernels, options.backend))
         try:
+            check_agent_types(problem, placement, parameters)
             run = _Run(problem, parameters, placement, optimizer, options, listener)
             run.resampling = resampling
             run.further = () if further is None else tuple(further(placement))

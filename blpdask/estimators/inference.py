@@ -88,6 +88,13 @@ def infer(
     with np.errstate(invalid="ignore"):
         errors = np.sqrt(V.diagonal() / N)
     matrices = spread(parameters, errors[: parameters.size])
+    if (last := parameters.last_type) is not None:
+        own = [p for p, e in enumerate(parameters.free) if e.matrix == "type_shares"]
+        # Its share is one minus the others', and so is its error but for the sign.
+        if own:
+            with np.errstate(invalid="ignore"):
+                error = np.sqrt(V[np.ix_(own, own)].sum() / N)
+            matrices.type_shares[last, 0] = error
     K1, found = matrices.beta.size, errors[parameters.size :]
     beta, gamma = linear.concentrated[:K1], linear.concentrated[K1:]
     matrices.beta[beta, 0] = found[: beta.sum()]

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..model.equilibrium import Equilibrium, PricedMarkets, PriceState, solve_prices
-from ..model.inversion import choose_backend, solve_shares
+from ..model.inversion import solve_markups, solve_shares
 from ..model.linear_places import LinearPlaces
 from ..moments.demand import plain_logit
 from ..problem.formulas import Column
@@ -204,13 +204,14 @@ def _differentiate(
         delta_by_theta = plain_logit(markets, tastes).delta_by_theta
     by_theta: list[Floats | None] = [delta_by_theta]
     if state.price_tastes is not None:
-        markups = choose_backend(state.prices.backend).markups(
+        markups = solve_markups(
             markets,
             tastes,
             state.price_tastes,
             trial.delta,
             delta_by_theta / utility.epsilon_scale,
-            scratch,
+            backend=state.prices.backend,
+            scratch_bytes=scratch,
         )
         slopes = -markups.eta_by_theta
         by_theta.append(slopes / costs[:, None] if state.log_costs else slopes)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Made = TypeVar("Made")
 
-_PARAMETERS = ("sigma", "pi", "rho", "phi", "beta", "gamma")
+_PARAMETERS = ("sigma", "pi", "rho", "type_shares", "phi", "beta", "gamma")
 _SAME_NAME = (
     "method",
     "max_steps",

@@ -155,7 +155,7 @@ def _cost_bytes(state: DemandState) -> int:
     """Count the bytes of a product's c̃, ∂c̃/∂θ and flag; none without a supply side."""
     if state.costs is None:
         return 0
-    n_slopes = state.tastes.size + state.costs.tastes.free.size
+    n_slopes = state.theta.size + state.costs.tastes.free.size
     return 8 * (1 + n_slopes) + 1
 
 

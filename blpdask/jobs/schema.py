@@ -136,6 +136,8 @@ class Bounds(Options):
     """Bounds on Pi."""
     rho: Bound | None = None
     """Bounds on nesting parameters."""
+    type_shares: Bound | None = None
+    """Bounds on shares of agents' types; equal bounds fix a share."""
     phi: Bound | None = None
     """Bounds on autocorrelations."""
     beta: Bound | None = None
@@ -290,6 +292,9 @@ class Job(Options):
     """Starting values of Pi, a row per random coefficient; zeros stay zero."""
     rho: Matrix | None = None
     """Starting values of nesting parameters."""
+    type_shares: Matrix | None = None
+    """Starting values of shares of agents' types, by sorted type_ids; they sum to one,
+    zeros stay zero. Left out, weights are used as they are."""
     phi: Matrix | None = None
     """Starting values of autocorrelations."""
     beta: Matrix | None = None

@@ -16,7 +16,7 @@ functions that are passed in, called once an evaluation for the whole block.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,6 +33,7 @@ from ..records import (
     TrialPrices,
 )
 from ..status import PriceStatus
+from .agent_types import weigh_types
 from .inversion import choose_backend
 from .price_acceleration import Past
 from .profit_hessian import profit_hessians
@@ -153,6 +154,7 @@ def solve_prices(block: PricedMarkets, state: PriceState) -> Equilibrium:
     state
         θ, and how to iterate.
     """
+    block = replace(block, markets=weigh_types(block.markets, state.tastes))
     search = _Search(block, state)
     with np.errstate(all="ignore"):
         if state.controls.method == "simple":

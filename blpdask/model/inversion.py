@@ -26,10 +26,19 @@ from ..records import (
     InversionControls,
     InversionStart,
     MarketBlock,
+    Markups,
+    PriceTastes,
     Tastes,
 )
 from ..status import InversionStatus
+from .agent_types import (
+    add_share_slopes,
+    has_types,
+    no_shares,
+    weigh_types,
+)
 from .nests import logit_delta
+from .type_markups import type_markups
 
 #: Residual of log shares that a routine from outside may leave and be believed.
 LARGEST_RESIDUAL = 1e-3
@@ -44,7 +53,7 @@ class InversionMemory:
     Attributes
     ----------
     theta
-        ``(P,)`` free parameters of Σ, Π and ρ, or None where only δ is known.
+        ``(P,)`` free parameters of Σ, Π, ρ and λ, or None where only δ is known.
     delta, delta_by_theta, factor
         As in :class:`blpdask.records.Inversion`.
     costs, costs_by_theta
@@ -78,7 +87,7 @@ def start_inversion(
     block
         The markets.
     tastes, theta
-        θ, and its ``(P,)`` free parameters of Σ, Π and ρ.
+        θ, and its ``(P,)`` free parameters of Σ, Π, ρ and λ.
     memory
         What the block remembers of the anchor.
     recycle
@@ -119,12 +128,19 @@ def solve_shares(
         A fixed-point routine from outside, or None for the kernels' own.
     """
     kernels, scale = choose_backend(backend), block.epsilon_scale
+    if has_types(block, tastes) and not (tastes.type_shares >= 0).all():
+        return no_shares(block, tastes, derivatives=controls.derivatives)
     if scale != 1.0:
         start = InversionStart(start.delta / scale, start.factor)
+    weighted = weigh_types(block, tastes)
     if iterate is not None:
-        found = iterate_markets(kernels, block, tastes, start, controls, iterate)
+        found = iterate_markets(kernels, weighted, tastes, start, controls, iterate)
     else:
-        found = kernels.invert(block, tastes, start, controls)
+        found = kernels.invert(weighted, tastes, start, controls)
+    if has_types(block, tastes) and controls.derivatives:
+        found = add_share_slopes(
+            kernels, block, tastes, found, nest_by_nest=backend == "numba"
+        )
     if scale == 1.0:
         return found
     return replace(
@@ -137,7 +153,32 @@ def simulate_shares(
 ) -> Floats:
     """Compute s(δ, θ) ``(N,)`` of a block at given mean utilities."""
     scaled = delta if block.epsilon_scale == 1.0 else delta / block.epsilon_scale
-    return choose_backend(backend).shares(block, tastes, scaled)
+    return choose_backend(backend).shares(weigh_types(block, tastes), tastes, scaled)
+
+
+def solve_markups(
+    block: MarketBlock,
+    tastes: Tastes,
+    price_tastes: PriceTastes,
+    delta: Floats,
+    delta_by_theta: Floats,
+    *,
+    backend: str,
+    scratch_bytes: int,
+) -> Markups:
+    """Solve Δη = S and differentiate, as :mod:`blpdask.kernels.contract` says.
+
+    Utilities are over the scale of the extreme-value errors.
+    """
+    return type_markups(
+        choose_backend(backend),
+        block,
+        tastes,
+        price_tastes,
+        delta,
+        delta_by_theta,
+        scratch_bytes,
+    )
 
 
 def choose_backend(name: str) -> Backend:
@@ -233,6 +274,7 @@ def one_market(block: MarketBlock, t: int) -> MarketBlock:
         "logit_delta": block.logit_delta[a:b],
         "draws": block.draws[c:d],
         "weights": block.weights[c:d],
+        "agent_types": None if block.agent_types is None else block.agent_types[c:d],
         "ZD": block.ZD[a:b],
         "nests": None if block.nests is None else block.nests[a:b],
         "availability": _of_market(block, block.availability, t),

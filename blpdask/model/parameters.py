@@ -1,20 +1,20 @@
-"""Where θ sits in Σ, Π, ρ, β and γ.
+"""Where θ sits in Σ, Π, ρ, λ, β and γ.
 
 θ stacks the free entries of Σ (lower triangle, row by row), of Π (row by row), of ρ, of
-β and of γ:
+the shares λ of agents' types (:mod:`.type_shares`), of β and of γ:
 
     u_ij = δ_j + μ_ij + ε_ij,   μ_ij = Σ_k x_jk g_k((Σν_i)_k + (Πd_i)_k)
 
 (Nevo 2000, equation 2; Conlon and Gortmaker 2020, section 2), where with nests ε_ij is
-correlated within nest h by ρ_h, one number for all nests or one each. An entry of Σ, Π
-or ρ that is zero at the start stays zero, an entry with equal bounds stays at its
+correlated within nest h by ρ_h, one number for all nests or one each. An entry of Σ, Π,
+ρ or λ that is zero at the start stays zero, an entry with equal bounds stays at its
 value, and an entry of β or γ that is NaN is concentrated out of the objective.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -22,8 +22,16 @@ import numpy as np
 from ..errors import Faults
 from ..records import Floats, Integers, Tastes
 from .linear_places import LinearPlaces
+from .type_shares import (
+    check_share_bounds,
+    complete_shares,
+    last_free,
+    read_type_shares,
+    shares_by_theta,
+    within_simplex,
+)
 
-MatrixName = Literal["sigma", "pi", "rho", "beta", "gamma"]
+MatrixName = Literal["sigma", "pi", "rho", "type_shares", "beta", "gamma"]
 LINEAR: tuple[MatrixName, ...] = ("beta", "gamma")
 #: How far from one ρ stays where it has no bounds of its own, as in PyBLP.
 LARGEST_RHO = 0.99
@@ -40,10 +48,10 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Matrices:
-    """Σ, Π, ρ, β and γ: values, their errors or bounds.
+    """Σ, Π, ρ, β, γ and λ: values, their errors or bounds.
 
     ``sigma`` (K2, K2), ``pi`` (K2, D), ``rho`` (1, 1), (H, 1) or (0, 1), ``beta`` (K1,
-    1), ``gamma`` (K3, 1).
+    1), ``gamma`` (K3, 1), ``type_shares`` (R, 1), or (0, 1) where none are given.
     """
 
     sigma: Floats
@@ -51,6 +59,7 @@ class Matrices:
     rho: Floats
     beta: Floats
     gamma: Floats
+    type_shares: Floats = field(default_factory=lambda: np.zeros((0, 1)))
 
     @property
     def linear(self) -> Floats:
@@ -74,7 +83,7 @@ class Parameters:
     lower, upper
         Bounds, infinite where there is none.
     free
-        Entries of θ in order: Σ, Π, ρ, β, then γ.
+        Entries of θ in order: Σ, Π, ρ, λ, β, then γ.
     fixed
         Entries held at their starting values.
     node_columns
@@ -89,6 +98,8 @@ class Parameters:
         Names of the rows of Σ, the columns of Π and the rows of β and γ.
     rho_labels
         Names of the H nests.
+    type_labels
+        Names of the R types of agents, none where λ is not given.
     """
 
     start: Matrices
@@ -105,6 +116,7 @@ class Parameters:
     beta_labels: tuple[str, ...]
     gamma_labels: tuple[str, ...] = ()
     rho_labels: tuple[str, ...] = ()
+    type_labels: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -113,13 +125,18 @@ class Parameters:
 
     @property
     def n_nonlinear(self) -> int:
-        """Count the free entries of Σ, Π and ρ, which come first in θ."""
+        """Count the free entries of Σ, Π, ρ and λ, which come first in θ."""
         return sum(entry.matrix not in LINEAR for entry in self.free)
 
     @property
     def concentrated(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Flag the rows of β and γ that are concentrated out, ``(K1 + K3,)``."""
         return np.isnan(self.start.linear[:, 0])
+
+    @property
+    def last_type(self) -> int | None:
+        """Say which type's share is what others leave; None where all are fixed."""
+        return last_free(self.lower.type_shares, self.upper.type_shares)
 
     @property
     def linear_labels(self) -> tuple[str, ...]:
@@ -159,12 +176,14 @@ class Parameters:
         if entry.matrix == "rho":
             one = self.start.rho.size == 1
             return "All Groups" if one else self.rho_labels[entry.row]
+        if entry.matrix == "type_shares":
+            return f"share of {self.type_labels[entry.row]}"
         columns = self.sigma_labels if entry.matrix == "sigma" else self.pi_labels
         return f"{self.sigma_labels[entry.row]} x {columns[entry.column]}"
 
 
 def expand(parameters: Parameters, theta: Floats) -> Matrices:
-    """Put θ ``(P,)`` into Σ, Π, ρ, β and γ; what is concentrated out stays NaN."""
+    """Put θ ``(P,)`` into Σ, Π, ρ, λ, β and γ; what is concentrated out stays NaN."""
     start = parameters.start
     matrices = Matrices(
         start.sigma.copy(),
@@ -172,8 +191,10 @@ def expand(parameters: Parameters, theta: Floats) -> Matrices:
         start.rho.copy(),
         start.beta.copy(),
         start.gamma.copy(),
+        type_shares=start.type_shares.copy(),
     )
     _fill(matrices, parameters.free, theta)
+    complete_shares(matrices.type_shares, parameters.last_type)
     return matrices
 
 
@@ -183,15 +204,40 @@ def spread(parameters: Parameters, values: Floats) -> Matrices:
     matrices = Matrices(
         *(
             np.full_like(m, np.nan)
-            for m in (start.sigma, start.pi, start.rho, start.beta, start.gamma)
+            for m in (
+                start.sigma,
+                start.pi,
+                start.rho,
+                start.beta,
+                start.gamma,
+                start.type_shares,
+            )
         )
     )
     _fill(matrices, parameters.free, values)
     return matrices
 
 
+def within_one(parameters: Parameters, points: Floats) -> Floats:
+    """Scale shares of types down where, at points ``(S, P)``, they leave none.
+
+    The last type then has half of what it has at the start.
+    """
+    own = [p for p, e in enumerate(parameters.free) if e.matrix == "type_shares"]
+    last = parameters.last_type
+    if last is None or not own:
+        return points
+    shares = parameters.theta[own].sum()
+    most = shares + parameters.start.type_shares[last, 0] / 2
+    found = points.copy()
+    found[:, own] = np.abs(found[:, own])
+    sums = found[:, own].sum(axis=1)
+    found[:, own] *= np.minimum(1.0, most / np.maximum(sums, most))[:, None]
+    return found
+
+
 def tastes_at(parameters: Parameters, theta: Floats) -> Tastes:
-    """Express θ ``(P,)`` as loadings Γ = [Σ | Π] of draws on coefficients, and ρ."""
+    """Express θ ``(P,)`` as loadings Γ = [Σ | Π] of draws on coefficients, ρ and λ."""
     matrices = expand(parameters, theta)
     node_columns = list(parameters.node_columns)
     n_nodes = parameters.n_node_columns
@@ -213,6 +259,14 @@ def tastes_at(parameters: Parameters, theta: Floats) -> Tastes:
         columns=np.array(columns, np.int64),
         rho=np.resize(matrices.rho[:, 0], len(parameters.rho_labels)),
         rho_places=_rho_places(parameters),
+        type_shares=matrices.type_shares[:, 0],
+        shares_by_theta=shares_by_theta(
+            len(parameters.type_labels),
+            np.array(
+                [e.row for e in parameters.free if e.matrix == "type_shares"], np.int64
+            ),
+            parameters.last_type,
+        ),
     )
 
 
@@ -246,6 +300,9 @@ def lay_out(
     priced: Sequence[bool] = (),
     bounded: bool,
     default_bounds: bool,
+    type_shares: object = None,
+    type_shares_bounds: object = None,
+    type_labels: Sequence[str] = (),
 ) -> Parameters:
     """Check starting values and bounds and lay θ out.
 
@@ -272,6 +329,10 @@ def lay_out(
     default_bounds
         Whether σ_kk >= 0 where no bounds of Σ are given, as in PyBLP. Where the
         optimiser keeps to bounds, ρ without bounds stays between zero and 0.99.
+    type_shares, type_shares_bounds
+        λ ``(R,)`` or None, and a pair of bounds or None.
+    type_labels
+        Names of the R types of agents, none without types.
 
     Raises
     ------
@@ -287,6 +348,7 @@ def lay_out(
         _rho(faults, rho, len(rho_labels)),
         _linear(faults, "beta", beta, len(beta_labels), "X1"),
         _linear(faults, "gamma", gamma, len(gamma_labels), "X3"),
+        type_shares=read_type_shares(faults, type_shares, tuple(type_labels)),
     )
     _check_prices(faults, start.beta, priced, beta_labels, supply=bool(gamma_labels))
     given = {
@@ -295,11 +357,14 @@ def lay_out(
         "rho": rho_bounds,
         "beta": beta_bounds,
         "gamma": gamma_bounds,
+        "type_shares": type_shares_bounds,
     }
     pairs = {
         name: _bounds(faults, name, given[name], getattr(start, name), bounded)
         for name in given
     }
+    if type_shares_bounds is not None:
+        check_share_bounds(faults, *pairs["type_shares"])
     nonzero = np.flatnonzero((start.sigma != 0).any(axis=0))
     if n_node_columns < nonzero.size:
         faults.add(
@@ -312,6 +377,8 @@ def lay_out(
         pairs["sigma"] = _nonnegative_diagonal(start.sigma, pairs["sigma"])
     if bounded and rho_bounds is None:
         pairs["rho"] = _below_one(start.rho)
+    if bounded:
+        pairs["type_shares"] = within_simplex(start.type_shares, pairs["type_shares"])
     free, fixed = _sort_entries(start, pairs)
     columns = range(K2) if n_node_columns >= K2 else nonzero[:n_node_columns]
     return Parameters(
@@ -329,6 +396,7 @@ def lay_out(
         gamma_labels=tuple(gamma_labels),
         priced=priced,
         rho_labels=tuple(rho_labels),
+        type_labels=tuple(type_labels) if start.type_shares.size else (),
     )
 
 
@@ -521,6 +589,9 @@ def _sort_entries(
     entries = [Entry("sigma", k, c) for k in range(K2) for c in range(k + 1)]
     entries += [Entry("pi", k, d) for k in range(K2) for d in range(D)]
     entries += [Entry("rho", h, 0) for h in range(start.rho.size)]
+    last = last_free(*pairs["type_shares"])
+    types = [r for r in range(start.type_shares.size) if r != last]
+    entries += [Entry("type_shares", r, 0) for r in types]
     for name in LINEAR:
         values: Floats = getattr(start, name)[:, 0]
         entries += [Entry(name, int(k), 0) for k in np.flatnonzero(~np.isnan(values))]

@@ -81,11 +81,14 @@ class GivenAgents:
         ``(A, L)`` nodes, then demographics.
     weights
         ``(A,)``.
+    types
+        ``(A,)`` codes of types, or None.
     """
 
     offsets: Integers
     draws: Floats
     weights: Floats
+    types: Integers | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -210,6 +213,7 @@ def give(block: MarketBlock, agents: GivenAgents) -> MarketBlock:
         agent_offsets=offsets - offsets[0],
         draws=np.ascontiguousarray(agents.draws[rows]),
         weights=np.ascontiguousarray(agents.weights[rows]),
+        agent_types=None if agents.types is None else agents.types[rows].copy(),
     )
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model.inversion import InversionMemory, choose_backend
+from ..model.inversion import InversionMemory, solve_markups
 from ..records import Floats, Integers, MarketBlock, PriceTastes, Tastes
 from ..status import CostStatus
 
@@ -99,8 +99,14 @@ def block_costs(
     if block.epsilon_scale != 1.0:
         delta = delta / block.epsilon_scale
         delta_by_theta = delta_by_theta / block.epsilon_scale
-    found = choose_backend(backend).markups(
-        block, tastes, state.tastes, delta, delta_by_theta, scratch_bytes
+    found = solve_markups(
+        block,
+        tastes,
+        state.tastes,
+        delta,
+        delta_by_theta,
+        backend=backend,
+        scratch_bytes=scratch_bytes,
     )
     raw = supply.prices - found.eta
     clipped = (raw < state.lower) | (raw > state.upper)

@@ -44,6 +44,8 @@ class SortedTables:
     product_draws, product_columns
         ``(S, A, max J)`` draws that differ over products, zero in ``draws``, or None;
         and their columns.
+    agent_types
+        ``(A,)`` codes of agents' types, or None.
     epsilon_scale
         ε, by which X2 and slopes by prices are divided already.
     """
@@ -63,6 +65,7 @@ class SortedTables:
     epsilon_scale: float = 1.0
     product_draws: Floats | None = None
     product_columns: tuple[int, ...] = ()
+    agent_types: Integers | None = None
 
     def plan(self, n_blocks: int | None = None) -> Integers:
         """Choose the first market of each block, then T, ``(B + 1,)``."""
@@ -102,6 +105,9 @@ def cut_markets(tables: SortedTables, index: int, first: int, stop: int) -> Mark
         epsilon_scale=tables.epsilon_scale,
         product_draws=_cut_people(tables, tables.product_draws, first, stop),
         product_columns=tables.product_columns,
+        agent_types=None
+        if tables.agent_types is None
+        else tables.agent_types[people].copy(),
     )
 
 

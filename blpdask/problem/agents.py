@@ -8,7 +8,7 @@ demographics as the rule builds.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,6 +32,11 @@ from .fields import (
     some,
 )
 from .formulas import Column, ParsedFormula
+
+#: The field of agents that names their types.
+TYPES = "type_ids"
+#: What a warning of weights adds where agents have types.
+WITH_TYPES = "; with type_shares they are divided by the sums of their types"
 
 
 class NodeRule(Protocol):
@@ -70,6 +75,9 @@ class Agents:
         the market; None where there are none.
     product_columns
         ``(S,)`` which columns of the demographics those are.
+    types, type_ids
+        ``(A,)`` codes of the agents' types among their ``(R,)`` sorted names; None
+        and none where agents have no types.
     """
 
     offsets: Integers
@@ -82,6 +90,8 @@ class Agents:
     availability: Floats | None = None
     product_demographics: Floats | None = None
     product_columns: tuple[int, ...] = ()
+    types: Integers | None = None
+    type_ids: tuple[Any, ...] = ()
 
 
 def read_agents(
@@ -137,6 +147,8 @@ def read_agents(
     _check_length("demographics", people.values, codes, faults)
     availability = _availability(data, codes, product_counts, faults)
     _check_length("availability", availability, codes, faults)
+    types, type_ids = _read_types(data, faults)
+    _check_length("type_ids", types, codes, faults)
     if rule is None:
         nodes, weights = _given_nodes(data, K2, faults)
         _check_length("nodes", nodes, codes, faults)
@@ -146,9 +158,12 @@ def read_agents(
         agents = _sorted_agents(codes, nodes, people, weights, T, availability)
     else:
         faults.check()
-        agents = _built_nodes(
+        agents, kept = _built_nodes(
             rule, codes, people, availability, K2, unique_market_ids, faults
         )
+        types = None if types is None else types[kept]
+    if types is not None:
+        agents = replace(agents, types=types[agents.order], type_ids=type_ids)
     _warn_of_weights(agents, unique_market_ids, weights_tol)
     return agents
 
@@ -238,8 +253,23 @@ def _availability(
     return found
 
 
+def _read_types(data: Any, faults: Faults) -> tuple[Integers | None, tuple[Any, ...]]:
+    """Code agents' types, and list their sorted names; None where there are none."""
+    ids = read_vector(data, TYPES, faults)
+    if ids is None:
+        return None, ()
+    codes, unique = factorize(ids)
+    if (codes < 0).any():
+        faults.add(
+            f"{(codes < 0).sum()} agents without a type (NaN in {TYPES})",
+            "a type for every agent, or no such column",
+            f"fill {TYPES} in, or drop the column",
+        )
+    return codes, tuple(unique.tolist())
+
+
 def _check_length(
-    name: str, values: Floats | None, codes: Integers, faults: Faults
+    name: str, values: Floats | Integers | None, codes: Integers, faults: Faults
 ) -> None:
     """Check that agents have a value a row, unless another fault explains it."""
     if values is not None and values.size and codes.size and len(values) != codes.size:
@@ -271,8 +301,11 @@ def _built_nodes(
     K2: int,
     unique_market_ids: np.ndarray[Any, Any],
     faults: Faults,
-) -> Agents:
-    """Build nodes by the rule and keep as many rows of demographics a market."""
+) -> tuple[Agents, Integers]:
+    """Build nodes by the rule and keep as many rows of demographics a market.
+
+    Gives those rows too.
+    """
     T = unique_market_ids.size
     built = rule.build_markets(K2, T)
     built_codes = np.asarray(built.market_index, dtype=np.int64)
@@ -291,7 +324,7 @@ def _built_nodes(
     firsts = np.concatenate([[0], np.cumsum(available)])
     rank = np.arange(codes.size) - firsts[codes[order]]
     kept = order[rank < wanted[codes[order]]]
-    return _sorted_agents(
+    agents = _sorted_agents(
         built_codes,
         built.nodes,
         people.take(kept),
@@ -299,6 +332,7 @@ def _built_nodes(
         T,
         None if availability is None else availability[kept],
     )
+    return agents, kept
 
 
 def _sorted_agents(
@@ -337,7 +371,8 @@ def _warn_of_weights(
             f"integration weights do not sum to one in {off.sum()} of {T} markets "
             f"({some(unique_market_ids[off])}): sums lie between {sums[off].min():.6g} "
             f"and {sums[off].max():.6g}. This is right for importance sampling; else "
-            "check the weights, or set options.weights_tol = numpy.inf not to be told",
+            "check the weights, or set options.weights_tol = numpy.inf not to be told"
+            + (WITH_TYPES if agents.type_ids else ""),
             DataWarning,
             stacklevel=3,
         )

@@ -60,12 +60,13 @@ def wrong_availability(
 
 
 def flatten_availability(values: Floats, sizes: Integers) -> Floats:
-    """Lay a_ij of markets side by side, agents first, ``(Σ I_t J_t,)``.
+    """Lay a_ij of markets side by side, agents first, ``(…, Σ I_t J_t)``.
 
     Parameters
     ----------
     values, sizes
-        As in :func:`wrong_availability`, agents sorted by market.
+        As in :func:`wrong_availability`, agents sorted by market; there may be other
+        axes before them.
     """
-    inside = np.arange(values.shape[1]) < sizes[:, None]
-    return np.ascontiguousarray(values[inside])
+    inside = np.arange(values.shape[-1]) < sizes[:, None]
+    return np.ascontiguousarray(values[..., inside])

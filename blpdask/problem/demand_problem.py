@@ -153,6 +153,7 @@ def prepare_demand(
         product_columns=tuple(
             agents.nodes.shape[1] + d for d in agents.product_columns
         ),
+        agent_types=agents.types,
     )
     Z = np.hstack([side.Z for side in sides])
     with single_threaded_libraries():

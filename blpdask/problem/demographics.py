@@ -7,7 +7,7 @@ agent's market. The formula is evaluated once a product then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import Faults
 from ..records import Floats, Integers
 from .fields import build_design, field_names, matrix_columns, read_field, read_vector
-from .formulas import Column, ParsedFormula
+from .formulas import Column, DesignMatrix, ParsedFormula
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,18 +73,41 @@ def read_demographics(
     if formula is None:
         ids = read_vector(data, "market_ids", Faults("agent_data"))
         return Demographics(np.empty((0 if ids is None else len(ids), 0)), ())
-    names = field_names(data)
-    numbered = {
-        name: matrix_columns(names, name)
-        for name in sorted(formula.names)
-        if name not in names and f"{name}0" in names
-    }
+    numbered = numbered_columns(field_names(data), formula)
     if not numbered:
         design = build_design(data, formula, faults)
         if design is None:
             return Demographics(np.empty((0, 0)), ())
         return Demographics(design.values, tuple(design.columns))
     most = int(product_counts.max(initial=0))
+    check_demographics_width(numbered, most, faults)
+    if len(faults) or (codes < 0).any():
+        return Demographics(np.empty((0, 0)), ())
+    plain = {name: read_field(data, name) for name in formula.names - set(numbered)}
+    return evaluate_by_product(
+        {n: v for n, v in plain.items() if v is not None},
+        data,
+        numbered,
+        product_counts[codes],
+        lambda table: build_design(table, formula, faults),
+    )
+
+
+def numbered_columns(
+    names: Collection[str], formula: ParsedFormula
+) -> dict[str, tuple[str, ...]]:
+    """Find the variables that are one number a product, with their columns."""
+    return {
+        name: matrix_columns(names, name)
+        for name in sorted(formula.names)
+        if name not in names and f"{name}0" in names
+    }
+
+
+def check_demographics_width(
+    numbered: Mapping[str, tuple[str, ...]], most: int, faults: Faults
+) -> None:
+    """Check that there is a column for each product of the largest market."""
     for name, found in numbered.items():
         if len(found) < most:
             faults.add(
@@ -92,29 +115,38 @@ def read_demographics(
                 f"{most}, as many as the largest market has products",
                 f"add {name}{len(found)} to {name}{most - 1}, or a column {name}",
             )
-    if len(faults) or (codes < 0).any():
-        return Demographics(np.empty((0, 0)), ())
-    return _by_product(data, formula, numbered, product_counts[codes], most, faults)
 
 
-def _by_product(
+def evaluate_by_product(
+    plain: Mapping[str, Any],
     data: Any,
-    formula: ParsedFormula,
     numbered: Mapping[str, tuple[str, ...]],
     sizes: Integers,
-    most: int,
-    faults: Faults,
+    build: Callable[[dict[str, Any]], DesignMatrix | None],
 ) -> Demographics:
-    """Evaluate the formula once a product and stack what differs."""
-    plain = {name: read_field(data, name) for name in formula.names - set(numbered)}
-    table: dict[str, Any] = {n: v for n, v in plain.items() if v is not None}
+    """Evaluate a formula once a product and stack what differs.
+
+    Parameters
+    ----------
+    plain
+        Columns that are the same for all products.
+    data
+        Table with the other columns.
+    numbered
+        Names of those of each variable.
+    sizes
+        ``(A,)`` J_t of each agent's market.
+    build
+        Evaluates the formula, or gives None where it found faults.
+    """
+    table = dict(plain)
     stacked = []
-    for j in range(most):
+    for j in range(int(sizes.max(initial=1))):
         for name, found in numbered.items():
             first, own = read_field(data, found[0]), read_field(data, found[j])
             assert first is not None and own is not None
             table[name] = np.where(j < sizes, own, first)
-        design = build_design(table, formula, faults)
+        design = build(table)
         if design is None:
             return Demographics(np.empty((0, 0)), ())
         stacked.append((design, j < sizes))

@@ -42,6 +42,8 @@ class DemandOutline:
         Number of effects absorbed on the supply side.
     nesting_ids
         ``(H,)`` sorted names of nests, none without nests.
+    type_ids
+        ``(R,)`` sorted names of agents' types, none without types.
     """
 
     market_ids: np.ndarray[Any, Any]
@@ -59,6 +61,7 @@ class DemandOutline:
     ZS_names: tuple[str, ...] = ()
     n_cost_effects: int = 0
     nesting_ids: tuple[Any, ...] = ()
+    type_ids: tuple[Any, ...] = ()
 
     def lay_out(
         self, *, bounded: bool, default_bounds: bool, **values: Any
@@ -70,10 +73,10 @@ class DemandOutline:
         bounded, default_bounds
             As in :func:`blpdask.model.parameters.lay_out`.
         **values
-            ``sigma``, ``pi``, ``rho``, ``beta``, ``gamma`` and their ``…_bounds``, None
-            where left out.
+            ``sigma``, ``pi``, ``rho``, ``type_shares``, ``beta``, ``gamma`` and their
+            ``…_bounds``, None where left out.
         """
-        names = ("sigma", "pi", "rho", "beta", "gamma")
+        names = ("sigma", "pi", "rho", "type_shares", "beta", "gamma")
         asked = [*names, *(f"{name}_bounds" for name in names)]
         return lay_out(
             **{name: values.get(name) for name in asked},
@@ -82,6 +85,7 @@ class DemandOutline:
             sigma_labels=[column.name for column in self.X2_columns],
             pi_labels=[column.name for column in self.agent_columns],
             rho_labels=[str(nest) for nest in self.nesting_ids],
+            type_labels=[str(name) for name in self.type_ids],
             beta_labels=[column.name for column in self.X1_columns],
             gamma_labels=[column.name for column in self.X3_columns],
             priced=["prices" in column.names for column in self.X1_columns],
@@ -110,4 +114,5 @@ def outline_of(demand: DemandProblem) -> DemandOutline:
         ZS_names=() if supply is None else supply.ZS_names,
         n_cost_effects=0 if supply is None else len(supply.effects),
         nesting_ids=tuple(products.nesting_ids.tolist()),
+        type_ids=agents.type_ids,
     )

@@ -31,6 +31,7 @@ from .store_checks import (
 from .store_rows import BlockRows, Listener, RowSorter, count_rows
 from .store_tables import PartedTable, open_table
 from .stored_nests import nest_column
+from .stored_types import type_column
 
 _NEEDED = ("market_ids", "shares", "prices")
 _INSTRUMENTS = ("demand_instruments", "supply_instruments")
@@ -207,7 +208,8 @@ def _write_blocks(
     """Check and write every block, then what belongs to all of them."""
     findings = {subject: Findings() for subject in sorters}
     nests = nest_column(kept["product_data"])
-    firms, nesting_ids = _Distinct(), _Distinct()
+    types = type_column(kept.get("agent_data", ()))
+    firms, nesting_ids, type_ids = _Distinct(), _Distinct(), _Distinct()
     for block in range(edges.size - 1):
         tell(f"Writing block {block + 1} of {edges.size - 1}")
         own = ids[edges[block] : edges[block + 1]]
@@ -224,6 +226,8 @@ def _write_blocks(
             agents = sorters["agent_data"].take(block)
             people = kept["agent_data"], findings["agent_data"]
             check_agents(block, own, products.counts, agents, *people)
+            if types is not None:
+                type_ids.add(named_columns(agents, kept["agent_data"])[types.name])
         writer.add(block, block_columns(products, agents, kept.get("agent_data", ())))
     _raise_findings(findings)
     levels = {
@@ -235,6 +239,9 @@ def _write_blocks(
     if nests is not None and nests.kind != "text":
         place = kept["product_data"].index(nests)
         levels["products", place] = tuple(nesting_ids.values.tolist())
+    if types is not None and types.kind != "text":
+        place = kept["agent_data"].index(types)
+        levels["agents", place] = tuple(type_ids.values.tolist())
     writer.finish(ids, levels, n_firms=firms.values.size)
 
 

@@ -7,11 +7,12 @@ are gathered over all blocks and reported together at the end.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import Faults
 from ..partitions.store_schema import StoredColumn
@@ -173,7 +174,8 @@ def check_agents(
     codes = np.repeat(np.arange(ids.size), found.counts)
     named = named_columns(found, columns)
     available = matrix_columns(named, AVAILABILITY)
-    check_finite(block, ids[codes], found, columns, findings, but=available)
+    beyond = _beyond(named, counts[codes])
+    check_finite(block, ids[codes], found, columns, findings, available, beyond)
     if not available:
         return
     values = np.column_stack([named[name] for name in available])
@@ -196,14 +198,18 @@ def check_finite(
     columns: Sequence[StoredColumn],
     findings: Findings,
     but: Collection[str] = (),
+    beyond: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> None:
-    """Check that numbers, but for some columns, are finite.
+    """Check that numbers, but for some columns, or rows of columns, are finite.
 
     ``markets`` ``(N,)`` are the rows' own.
     """
     numbers = [column for column in columns if column.kind == "number"]
     for column, values in zip(numbers, found.numbers, strict=True):
-        bad = np.flatnonzero(~np.isfinite(values))
+        wrong = ~np.isfinite(values)
+        if beyond is not None and column.name in beyond:
+            wrong &= ~beyond[column.name]
+        bad = np.flatnonzero(wrong)
         if bad.size and column.name not in but:
             findings.note(
                 f"NaN or infinite values of '{column.name}'",
@@ -213,6 +219,20 @@ def check_finite(
                 markets=list(dict.fromkeys(markets[bad])),
                 rows=found.rows[bad].tolist(),
             )
+
+
+def _beyond(named: Collection[str], sizes: Integers) -> dict[str, NDArray[np.bool_]]:
+    """Flag agents of markets without a product that a numbered column may be for.
+
+    Demographics that differ over products are columns ``name0``, ``name1``, …, of which
+    a market of J products, ``sizes`` ``(A,)``, has J.
+    """
+    stems = {name[:-1] for name in named if name.endswith("0")} - set(_MATRICES)
+    return {
+        name: sizes <= j
+        for stem in sorted(stems - set(named))
+        for j, name in enumerate(matrix_columns(named, stem))
+    }
 
 
 def check_markets(

@@ -41,6 +41,7 @@ from ..records import (
 from .availability import RULE, WRONG, flatten_availability, wrong_availability
 from .clusters import stack_ways
 from .demand_problem import scaled
+from .demographics import Demographics, evaluate_by_product
 from .fields import read_matrix, some
 from .formulas import DesignMatrix, ParsedFormula
 from .groupings import Grouping
@@ -103,6 +104,10 @@ class BlockRecipe:
         Names of the columns of a_ij of agents, none where all products are there.
     epsilon_scale
         Scale of the extreme-value errors.
+    numbered
+        Variables of demographics that differ over products, with their columns.
+    types
+        How agents are coded by type, None where they have none.
     """
 
     linear: ParsedFormula
@@ -120,6 +125,30 @@ class BlockRecipe:
     nests: NestRecipe | None = None
     availability: tuple[str, ...] = ()
     epsilon_scale: float = 1.0
+    numbered: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    types: NestRecipe | None = None
+
+    @property
+    def agent_names(self) -> list[str]:
+        """Columns of agents, nodes and weights apart."""
+        numbered, names = dict(self.numbered), set[str]()
+        if self.demographics is not None:
+            names = set(self.demographics.names - set(numbered))
+        if self.types is not None:
+            names.add(self.types.column)
+        return [
+            *sorted(names),
+            *(n for own in numbered.values() for n in own),
+            *self.availability,
+        ]
+
+    @property
+    def n_by_product(self) -> int:
+        """Count the columns of demographics that differ over products."""
+        if self.demographics is None:
+            return 0
+        named = [ParsedFormula((t,), ()).names for t in self.demographics.terms]
+        return sum(not names.isdisjoint(dict(self.numbered)) for names in named)
 
     @property
     def product_names(self) -> list[str]:
@@ -362,6 +391,9 @@ class StoredBlocks:
             nests=self._nests(store, columns, index),
             availability=people.availability,
             epsilon_scale=recipe.epsilon_scale,
+            product_draws=people.product_draws,
+            product_columns=people.product_columns,
+            agent_types=people.types,
         )
         arrays = {"X2": X2.values, "ZD": Z, "log_shares": log_shares}
         self._check_finite(store, index, arrays)
@@ -446,8 +478,7 @@ class StoredBlocks:
             none = np.zeros(stop - first + 1, dtype=np.int64)
             return _People(none, np.empty((0, 0)), np.empty(0))
         stored = [f"nodes{k}" for k in range(recipe.n_node_columns)]
-        names = sorted(recipe.demographics.names) if recipe.demographics else []
-        names += recipe.availability
+        names = recipe.agent_names
         if recipe.nodes is None:
             counts = store.block_counts(index)[1]
             columns = store.read("agents", index, ["weights", *stored, *names])
@@ -465,20 +496,50 @@ class StoredBlocks:
             counts = np.bincount(built.market_index, minlength=stop - first)
             kept = _first_rows(available, counts) if names else None
             columns = {name: values[kept] for name, values in columns.items()}
-        parts = [matrix]
-        if recipe.demographics is not None:
-            parts.append(
-                # The nameless column says how many rows there are.
-                self._design(
-                    recipe.demographics, {**columns, "": weights}, "demographics", index
-                ).values
-            )
+        sizes = np.repeat(product_counts, counts)
+        # The nameless column says how many rows there are.
+        people = self._demographics({**columns, "": weights}, sizes, index)
+        by_product = people.by_product
         return _People(
             _offsets(counts),
-            np.ascontiguousarray(np.hstack(parts)),
+            np.ascontiguousarray(np.hstack([matrix, people.values])),
             weights,
-            self._available(store, index, columns, counts, product_counts),
+            self._available(store, index, columns, counts, sizes),
+            None if by_product is None else flatten_availability(by_product, sizes),
+            tuple(matrix.shape[1] + d for d in people.product_columns),
+            self._types(store, index, columns, counts),
         )
+
+    def _demographics(
+        self, columns: Columns, sizes: Integers, index: int
+    ) -> Demographics:
+        """Evaluate demographics, once a product where they differ over products."""
+        formula, numbered = self.recipe.demographics, dict(self.recipe.numbered)
+        if formula is None or not numbered:
+            return Demographics(
+                self._design(formula, columns, "demographics", index).values, ()
+            )
+        own = {name for names in numbered.values() for name in names}
+        return evaluate_by_product(
+            {name: values for name, values in columns.items() if name not in own},
+            columns,
+            numbered,
+            sizes,
+            lambda table: self._design(formula, table, "demographics", index),
+        )
+
+    def _types(
+        self, store: BlockStore, index: int, columns: Columns, counts: Integers
+    ) -> Integers | None:
+        """Code the types of a block's agents, None where they have none."""
+        types = self.recipe.types
+        if types is None:
+            return None
+        missing = np.flatnonzero(types.missing(columns))
+        if missing.size:
+            what, expected = f"'{types.column}' that are missing", "a type for all"
+            self._refuse(store, index, missing, what, expected, _offsets(counts))
+        return types.codes(columns)
 
     def _available(
         self,
@@ -486,14 +547,13 @@ class StoredBlocks:
         index: int,
         columns: Columns,
         counts: Integers,
-        product_counts: Integers,
+        sizes: Integers,
     ) -> Floats | None:
         """Lay a_ij of a block out, None where all products are there for all."""
         names = self.recipe.availability
         if not names:
             return None
         values = np.column_stack([columns[name] for name in names]).astype(np.float64)
-        sizes = np.repeat(product_counts, counts)
         wrong = np.flatnonzero(wrong_availability(values, sizes))
         if wrong.size:
             self._refuse(store, index, wrong, WRONG, RULE[0], _offsets(counts))
@@ -543,6 +603,9 @@ class _People:
     draws: Floats
     weights: Floats
     availability: Floats | None = None
+    product_draws: Floats | None = None
+    product_columns: tuple[int, ...] = ()
+    types: Integers | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -622,14 +685,15 @@ def _block_bytes(store: BlockStore, recipe: BlockRecipe) -> tuple[int, ...]:
     """Estimate the bytes of each block, its linear rows apart."""
     _, K2, MD, D = recipe.widths
     width = K2 + MD + 3 + (recipe.nests is not None)
+    of_agents = K2 + D + 1 + (recipe.types is not None)
     weights = [0] * len(store)
     available = [0] * len(store)
-    if recipe.availability:
+    if pairs := bool(recipe.availability) + recipe.n_by_product:
         products, people = store.market_counts()
         if recipe.nodes is not None:
             people = np.full(people.size, count_nodes(as_rule(recipe.nodes), K2))
         firsts = np.array(store.description.block_edges[:-1])
-        available = np.add.reduceat(products * people, firsts).tolist()
+        available = np.add.reduceat(pairs * products * people, firsts).tolist()
     if (supply := recipe.supply) is not None:
         width += 2 + supply.widths[1] + recipe.n_priced
         if supply.ownership:
@@ -637,7 +701,7 @@ def _block_bytes(store: BlockStore, recipe: BlockRecipe) -> tuple[int, ...]:
             firsts = np.array(store.description.block_edges[:-1])
             weights = np.add.reduceat(squares, firsts).tolist()
     return tuple(
-        8 * (n_products * width + n_agents * (K2 + D + 1) + n_weights + n_available)
+        8 * (n_products * width + n_agents * of_agents + n_weights + n_available)
         for (n_products, n_agents), n_weights, n_available in zip(
             _block_sizes(store, recipe), weights, available, strict=True
         )

@@ -11,6 +11,7 @@ from ..integration.keyed import count_nodes
 from ..partitions.block_store import BlockStore
 from ..partitions.store_schema import DescribedNodes
 from .availability import AVAILABILITY, check_availability_width
+from .demographics import check_demographics_width, numbered_columns
 from .fields import matrix_columns, some
 from .formula_expressions import Variable, leaves
 from .formula_terms import Factor, Term
@@ -72,8 +73,15 @@ def _check_matrix(
     faults: Faults,
 ) -> None:
     """Check that variables are there and numeric, and not marked as categories."""
+    numbered: dict[str, tuple[str, ...]] = {}
+    if table == "agents" and formula is not None:
+        columns = [column.name for column in store.description.columns(table)]
+        numbered = numbered_columns(columns, formula)
+        largest = int(store.market_counts()[0].max(initial=0))
+        check_demographics_width(numbered, largest, faults)
     for factor in _factors(() if formula is None else formula.terms):
-        for name in dict.fromkeys(leaf.name for leaf in leaves(factor.expression)):
+        variables = dict.fromkeys(leaf.name for leaf in leaves(factor.expression))
+        for name in (n for v in variables for n in numbered.get(v, (v,))):
             column = store.description.column(table, name)
             if column is None:
                 _add_missing(store, table, name, faults)

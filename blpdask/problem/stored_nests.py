@@ -73,25 +73,35 @@ def read_stored_nests(
         Where what is at rest is not what was written.
     """
     column = nest_column(store.description.products)
-    if column is None:
-        return None, ()
-    place = store.description.products.index(column)
-    if f"levels/products/{place}" in store.description.other_digests:
-        names = tuple(store.levels("products", column.name).tolist())
+    return (None, ()) if column is None else read_names(store, "products", column)
+
+
+def read_names(
+    store: BlockStore, table: str, column: StoredColumn
+) -> tuple[NestRecipe, tuple[Any, ...]]:
+    """Give how a column of ``products`` or ``agents`` is coded, and its sorted names.
+
+    Raises
+    ------
+    StoreError
+        Where what is at rest is not what was written.
+    """
+    place = store.description.columns(table).index(column)
+    if f"levels/{table}/{place}" in store.description.other_digests:
+        names = tuple(store.levels(table, column.name).tolist())
     elif column.kind == "text":
         names = ()
     else:
-        names = _read_through(store, column.name)
+        names = _read_through(store, table, column.name)
     if column.kind == "text":
         return NestRecipe(column.name, None), names
     dtype = np.float64 if column.kind == "number" else np.int64
     return NestRecipe(column.name, np.array(names, dtype)), names
 
 
-def _read_through(store: BlockStore, name: str) -> tuple[Any, ...]:
+def _read_through(store: BlockStore, table: str, name: str) -> tuple[Any, ...]:
     """Find the distinct values of a column, block by block."""
     found = [
-        np.unique(store.read("products", block, [name])[name])
-        for block in range(len(store))
+        np.unique(store.read(table, block, [name])[name]) for block in range(len(store))
     ]
     return tuple(np.unique(np.concatenate(found)).tolist())

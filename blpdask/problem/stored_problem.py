@@ -17,6 +17,7 @@ import dataclasses
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,8 +35,10 @@ from ..progress import Listener, StepEvent, silent
 from ..records import Floats, Integers
 from .absorption_options import AbsorptionControls
 from .absorption_over_blocks import absorb_over_blocks
+from .agents import WITH_TYPES
 from .availability import AVAILABILITY
 from .clusters import FIELD, check_groups, check_ways
+from .demographics import numbered_columns
 from .fields import matrix_columns, some
 from .formulas import Column, ParsedFormula
 from .groupings import find_groupings
@@ -50,9 +53,10 @@ from .stored_blocks import (
     as_rule,
 )
 from .stored_checks import StoredFormulas, check_formulas
-from .stored_nests import read_stored_nests
+from .stored_nests import NestRecipe, read_stored_nests
 from .stored_sums import SumsState, stored_sums_pass, warn_of_collinearity
 from .stored_supply import supply_recipe
+from .stored_types import read_stored_types
 
 
 class StoredProblem:
@@ -130,6 +134,10 @@ class StoredProblem:
         self.nodes = (nodes or own) if formulas.random is not None else None
         check_formulas(store, formulas, self.nodes)
         self._nests, self._nesting_ids = read_stored_nests(store)
+        self._agent_types: NestRecipe | None = None
+        self._type_ids: tuple[Any, ...] = ()
+        if formulas.random is not None:
+            self._agent_types, self._type_ids = read_stored_types(store)
         # Whole columns of a block are read for the sake of their names.
         with freed_memory_given_back():
             self._recipe, columns = self._read_recipe(add_exogenous)
@@ -262,6 +270,10 @@ class StoredProblem:
             if formulas.random is not None and any(description.block_agents)
             else (),
             epsilon_scale=self.epsilon_scale,
+            numbered=()
+            if formulas.demographics is None
+            else tuple(numbered_columns(others, formulas.demographics).items()),
+            types=self._agent_types,
         )
         return recipe, columns
 
@@ -304,6 +316,7 @@ class StoredProblem:
             ZS_names=tuple(costs),
             n_cost_effects=len(_absorbed_terms(self.formulas.cost)),
             nesting_ids=self._nesting_ids,
+            type_ids=self._type_ids,
         )
 
     def _warn_of_weights(self, tolerance: float) -> None:
@@ -316,7 +329,8 @@ class StoredProblem:
                 f"markets ({some(self.outline.market_ids[off])}): sums lie between "
                 f"{sums[off].min():.6g} and {sums[off].max():.6g}. This is right for "
                 "importance sampling; else check the weights, or set "
-                "options.weights_tol = numpy.inf not to be told",
+                "options.weights_tol = numpy.inf not to be told"
+                + (WITH_TYPES if self._type_ids else ""),
                 DataWarning,
                 stacklevel=4,
             )
@@ -467,7 +481,13 @@ def _columns_of(
     if formula is None:
         return ()
     terms = ParsedFormula(formula.terms, ())
-    columns = store.read(table, 0, sorted(terms.names))
+    numbered: dict[str, tuple[str, ...]] = {}
+    if table == "agents":
+        names = [column.name for column in store.description.agents]
+        numbered = numbered_columns(names, terms)
+    stored = {name: numbered.get(name, (name,))[0] for name in sorted(terms.names)}
+    read = store.read(table, 0, list(stored.values()))
+    columns = {name: read[own] for name, own in stored.items()}
     columns[""] = np.empty(0) if columns else np.empty(1)
     if terms.names:
         del columns[""]

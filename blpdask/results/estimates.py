@@ -96,6 +96,12 @@ class GmmEstimates:
         default_factory=lambda: (np.empty((0, 1)), np.empty((0, 1)))
     )
     rho_labels: tuple[str, ...] = ()  # names of the H nests
+    type_shares: Floats = field(default_factory=lambda: np.empty((0, 1)))  # (R, 1)
+    type_shares_se: Floats = field(default_factory=lambda: np.empty((0, 1)))
+    type_shares_bounds: Pair = field(
+        default_factory=lambda: (np.empty((0, 1)), np.empty((0, 1)))
+    )
+    type_labels: tuple[str, ...] = ()  # names of the R types of agents
     tilde_costs: Rows | None = None  # (N, 1), None without a supply side
     omega: Rows | None = None  # (N, 1)
     omega_fe: Rows | None = None  # (N, 1)

@@ -1,9 +1,9 @@
-"""Where each estimated parameter stands among Σ, Π, ρ, β and γ.
+"""Where each estimated parameter stands among Σ, Π, ρ, λ, β and γ.
 
 ``parameters`` stacks θ, the free entries of Σ (lower triangle, row by row), Π (row by
-row), ρ, β and γ, and then the entries of β and γ that are concentrated out of the
-objective. Covariances, sensitivities and Jacobians of estimates are in that order. What
-has equal bounds is fixed and not among them.
+row), ρ, all shares λ of types but the last, β and γ, and then the entries of β and γ
+that are concentrated out of the objective. Covariances, sensitivities and Jacobians of
+estimates are in that order. What has equal bounds is fixed and not among them.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import BlpdaskError
+from ..model.type_shares import complete_shares, last_free
 from ..records import Floats
 from .estimates import GmmEstimates
 
-_NONLINEAR = ("sigma", "pi", "rho")
+_NONLINEAR = ("sigma", "pi", "rho", "type_shares")
 _LINEAR = ("beta", "gamma")
 
 
@@ -42,6 +43,8 @@ class ParameterMatrices:
         ``(K1, 1)`` and ``(K3, 1)``.
     rho
         ``(H, 1)``, of size zero without nests.
+    type_shares
+        ``(R, 1)``, of size zero where types have no shares of their own.
     """
 
     sigma: Floats
@@ -49,6 +52,7 @@ class ParameterMatrices:
     beta: Floats
     gamma: Floats
     rho: Floats = field(default_factory=lambda: np.zeros((0, 1)))
+    type_shares: Floats = field(default_factory=lambda: np.zeros((0, 1)))
 
     @property
     def sigma_squared(self) -> Floats:
@@ -107,6 +111,7 @@ def place_parameters(
     }
     for place, value in zip(places, values, strict=True):
         matrices[place.matrix][place.row, place.column] = value
+    complete_shares(matrices["type_shares"], _last_type(estimates))
     return ParameterMatrices(**matrices)
 
 
@@ -119,4 +124,11 @@ def _entries(name: str, matrix: Floats) -> list[tuple[int, int]]:
 
 def _is_fixed(estimates: GmmEstimates, name: str, row: int, column: int) -> bool:
     low, high = getattr(estimates, f"{name}_bounds")
-    return bool(low[row, column] == high[row, column])
+    follows = name == "type_shares" and row == _last_type(estimates)
+    return follows or bool(low[row, column] == high[row, column])
+
+
+def _last_type(estimates: GmmEstimates) -> int | None:
+    """Find the type whose share is what others leave."""
+    bounds = getattr(estimates, "type_shares_bounds", None)
+    return None if bounds is None else last_free(*bounds)

@@ -47,6 +47,8 @@ def parameter_rows(estimates: GmmEstimates) -> list[ParameterRow]:
             rows.append(_row(estimates, "pi", label[k], demographic, k, d))
     for h, nest in enumerate(rho_names(estimates)):
         rows.append(_row(estimates, "rho", nest, "", h, 0))
+    for r, name in enumerate(estimates.type_labels):
+        rows.append(_row(estimates, "type_shares", name, "", r, 0))
     linear = [("beta", k, name) for k, name in enumerate(estimates.beta_labels)]
     linear += [("gamma", k, name) for k, name in enumerate(estimates.gamma_labels)]
     for (matrix, k, name), out in zip(linear, estimates.concentrated, strict=True):
@@ -134,6 +136,12 @@ def estimates_tables(estimates: GmmEstimates, digits: int = 7) -> list[str]:
             tables.append(_squared_table(estimates, suffix, digits))
     for name, labels, found, spread in (
         ("Rho", rho_names(estimates), estimates.rho, estimates.rho_se),
+        (
+            "Type Share",
+            estimates.type_labels,
+            estimates.type_shares,
+            estimates.type_shares_se,
+        ),
         ("Beta", estimates.beta_labels, estimates.beta, estimates.beta_se),
         ("Gamma", estimates.gamma_labels, estimates.gamma, estimates.gamma_se),
     ):

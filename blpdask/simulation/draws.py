@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import Faults
+from ..problem.agents import TYPES
 from ..problem.fields import factorize, read_matrix
 from ..problem.formulas import ParsedFormula
 from ..records import Floats
@@ -22,7 +23,7 @@ from ..records import Floats
 Columns = dict[str, np.ndarray[Any, Any]]
 IDS = ("market_ids", "firm_ids", "nesting_ids", "product_ids", "clustering_ids")
 _OF_PRODUCTS = {*IDS, "lag_indices", "ownership", "shares", "prices"}
-_OF_AGENTS = {"market_ids", "agent_ids", "nodes", "weights", "availability"}
+_OF_AGENTS = {"market_ids", "agent_ids", "nodes", "weights", "availability", TYPES}
 
 
 def complete_products(

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import DataWarning, Faults
 from ..problem.absorption_options import AbsorptionControls
-from ..problem.agents import NodeRule, read_agents
+from ..problem.agents import TYPES, NodeRule, read_agents
 from ..problem.demand_problem import DemandProblem, prepare_demand
 from ..problem.fields import factorize, field_names, matrix_columns, read_matrix
 from ..problem.formulas import ParsedFormula
@@ -18,6 +18,7 @@ from ..problem.products import read_products
 from ..problem.supply_side import read_owners
 from ..records import Floats, Integers
 from .draws import Columns, complete_agents, complete_products
+from .type_weights import mix_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ def build_economy(
     absorption: AbsorptionControls,
     weights_tol: float,
     epsilon_scale: float = 1.0,
+    type_shares: Any = None,
 ) -> Economy:
     """Read tables, draw what they lack, and make a problem of both.
 
@@ -81,6 +83,8 @@ def build_economy(
         Largest distance from one of a market's weights before a warning.
     epsilon_scale
         Scale of the extreme-value errors.
+    type_shares
+        Shares of agents' types ``(R,)``, by which weights are multiplied; or None.
 
     Raises
     ------
@@ -104,6 +108,7 @@ def build_economy(
         demographics = formulas.demographics
         faults = Faults("agent_data")
         people = complete_agents(given, agent_data, demographics, stream, faults)
+    people = mix_types(people, type_shares, by_rule=rule is not None)
     agents = read_agents(
         people if K2 else agent_data,
         formulas.demographics,
@@ -141,7 +146,7 @@ def _nodes(
             "weights": np.reshape(built.weights, (-1, 1)),
         }
     faults = Faults("agent_data")
-    names = ("market_ids", "agent_ids", "nodes", "weights", "availability")
+    names = ("market_ids", "agent_ids", "nodes", "weights", "availability", TYPES)
     found = {name: read_matrix(data, name, faults) for name in names}
     faults.check()
     return {name: values for name, values in found.items() if values is not None}

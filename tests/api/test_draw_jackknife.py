@@ -6,6 +6,7 @@ comes out is 2θ̂ less the mean of the halves; what is not a set of draws is re
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,17 @@ def test_parts_are_disjoint_and_whole(data, seed):
         sums = np.bincount(part.market_codes, weights=part.weights)
         np.testing.assert_allclose(sums, 1)
         np.testing.assert_array_equal(part.nodes, agents.nodes[own])
+
+
+def test_parts_keep_their_own_distances(data):
+    """Demographics that differ over products, and availability, follow their agents."""
+    agents = drawn(data, 4).demand.agents
+    both = np.random.default_rng(1).uniform(size=(3, 400, 8))
+    whole = replace(agents, product_demographics=both[:2], availability=both[2])
+    rows = split_draws(whole.offsets, 2, np.random.default_rng(0))[1]
+    part = part_of_agents(whole, rows, 2)
+    np.testing.assert_array_equal(part.product_demographics, both[:2, rows])
+    np.testing.assert_array_equal(part.availability, both[2, rows])
 
 
 def test_a_bias_of_first_order_is_taken_out_exactly():

@@ -33,9 +33,8 @@ from tests.references.specifications import (
     quietly,
 )
 
-#: Drawn problems of every kind that stores know, with supply and without.
-SEEDS = (0, 1, 3, 4, 5, 6, 7, 10, 11, 12, 13, 15, 16, 22, 25)
-STORED = tuple(kind for kind in KINDS if kind != "distances")
+#: Drawn problems of every kind, with supply and without.
+SEEDS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 20, 22, 25)
 NAMES = (
     *("objective", "gradient", "beta", "rho", "sigma_se", "rho_se", "beta_se", "W"),
     *("updated_W", "parameter_covariances", "moments", "moments_jacobian"),
@@ -66,7 +65,7 @@ def assert_close(found: Any, expected: Any, order: Any, supply: bool) -> None:
 
 def test_the_seeds_cross_every_kind() -> None:
     crossed = frozenset().union(*(draw_nests(seed).features for seed in SEEDS))
-    kinds = {f"{kind} and supply={flag}" for kind in STORED for flag in (False, True)}
+    kinds = {f"{kind} and supply={flag}" for kind in KINDS for flag in (False, True)}
     shapes = {f"rho {shape}" for shape in ("one", "each", "fixed", "zero")}
     assert crossed >= kinds | shapes, (kinds | shapes) - crossed
 
@@ -205,6 +204,76 @@ def test_described_nodes_keep_the_first_agents_availability(tmp_path: Any) -> No
     assert_close(found, expected, order, specification.cost is not None)
 
 
+def distances_of(seed: int = 2) -> tuple[Specification, dict[str, Any]]:
+    specification, arguments, _ = drawn_tables(seed)
+    assert "distance0" in specification.agents
+    return specification, arguments
+
+
+def test_described_nodes_keep_the_first_agents_distances(tmp_path: Any) -> None:
+    specification, arguments = distances_of()
+    rule = blpdask.Integration("product", 2)
+    with quietly():
+        store = blpdask.build_store(
+            tmp_path / "s", specification.products, specification.agents, blocks=3
+        )
+    asked = {**arguments, "sigma": 0.3 * np.eye(len(arguments["pi"]))}
+    asked.pop("sigma_bounds", None)
+    found, expected = (
+        quietly_solved(problem.with_agents(integration=rule), **asked)
+        for problem in (
+            build_here(replace(specification, products=store, agents=None)),
+            build_here(specification),
+        )
+    )
+    order = market_order(specification)
+    assert_close(found, expected, order, specification.cost is not None)
+
+
+def test_distances_interact_with_other_demographics(tmp_path: Any) -> None:
+    """Formulas are evaluated once a product, terms of both kinds side by side."""
+    specification, arguments = distances_of()
+    agents = specification.agents.copy()
+    people = len(agents)
+    agents["age"] = np.random.default_rng(5).uniform(0.5, 1.5, people)
+    some = replace(
+        specification, agents=agents, demographics="0 + distance*age + I(distance**2)"
+    )
+    rows = len(arguments["pi"])
+    pi = np.random.default_rng(6).uniform(-0.3, 0.3, (rows, 4))
+    asked = {**arguments, "pi": pi}
+    found = quietly_solved(on_store(some, tmp_path / "s", blocks=2), **asked)
+    expected = quietly_solved(build_here(some), **asked)
+    assert_close(found, expected, market_order(some), some.cost is not None)
+    plain = agents.drop(columns=[n for n in agents if n.startswith("distance")])
+    constant = replace(some, agents=plain.assign(distance=0.7))
+    other = quietly_solved(on_store(constant, tmp_path / "t", blocks=2), **asked)
+    assert distance(other.delta, found.delta) > 1e-3
+
+
+def test_distances_that_are_missing_or_text_are_named(tmp_path: Any) -> None:
+    specification, _ = distances_of()
+    agents = specification.agents.copy()
+    names = [name for name in agents if name.startswith("distance")]
+    assert agents[names].isna().to_numpy().any()
+    agents.loc[[3, 5], "distance0"] = np.nan
+    wrong = replace(specification, agents=agents)
+    with pytest.raises(InputError) as caught:
+        on_store(wrong, tmp_path / "s", blocks=2)
+    message = str(caught.value)
+    assert "2 NaN or infinite values of 'distance0' (rows 3, 5;" in message
+    narrow = replace(specification, agents=specification.agents.drop(columns=names[-1]))
+    with pytest.raises(InputError, match=f"{len(names) - 1} columns distance0, …"):
+        on_store(narrow, tmp_path / "s", blocks=2)
+    words = specification.agents.assign(distance1="far")
+    with pytest.raises(InputError, match="categorical variable 'distance' in demog"):
+        on_store(replace(specification, agents=words), tmp_path / "t")
+    # What one formula needs of one product only is missing where that is not there.
+    last = replace(specification, demographics=f"0 + {names[-1]}")
+    with pytest.raises(InputError, match=f"rows of '{names[-1]}' not finite"):
+        on_store(last, tmp_path / "u", blocks=2)
+
+
 def test_scales_and_nests_do_not_go_together(tmp_path: Any) -> None:
     specification = nested_logit(("a", "b", "c"))
     with quietly():
@@ -257,14 +326,14 @@ def test_bytes_of_blocks_are_counted(tmp_path: Any) -> None:
     from blpdask.driver.serial import SerialEngine
     from blpdask.partitions.source import count_bytes
 
-    for seed in (3, 4):
+    for seed in (2, 3, 4):
         specification, _, _ = drawn_tables(seed)
         problem = on_store(specification, tmp_path / f"{seed}", blocks=3)
         with quietly():
             source = problem.demand.prepare(SerialEngine()).source
         for index in range(len(source)):
             block = source.load(index)
-            assert block.availability is not None
+            assert (block.product_draws is None) != (block.availability is None)
             offsets = 8 * (block.product_offsets.size + block.agent_offsets.size)
             more = 8 * (block.n_products + 100)
             found = count_bytes(replace(block, linear=None))

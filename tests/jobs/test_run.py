@@ -221,7 +221,7 @@ def test_defaults_of_a_job_are_those_of_the_python_interface():
     in_jobs = {
         *(set(fields) - {"resample"}),
         "resample_agent_data",
-        *("sigma", "pi", "rho", "phi", "beta", "gamma", "seed"),
+        *("sigma", "pi", "rho", "type_shares", "phi", "beta", "gamma", "seed"),
         *(f"{n}_bounds" for n in Job.model_fields["bounds"].annotation.model_fields),
         *("engine", "threads", "backend"),
     }

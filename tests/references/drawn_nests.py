@@ -107,7 +107,7 @@ def _add_distances(
 ) -> Specification:
     """Let one more demographic differ over products, with loadings of its own."""
     products: Any = specification.products
-    agents = _agents_with_nodes(specification, rng)
+    agents = agents_with_nodes(specification, rng)
     own = agents["market_ids"]
     names, counts = np.unique(products["market_ids"], return_counts=True)
     sizes = dict(zip(names, counts, strict=True))
@@ -123,7 +123,7 @@ def _add_distances(
     return replace(specification, agents=agents, demographics=formula, rule=None)
 
 
-def _agents_with_nodes(
+def agents_with_nodes(
     specification: Specification, rng: np.random.Generator
 ) -> dict[str, Any]:
     """Give agents nodes and weights of their own where they come from a rule."""
@@ -148,7 +148,7 @@ def _add_availability(
     PyBLP takes availability from agent data only, so a rule is replaced by nodes.
     """
     products: Any = specification.products
-    agents = _agents_with_nodes(specification, rng)
+    agents = agents_with_nodes(specification, rng)
     own = agents["market_ids"]
     largest = np.unique(products["market_ids"], return_counts=True)[1].max()
     available = np.full((own.size, largest), np.nan)
