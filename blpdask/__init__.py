@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .api.instrument_selection import InstrumentSelection, select_instruments
     from .api.integration import Integration, build_integration
     from .api.iteration import Iteration
+    from .api.micro import MicroDataset, MicroMoment, MicroPart
     from .api.optimal_instruments import OptimalInstrumentResults
     from .api.optimization import Optimization
     from .api.parallel import parallel
@@ -45,6 +46,9 @@ __all__ = [
     "InstrumentSelection",
     "Integration",
     "Iteration",
+    "MicroDataset",
+    "MicroMoment",
+    "MicroPart",
     "OptimalInstrumentResults",
     "Optimization",
     "Problem",
@@ -81,6 +85,9 @@ _HOMES = {
     "InstrumentSelection": "api.instrument_selection",
     "Integration": "api.integration",
     "Iteration": "api.iteration",
+    "MicroDataset": "api.micro",
+    "MicroMoment": "api.micro",
+    "MicroPart": "api.micro",
     "OptimalInstrumentResults": "api.optimal_instruments",
     "Optimization": "api.optimization",
     "Problem": "api.problem",
@@ -113,9 +120,6 @@ _MODULES = {"data": "api.data", "exceptions": "errors", "options": "options"}
 #: What PyBLP has and this version has not.
 _LATER = {
     "AgentScores",
-    "MicroDataset",
-    "MicroMoment",
-    "MicroPart",
 }
 
 

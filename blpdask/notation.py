@@ -30,7 +30,9 @@ Distributions with Application to Models of Heterogeneity";
 Morrow and Skerlos (2011), "Fixed-Point Approaches to Computing Bertrand-Nash
 Equilibrium Prices Under Mixed-Logit Demand"; Hansen (1982), "Large Sample Properties
 of Generalized Method of Moments Estimators"; Conlon and Gortmaker (2020), "Best
-Practices for Differentiated Products Demand Estimation with PyBLP".
+Practices for Differentiated Products Demand Estimation with PyBLP"; Conlon and
+Gortmaker (2025), "Incorporating Micro Data into Differentiated Products Demand
+Estimation with PyBLP".
 """
 
 from __future__ import annotations
@@ -97,6 +99,7 @@ _CARDELL = "Cardell (1997)"
 _BERRY_JIA = "Berry and Jia (2010)"
 _MORROW = "Morrow and Skerlos (2011)"
 _PYBLP = "Conlon and Gortmaker (2020)"
+_CONLON = "Conlon and Gortmaker (2025)"
 
 _COUNTS = (
     Symbol("T", "n_markets", "()", "markets", _BLP),
@@ -173,5 +176,14 @@ _GMM = (
     Symbol("H", "hessian", "(P, P)", "curvature of q", "H = ∂²q/∂θ∂θ'"),
 )
 
+_SURVEYS = (
+    Symbol("MM", "MM", "()", "micro moments", _CONLON),
+    Symbol("N_d", "observations", "()", "people whom survey d records", _CONLON),
+    Symbol("W_dij", "compute_weights", "(I, 1 + J)", "survey d's weights", _CONLON),
+    Symbol("v_pij", "compute_values", "(I, 1 + J)", "what part p averages", _CONLON),
+    Symbol("f_m(v)", "micro_values", "(MM, 1)", "what surveys should find", _CONLON),
+    Symbol("ḡ_M", "micro", "(MM, 1)", "what they found, less f_m(v)", _CONLON),
+)
+
 #: Every symbol, in the order in which a reader of the paper meets it.
-ALPHABET: tuple[Symbol, ...] = _COUNTS + _DATA + _PARAMETERS + _MODEL + _GMM
+ALPHABET: tuple[Symbol, ...] = _COUNTS + _DATA + _PARAMETERS + _MODEL + _GMM + _SURVEYS

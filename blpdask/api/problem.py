@@ -21,17 +21,21 @@ from ..integration.rules import Rule
 from ..model.parameters import Parameters
 from ..moments.simulation_error import Scaling
 from ..problem.agents import Agents, read_agents
-from ..problem.demand_problem import DemandProblem, prepare_demand
+from ..problem.demand_problem import DemandProblem, Survey, prepare_demand
 from ..problem.instruments import with_excluded
 from ..problem.prepared import PreparedDemand
 from ..problem.products import Products, read_products, warn_of_collinearity
 from ..problem.stored_problem import StoredProblem
 from ..progress import Listener
 from ..results.estimates import GmmEstimates
+from ..results.micro_table import micro_table
 from .dimensions import Dimensions
 from .formulation import Formulation
 from .integration import Integration
 from .iteration import Iteration
+from .micro import MicroMoment
+from .micro_setup import MicroMoments, check_micro, check_micro_use
+from .micro_tables import market_tables
 from .optimization import Optimization
 from .printing import choose_listener
 from .problem_checks import (
@@ -58,6 +62,7 @@ from .solve_checks import (
     check_costs,
     check_delta,
     check_engine,
+    check_initial_update,
     check_iteration,
     check_method,
     check_numbers,
@@ -296,6 +301,7 @@ class Problem(Dimensions):
         listener: Listener,
         blocks: int | None = None,
         directory: Path | None = None,
+        survey: Survey | None = None,
     ) -> PreparedDemand:
         """Give an estimator what it knows of the problem.
 
@@ -309,10 +315,12 @@ class Problem(Dimensions):
             Number of blocks of data in memory, chosen from the data where None.
         directory
             Of a recording, where sums over a store are read if they are kept there.
+        survey
+            Gives blocks of data in memory what surveys ask of them.
         """
         if isinstance(self._demand, StoredProblem):
             return self._demand.prepare(engine, listener, directory)
-        return self._demand.prepare(blocks)
+        return self._demand.prepare(blocks, survey)
 
     @cached_property
     def products(self) -> np.recarray[Any, Any]:
@@ -367,7 +375,7 @@ class Problem(Dimensions):
         demand_moment_types: Any = "levels",
         supply_moment_types: Any = "levels",
         covariance_moments_mean: float = 0,
-        micro_moments: Sequence[Any] = (),
+        micro_moments: Sequence[MicroMoment] = (),
         micro_sample_covariances: Any = None,
         resample_agent_data: Callable[[int], Mapping[str, Any] | None]
         | Resamples
@@ -407,7 +415,8 @@ class Problem(Dimensions):
             those of the step before; or ``"cue"``, continuously updated weights
             (Hansen, Heaton and Yaron 1996) from the estimates of one step.
         initial_update
-            Whether W is updated at the starting values first.
+            Whether W is updated at the starting values first; where None, it is if
+            there are micro moments and no W.
         optimization
             How to minimise, ``Optimization("structured")`` where None.
         scale_objective
@@ -436,6 +445,12 @@ class Problem(Dimensions):
             ways (Cameron, Gelbach and Miller 2011). In several ways there can be
             negative eigenvalues: a warning says so, and ``"clustered_psd"`` sets them
             to zero.
+        micro_moments
+            Moments of surveys, :class:`blpdask.MicroMoment`, which follow those of
+            demand and supply in ḡ and W. Their functions are called once a market, not
+            once an evaluation. Data are in memory and ``method`` is not ``"cue"``.
+        micro_sample_covariances
+            ``(MM, MM)`` covariances of the observed values; the model's where None.
         starts
             Number of starting points in all, or further points ``(S, P)``; the best
             minimum of the first step is kept, :meth:`ProblemResults.starts_frame`
@@ -482,7 +497,7 @@ class Problem(Dimensions):
             keeps to bounds; the last is what the others leave, and where that is
             negative an evaluation fails. Where None weights are used as they are.
         phi, phi_bounds, demand_moment_types, supply_moment_types, \
-covariance_moments_mean, micro_moments, micro_sample_covariances
+covariance_moments_mean
             Not part of this version; passing any is an error that says so.
 
         Returns
@@ -513,8 +528,6 @@ covariance_moments_mean, micro_moments, micro_sample_covariances
         absent = {
             "phi": phi,
             "phi_bounds": phi_bounds,
-            "micro_moments": micro_moments or None,
-            "micro_sample_covariances": micro_sample_covariances,
         }
         types = {"demand": demand_moment_types, "supply": supply_moment_types}
         absent |= {f"{s}_moment_types": t for s, t in types.items() if t != "levels"}
@@ -542,13 +555,20 @@ covariance_moments_mean, micro_moments, micro_sample_covariances
                 "None: the blocks of a store are cut when it is built",
                 "leave blocks out, or build the store with blocks=",
             )
-        weights = check_weights(W, self.MD + self.MS, faults)
+        micro = self._check_micro(
+            micro_moments,
+            micro_sample_covariances,
+            faults,
+            method=method,
+            resampling=resample_agent_data is not None,
+        )
+        MM = len(micro_moments) if isinstance(micro_moments, Sequence) else 0
+        weights = check_weights(W, self.MD + self.MS + MM, faults)
+        update = check_initial_update(
+            initial_update, faults, micro=MM > 0, weighted=W is not None
+        )
         start_delta = check_delta(delta, self.N, faults)
         check_numbers(error_punishment, threads, blocks, seed, faults)
-        if initial_update not in (None, True, False):
-            faults.add(
-                f"initial_update={initial_update!r}", "True or False", "correct it"
-            )
         if progress is not None and not callable(progress):
             faults.add(
                 f"progress of type {type(progress).__name__}",
@@ -558,6 +578,7 @@ covariance_moments_mean, micro_moments, micro_sample_covariances
         parameters = self._lay_out(
             optimizer,
             faults,
+            MM,
             sigma=sigma,
             pi=pi,
             rho=rho,
@@ -582,7 +603,7 @@ covariance_moments_mean, micro_moments, micro_sample_covariances
         listener = choose_listener(progress)
         how = GmmOptions(
             **steps,
-            initial_update=bool(initial_update),
+            initial_update=update,
             scale_objective=bool(scale_objective),
             check_optimality=check_optimality,  # type: ignore[arg-type]
             finite_differences=bool(finite_differences),
@@ -598,7 +619,8 @@ covariance_moments_mean, micro_moments, micro_sample_covariances
             epsilon=float(options.finite_differences_epsilon),
             costs=rule,
         )
-        prepared = self.prepare(chosen, listener, blocks, directory)
+        survey = None if micro is None else self._survey(micro, parameters)
+        prepared = self.prepare(chosen, listener, blocks, directory, survey)
         if resampling is not None:
             warn_of_clusters(prepared, (W_type, se_type))
         settings = {
@@ -609,6 +631,10 @@ covariance_moments_mean, micro_moments, micro_sample_covariances
             "weights and starts": (weights, start_delta, list(further)),
             "resampling": named_by(resampling),
         }
+        asked: dict[str, Any] = {}
+        if micro is not None:
+            asked["micro"] = micro.setup
+            settings["micro moments"] = micro.contents
         with recorded(chosen, directory, prepared, settings, listener) as recording:
             # Only now is the directory known to be this estimation's.
             if directory is not None and isinstance(self._demand, StoredProblem):
@@ -626,8 +652,14 @@ covariance_moments_mean, micro_moments, micro_sample_covariances
                 starts=further,
                 listener=listener,
                 resampling=resampling,
+                **asked,
             )
-        results = ProblemResults(run.steps, minima=run.minima, problem=self)
+        results = ProblemResults(
+            run.steps,
+            minima=run.minima,
+            problem=self,
+            micro_moments=() if micro is None else micro.describe(),
+        )
         if progress is None and options.verbose:
             options.verbose_output(f"\n{results}")
         return results
@@ -717,8 +749,48 @@ covariance_moments_mean, micro_moments, micro_sample_covariances
             faults=faults,
         )
 
+    def _check_micro(
+        self,
+        moments: Any,
+        sample_covariances: Any,
+        faults: Faults,
+        *,
+        method: str,
+        resampling: bool,
+    ) -> MicroMoments | None:
+        """Check micro moments; None without any, or with faults."""
+        demand, n_ids = self._demand, 0
+        if not isinstance(demand, StoredProblem):
+            product_ids = demand.products.ids.get("product_ids")
+            n_ids = 0 if product_ids is None else product_ids.shape[1]
+        ids = self.outline.market_ids
+        micro = check_micro(moments, sample_covariances, ids, n_ids, faults)
+        if micro is not None:
+            check_micro_use(
+                faults,
+                stored=isinstance(demand, StoredProblem),
+                random=self.K2 > 0,
+                continuous=method == "cue",
+                resampling=resampling,
+            )
+        return micro
+
+    def _survey(self, micro: MicroMoments, parameters: Parameters) -> Survey:
+        """Give what evaluates the functions of micro moments on blocks."""
+        if options.verbose:
+            table = micro_table(micro.describe(), digits=options.digits)
+            options.verbose_output(f"\n{table}\n")
+        demand = in_memory(self._demand, "micro moments")
+        given = self._agent_data if self._integration is None else None
+        markets = market_tables(demand, parameters, given)
+        return partial(micro.survey, markets=markets)
+
     def _lay_out(
-        self, optimizer: OptimizerChoice, faults: Faults, **values: Any
+        self,
+        optimizer: OptimizerChoice,
+        faults: Faults,
+        n_micro: int = 0,
+        **values: Any,
     ) -> Parameters | None:
         """Lay θ out and check that there are instruments enough."""
         try:
@@ -731,9 +803,10 @@ covariance_moments_mean, micro_moments, micro_sample_covariances
             faults.extend(error)
             return None
         total = parameters.size + int(parameters.concentrated.sum())
-        if total > self.MD + self.MS:
+        if total > self.MD + self.MS + n_micro:
+            beside = f" and {n_micro} micro moments" if n_micro else ""
             faults.add(
-                f"{self.MD + self.MS} instruments for {total} parameters "
+                f"{self.MD + self.MS} instruments{beside} for {total} parameters "
                 f"({', '.join((*parameters.labels, *_concentrated(parameters)))})",
                 "at least as many instruments as parameters",
                 "add columns demand_instruments0, …, or fix parameters (zeros in sigma "

@@ -20,8 +20,9 @@ from ..results import specification_tests
 from ..results.delta_method import DeltaMethod, Function, delta_method
 from ..results.estimates import GmmEstimates
 from ..results.identification import Identification, identification
+from ..results.micro_table import MicroSummary, as_plain, from_plain, micro_table
 from ..results.rows_at_rest import RowsAtRest
-from ..results.store import read_estimates, save_estimates
+from ..results.store import read_estimates, read_micro, save_estimates
 from ..results.tables import (
     estimates_tables,
     html_table,
@@ -55,14 +56,19 @@ class ProblemResults:
     ``hansen_test``, ``hansen_degrees`` and ``hansen_p_value`` are added.
     """
 
+    #: What micro moments are, of which there may be none.
+    micro_moments: tuple[MicroSummary, ...] = ()
+
     def __init__(
         self,
         steps: Sequence[GmmEstimates],
         *,
         minima: Sequence[Minimum] = (),
         problem: Problem | None = None,
+        micro_moments: Sequence[MicroSummary] = (),
     ) -> None:
         """Wrap the steps of an estimation, first to last."""
+        self.micro_moments = tuple(micro_moments)
         self._steps = tuple(steps)
         self._minima = tuple(minima)
         self.problem = problem
@@ -78,8 +84,16 @@ class ProblemResults:
         if len(self._steps) == 1:
             return None
         return ProblemResults(
-            self._steps[:-1], minima=self._minima, problem=self.problem
+            self._steps[:-1],
+            minima=self._minima,
+            problem=self.problem,
+            micro_moments=self.micro_moments,
         )
+
+    @property
+    def MM(self) -> int:
+        """The number of micro moments."""
+        return len(self.micro_moments)
 
     def __getattr__(self, name: str) -> Any:
         """Look attributes up in the record, under PyBLP's names."""
@@ -140,6 +154,10 @@ class ProblemResults:
             summary_table(self.estimates, digits),
             statistics_table(self._steps),
             *estimates_tables(self.estimates, digits),
+            *(
+                [micro_table(self.micro_moments, self.micro_values, digits)]
+                * (self.MM > 0)
+            ),
             *[f"Warning: {warning}." for warning in self.estimates.warnings],
         ]
         if self._minima:
@@ -321,7 +339,8 @@ class ProblemResults:
         overwrite
             Whether saved results there may be replaced.
         """
-        save_estimates(self._steps, directory, overwrite=overwrite)
+        micro = as_plain(self.micro_moments)
+        save_estimates(self._steps, directory, overwrite=overwrite, micro=micro)
 
     def to_pickle(self, path: str | Path) -> None:
         """Pickle the results, for PyBLP scripts; :meth:`save` outlives versions."""
@@ -329,7 +348,8 @@ class ProblemResults:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the problem behind: results stand on their own."""
-        return {"_steps": self._steps, "_minima": self._minima, "problem": None}
+        kept = {name: getattr(self, name) for name in ("_steps", "_minima")}
+        return kept | {"problem": None, "micro_moments": self.micro_moments}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore what was pickled."""
@@ -511,4 +531,6 @@ def read_results(directory: str | Path) -> ProblemResults:
     StoreError
         Where the directory holds none, or damaged ones.
     """
-    return ProblemResults(read_estimates(directory))
+    return ProblemResults(
+        read_estimates(directory), micro_moments=from_plain(read_micro(directory))
+    )

@@ -51,7 +51,7 @@ def check_absent(absent: Mapping[str, Any], faults: Faults) -> None:
         if value is not None:
             faults.add(
                 f"{name}",
-                "no AR(1) errors or micro moments in this version",
+                "no AR(1) errors in this version",
                 f"leave {name} out",
             )
 
@@ -221,18 +221,35 @@ def check_costs(costs_type: str, bounds: Any, faults: Faults) -> CostRule:
 
 def check_weights(W: Any, MD: int, faults: Faults) -> Floats | None:
     """Check a weighting matrix: shape, numbers, positive semi-definite."""
-    if W is None:
+    remedy = "pass W = S⁻¹ of a covariance matrix S, such as results.updated_W"
+    return _check_semidefinite(W, "W", MD, remedy, faults)
+
+
+def check_covariances(
+    given: Any, name: str, size: int, faults: Faults
+) -> Floats | None:
+    """Check a covariance matrix: shape, numbers, positive semi-definite."""
+    remedy = f"pass a covariance matrix as {name}"
+    return _check_semidefinite(given, name, size, remedy, faults)
+
+
+def _check_semidefinite(
+    given: Any, name: str, size: int, remedy: str, faults: Faults
+) -> Floats | None:
+    """Check a symmetric positive semi-definite matrix; None where it is None."""
+    if given is None:
         return None
-    expected = f"a symmetric positive semi-definite {MD} by {MD} matrix"
-    matrix = _as_array(W, "W", expected, faults)
+    expected = f"a symmetric positive semi-definite {size} by {size} matrix"
+    matrix = _as_array(given, name, expected, faults)
     if matrix is None:
         return None
     matrix = np.atleast_2d(matrix)
-    if matrix.shape != (MD, MD):
-        faults.add(f"W of shape {matrix.shape}", expected, "pass W of that shape")
+    if matrix.shape != (size, size):
+        found = f"{name} of shape {matrix.shape}"
+        faults.add(found, expected, f"pass {name} of that shape")
         return None
     if not np.isfinite(matrix).all():
-        faults.add("W with NaN or infinite values", expected, "correct W")
+        faults.add(f"{name} with NaN or infinite values", expected, f"correct {name}")
         return None
     scale = float(np.abs(matrix).max())
     lowest = float(np.linalg.eigvalsh((matrix + matrix.T) / 2).min())
@@ -240,12 +257,39 @@ def check_weights(W: Any, MD: int, faults: Faults) -> Floats | None:
     tolerance = (options.psd_atol + options.psd_rtol) * scale
     if asymmetry > tolerance or lowest < -tolerance:
         faults.add(
-            f"W with lowest eigenvalue {lowest:.3g} and asymmetry {asymmetry:.3g}",
+            f"{name} with lowest eigenvalue {lowest:.3g} and asymmetry {asymmetry:.3g}",
             expected,
-            "pass W = S⁻¹ of a covariance matrix S, such as results.updated_W",
+            remedy,
         )
         return None
     return (matrix + matrix.T) / 2
+
+
+def check_initial_update(
+    given: Any, faults: Faults, *, micro: bool, weighted: bool
+) -> bool:
+    """Read whether W is updated at the starting values before the first step.
+
+    Parameters
+    ----------
+    given
+        True, False, or None: where there are micro moments and no W.
+    faults
+        What faults are added to.
+    micro, weighted
+        Whether there are micro moments, and W.
+    """
+    if given not in (None, True, False):
+        faults.add(f"initial_update={given!r}", "True or False", "correct it")
+        return False
+    needed = micro and not weighted
+    if given is not None and not given and needed:
+        faults.add(
+            "initial_update=False with micro_moments and no W",
+            "weights of micro moments, of which two-stage least squares knows none",
+            "leave initial_update out, or pass W",
+        )
+    return needed if given is None else bool(given)
 
 
 def check_delta(delta: Any, N: int, faults: Faults) -> Floats | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import Faults, InputError
 from .data import JobData
 from .fields import Rows
+from .micro import make_moments
 from .resolve import kind_of
 from .schema import Bound, Job
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ..api.formulation import Formulation
     from ..api.integration import Integration
     from ..api.iteration import Iteration
+    from ..api.micro import MicroMoment
     from ..api.optimization import Optimization
     from ..api.problem import Problem
     from ..api.resamples import Resamples
@@ -64,6 +66,7 @@ class Configurations:
     optimization: Optimization | None
     iteration: Iteration | None
     resamples: Resamples | None
+    micro_moments: list[MicroMoment]
 
 
 def configure(job: Job, faults: Faults) -> Configurations:
@@ -135,6 +138,7 @@ def configure(job: Job, faults: Faults) -> Configurations:
             faults,
         ),
         resamples=resamples(),
+        micro_moments=[] if job.micro is None else make_moments(job.micro, faults),
     )
 
 
@@ -207,6 +211,11 @@ def solve_arguments(job: Job) -> dict[str, Any]:
         arguments["iteration"] = made.iteration
     if made.resamples is not None:
         arguments["resample_agent_data"] = made.resamples
+    if job.micro is not None:
+        arguments["micro_moments"] = made.micro_moments
+        if job.micro.sample_covariances is not None:
+            covariances = _array(job.micro.sample_covariances)
+            arguments["micro_sample_covariances"] = covariances
     arguments["optimization"] = made.optimization
     return arguments | {
         "seed": job.seed,

@@ -7,7 +7,7 @@ Metzener 1988, as in :mod:`difflib`).
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -132,17 +132,26 @@ def _known_options(model: type[Options], path: Path) -> tuple[str, ...]:
 def _group(model: type[Options], path: Path) -> type[BaseModel] | None:
     """Find the options of the group at a path."""
     group: type[BaseModel] = model
+    many = False
     for name in path:
+        if many:
+            many = False  # the name, or number, of one of many groups
+            continue
         field = group.model_fields.get(str(name))
         inner = None if field is None else group_of(field.annotation)
         if inner is None:
             return None
-        group = inner
+        group, many = inner, _holds_many(field.annotation if field else None)
     return group
 
 
+def _holds_many(annotation: Any) -> bool:
+    """Tell whether an annotation is of a list or mapping of groups."""
+    return get_origin(annotation) in (tuple, dict)
+
+
 def group_of(annotation: Any) -> type[BaseModel] | None:
-    """Find the group of options in an annotation, optional or not."""
+    """Find the group of options in an annotation, optional or one of many or not."""
     for candidate in (annotation, *get_args(annotation)):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return candidate

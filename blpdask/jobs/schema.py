@@ -22,6 +22,7 @@ from .fields import (
     Text,
     Whole,
 )
+from .micro import MicroOptions
 from .simulated import SimulatedSource
 
 OptimizationMethod = Literal[
@@ -301,6 +302,8 @@ class Job(Options):
     """Demand-side linear parameters; null entries are concentrated out."""
     gamma: Matrix | None = None
     """Supply-side linear parameters; null entries are concentrated out."""
+    micro: MicroOptions | None = None
+    """Micro moments: surveys, and what they found."""
     bounds: Bounds = Bounds()
     """Bounds on parameters."""
     solve: SolveOptions = SolveOptions()

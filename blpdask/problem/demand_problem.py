@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +11,23 @@ import numpy as np
 from ..driver.cores import single_threaded_libraries
 from ..partitions.cut import SortedTables, cut_at
 from ..partitions.source import HeldBlocks
-from ..records import Equation, Floats, Integers, LinearRows, SupplyRows
+from ..records import (
+    Equation,
+    Floats,
+    Integers,
+    LinearRows,
+    MarketBlock,
+    SupplyRows,
+)
 from .agents import Agents
 from .clusters import count_clusters, count_divided
 from .equation_sums import stacked_ZtX
 from .prepared import PreparedDemand
 from .products import Products
 from .supply_side import SupplySide, flatten_ownership, number_owners
+
+#: Gives blocks what surveys ask of them.
+Survey = Callable[[Sequence[MarketBlock]], Sequence[MarketBlock]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,10 +72,13 @@ class DemandProblem:
         """Count the markets, T."""
         return self.products.unique_market_ids.size
 
-    def prepare(self, n_blocks: int | None = None) -> PreparedDemand:
+    def prepare(
+        self, n_blocks: int | None = None, survey: Survey | None = None
+    ) -> PreparedDemand:
         """Cut the problem into blocks, chosen from the data where ``n_blocks`` is None.
 
-        The blocks hold copies: the tables here are as the user gave them.
+        The blocks hold copies: the tables here are as the user gave them. Where there
+        are micro moments, ``survey`` gives blocks what surveys ask of them.
         """
         products, tables = self.products, self.tables
         edges = tables.plan(n_blocks)
@@ -78,8 +92,9 @@ class DemandProblem:
         counts = count_clusters(clusters)
         divided = count_divided(clusters, tables.product_offsets)
         sides = _equations(products)
+        blocks: Sequence[MarketBlock] = cut_at(tables, edges)
         return PreparedDemand(
-            source=HeldBlocks(cut_at(tables, edges), labels=labels),
+            source=HeldBlocks(survey(blocks) if survey else blocks, labels=labels),
             n_products=self.n_products,
             n_agents=tables.weights.size,
             n_random=tables.X2.shape[1],

@@ -28,7 +28,11 @@ _DESCRIPTION = "estimates.json"
 
 
 def save_estimates(
-    steps: Sequence[GmmEstimates], directory: str | Path, *, overwrite: bool = False
+    steps: Sequence[GmmEstimates],
+    directory: str | Path,
+    *,
+    overwrite: bool = False,
+    micro: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Write the steps of an estimation to a directory.
 
@@ -40,6 +44,8 @@ def save_estimates(
         Where; must not exist unless ``overwrite``.
     overwrite
         Whether saved estimates there may be replaced.
+    micro
+        What micro moments are, as JSON has it.
 
     Raises
     ------
@@ -61,7 +67,7 @@ def save_estimates(
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     try:
-        _write(steps, partial)
+        _write(steps, partial, micro)
         if target.exists():
             shutil.rmtree(target)
         partial.rename(target)
@@ -98,13 +104,21 @@ def read_estimates(directory: str | Path) -> tuple[GmmEstimates, ...]:
     return tuple(steps)
 
 
-def _write(steps: Sequence[GmmEstimates], directory: Path) -> None:
+def read_micro(directory: str | Path) -> list[dict[str, Any]]:
+    """Read what the micro moments of an estimation are; nothing where it has none."""
+    return list(_read_description(Path(directory)).get("micro", []))
+
+
+def _write(
+    steps: Sequence[GmmEstimates], directory: Path, micro: Sequence[dict[str, Any]]
+) -> None:
     import zarr
 
     directory.mkdir(parents=True)
     root = zarr.open_group(str(directory / "arrays"), mode="w")
     plain = [_write_step(root, str(place), step) for place, step in enumerate(steps)]
-    text = json.dumps({"schema": SCHEMA, "steps": plain}, indent=1)
+    described = {"schema": SCHEMA, "steps": plain, "micro": list(micro)}
+    text = json.dumps(described, indent=1)
     sealed = {"checksum": zlib.crc32(text.encode()), "content": text}
     (directory / _DESCRIPTION).write_text(json.dumps(sealed))
 

@@ -390,7 +390,7 @@ ARGUMENTS: list[tuple[Table, tuple[str, ...]]] = [
     ({"optimization": "bfgs"}, ("optimization of type str", "Optimization('bfgs')")),
     ({"iteration": "squarem"}, ("iteration of type str", "Iteration('squarem')")),
     ({"rho": 0.5}, ("rho of shape (1, 1)", "unless there are nesting_ids")),
-    ({"micro_moments": [1]}, ("micro_moments", "leave micro_moments out")),
+    ({"micro_moments": [1]}, ("micro_moments=[1]", "leave micro_moments out")),
 ]
 
 

@@ -359,6 +359,7 @@ def test_shapes_of_the_alphabet_are_those_of_results() -> None:
         "MD": 20,
         "P": 13,
         "P + C": 14,
+        "MM": 0,
     }
     checked = 0
     for letter in notation.ALPHABET:

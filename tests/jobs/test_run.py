@@ -212,8 +212,6 @@ def test_defaults_of_a_job_are_those_of_the_python_interface():
         "self",
         "delta",
         "W",
-        "micro_moments",
-        "micro_sample_covariances",
         "progress",
         "blocks",
         "resume",
@@ -221,6 +219,7 @@ def test_defaults_of_a_job_are_those_of_the_python_interface():
     in_jobs = {
         *(set(fields) - {"resample"}),
         "resample_agent_data",
+        *("micro_moments", "micro_sample_covariances"),
         *("sigma", "pi", "rho", "type_shares", "phi", "beta", "gamma", "seed"),
         *(f"{n}_bounds" for n in Job.model_fields["bounds"].annotation.model_fields),
         *("engine", "threads", "backend"),
