@@ -206,7 +206,13 @@ def check_micro(
 
 
 def check_micro_use(
-    faults: Faults, *, stored: bool, random: bool, continuous: bool, resampling: bool
+    faults: Faults,
+    *,
+    stored: bool,
+    random: bool,
+    continuous: bool,
+    resampling: bool,
+    typed: bool,
 ) -> None:
     """Refuse micro moments where this version, or the model, has none.
 
@@ -214,9 +220,9 @@ def check_micro_use(
     ----------
     faults
         What faults are added to.
-    stored, random, continuous, resampling
+    stored, random, continuous, resampling, typed
         Whether data are in a store, there are random coefficients, weights are updated
-        continuously, and agents are resampled.
+        continuously, agents are resampled, and shares of their types are given.
     """
     for wrong, found, expected, remedy in (
         (stored, "a store", "data in memory", "pass tables to Problem"),
@@ -227,6 +233,12 @@ def check_micro_use(
             "resample_agent_data",
             "agents that stay as they are",
             "leave resample_agent_data out",
+        ),
+        (
+            typed,
+            "type_shares",
+            "agents whose weights are given",
+            "leave type_shares out, and give agents weights times their type's share",
         ),
     ):
         if wrong:

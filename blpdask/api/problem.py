@@ -561,6 +561,7 @@ covariance_moments_mean
             faults,
             method=method,
             resampling=resample_agent_data is not None,
+            typed=type_shares is not None,
         )
         MM = len(micro_moments) if isinstance(micro_moments, Sequence) else 0
         weights = check_weights(W, self.MD + self.MS + MM, faults)
@@ -757,6 +758,7 @@ covariance_moments_mean
         *,
         method: str,
         resampling: bool,
+        typed: bool,
     ) -> MicroMoments | None:
         """Check micro moments; None without any, or with faults."""
         demand, n_ids = self._demand, 0
@@ -772,6 +774,7 @@ covariance_moments_mean
                 random=self.K2 > 0,
                 continuous=method == "cue",
                 resampling=resampling,
+                typed=typed,
             )
         return micro
 

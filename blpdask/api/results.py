@@ -121,12 +121,9 @@ class ProblemResults:
         raise AttributeError(f"ProblemResults has no attribute {name!r}")
 
     def _empty_attribute(self, name: str) -> Any:
-        """Give what PyBLP gives where there is no supply or micro moment."""
+        """Give what PyBLP gives where there is no supply."""
         N, P = self.estimates.n_products, self.estimates.theta.size
         MD = self.estimates.moments.size
-        column = np.zeros((0, 1))
-        if name in ("micro", "micro_values"):
-            return column
         shapes: dict[str, Floats | tuple[Floats, Floats] | list[str]] = {
             "phi": np.zeros((1, 0)),
             "phi_se": np.zeros((1, 0)),
@@ -136,10 +133,8 @@ class ProblemResults:
             "omega": np.zeros((N, 0)),
             "omega_fe": np.zeros((N, 0)),
             "clipped_costs": np.zeros((N, 1), np.bool_),
-            "micro_covariances": np.zeros((0, 0)),
             "simulation_covariances": np.zeros((MD, MD)),
             "omega_by_theta_jacobian": np.full((N, P), np.nan),
-            "micro_by_theta_jacobian": np.zeros((0, P)),
         }
         return shapes.get(name)
 

@@ -119,7 +119,7 @@ def conclude_step(
         **_inferred(inference, linear),
         **_optimality(parameters, final, record),
         **_counts(record, converged=record.outcome.converged and not final.failed),
-        **_of_surveys(micro),
+        **_of_surveys(micro, parameters.size),
     }
     notes += inference.notes
     return GmmEstimates(
@@ -283,9 +283,9 @@ def _labels(parameters: Parameters) -> dict[str, Any]:
     }
 
 
-def _of_surveys(micro: MicroRecord | None) -> dict[str, Any]:
+def _of_surveys(micro: MicroRecord | None, n_parameters: int) -> dict[str, Any]:
     if micro is None:
-        return {}
+        return {"micro_by_theta_jacobian": np.empty((0, n_parameters))}
     return {
         "micro": micro.micro[:, None],
         "micro_values": micro.values[:, None],

@@ -28,6 +28,7 @@ from ..moments.objective import LinearGmm, prepare_linear_gmm
 from ..moments.weighting import invert_covariances
 from ..problem.fields import some
 from ..problem.prepared import PreparedDemand
+from ..problem.surveys import MicroSetup
 from ..progress import Listener, StepEvent, silent
 from ..records import Floats, Integers
 from ..results.estimates import GmmEstimates
@@ -46,7 +47,7 @@ from .gmm_objective import (
 )
 from .gmm_options import GmmOptions
 from .iterated import check_next_weights, have_settled
-from .micro_moments import MicroFamily, MicroRecord, MicroSetup
+from .micro_moments import MicroFamily, MicroRecord
 from .optimizers.protocol import Objective, Outcome
 from .simulation_error import Resampling, SimulationError, simulation_covariances
 

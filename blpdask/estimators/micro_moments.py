@@ -18,7 +18,6 @@ from ..driver.engine import Placement
 from ..model.parameters import Parameters, tastes_at
 from ..moments.objective import FurtherMoments
 from ..moments.surveys import (
-    MicroTargets,
     MicroValues,
     SurveyState,
     SurveySums,
@@ -26,24 +25,8 @@ from ..moments.surveys import (
     micro_values,
     surveys_pass,
 )
+from ..problem.surveys import MicroSetup
 from ..records import Floats
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MicroSetup:
-    """What an estimation is told of surveys.
-
-    Attributes
-    ----------
-    targets
-        What is compared with what.
-    sample_covariances
-        ``(MM, MM)`` of the observed moments, in place of those that the model implies;
-        None where these are wanted.
-    """
-
-    targets: MicroTargets
-    sample_covariances: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
