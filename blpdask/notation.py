@@ -114,6 +114,7 @@ _COUNTS = (
     Symbol("MD", "MD", "()", "demand-side instruments", _PYBLP),
     Symbol("MS", "MS", "()", "supply-side instruments", _PYBLP),
     Symbol("P", "P", "()", "parameters in θ", _BLP),
+    Symbol("E", "E", "()", "errors of a product: ξ, and ω of supply", _BLP),
     Symbol("C", "C", "()", "linear coefficients concentrated out of q", _NEVO),
 )
 _DATA = (
@@ -140,9 +141,10 @@ _PARAMETERS = (
     Symbol("Π", "pi", "(K2, D)", "how demographics shift tastes", _NEVO),
     Symbol("ρ", "rho", "(H, 1)", "correlation of errors within nests", _CARDELL),
     Symbol("λ", "type_shares", "(R, 1)", "shares of agents' types", _BERRY_JIA),
+    Symbol("φ", "phi", "(E, E)", "autocorrelation of ξ and ω", "u_j = φ u_l(j) + ũ_j"),
     Symbol("γ", "gamma", "(K3, 1)", "how characteristics shift costs", _BLP),
     Symbol("Γ", "loadings", "(K2, L)", "how draws load on tastes", "Γ = [Σ | Π]"),
-    Symbol("θ", "theta", "(P,)", "free entries of Σ, Π, ρ, λ, β, γ, in order", _BLP),
+    Symbol("θ", "theta", "(P,)", "free entries of Σ, Π, ρ, λ, φ, β, γ, in order", _BLP),
 )
 _MODEL = (
     Symbol("δ", "delta", "(N, 1)", "mean utilities", "δ_j = x1_j'β + ξ_j"),

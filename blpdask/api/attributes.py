@@ -7,6 +7,7 @@ LISTS = (
     "pi_labels",
     "rho_labels",
     "type_labels",
+    "phi_labels",
     "beta_labels",
     "gamma_labels",
     "theta_labels",

@@ -20,6 +20,7 @@ from ..problem.agents import Agents
 from ..problem.fields import some
 from ..records import Floats
 from ..results.parameter_places import parameter_places, place_parameters
+from .moment_types import moment_counts, pair_types
 from .stored import in_memory
 
 if TYPE_CHECKING:
@@ -29,12 +30,13 @@ if TYPE_CHECKING:
 #: What parts are solved with unless something else is asked for.
 _DEFAULTS = {"check_optimality": "gradient"}
 #: Arguments of a solve that say what is estimated, which is that of the results.
-_MATRICES = ("sigma", "pi", "rho", "beta", "gamma")
+_MATRICES = ("sigma", "pi", "rho", "phi", "beta", "gamma")
 _OWN = frozenset(
     (
         *_MATRICES,
         *(f"{name}_bounds" for name in _MATRICES),
         *("delta", "method", "W", "scale_objective"),
+        *("demand_moment_types", "supply_moment_types"),
     )
 )
 
@@ -102,6 +104,7 @@ def _solve(
     linear: dict[str, Floats] = {
         "pi": estimates.pi,
         "rho": estimates.rho[:, 0],
+        "phi": estimates.phi,
         "gamma": np.where(out[K1:], np.nan, estimates.gamma[:, 0]),
     }
     given |= {name: values for name, values in linear.items() if values.size}
@@ -113,6 +116,7 @@ def _solve(
         method="1s",
         W=estimates.W,
         scale_objective=estimates.scaled_objective,
+        **pair_types(estimates.moment_types, moment_counts(problem)),
         **{**_DEFAULTS, **settings},
     )
 

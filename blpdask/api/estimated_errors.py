@@ -53,7 +53,7 @@ def estimated_errors(
 
 def estimated_layout(estimates: GmmEstimates, outline: DemandOutline) -> Parameters:
     """Lay θ out as it was in the estimation."""
-    names = ("sigma", "pi", "rho", "type_shares", "beta", "gamma")
+    names = ("sigma", "pi", "rho", "type_shares", "phi", "beta", "gamma")
     start = {name: np.array(getattr(estimates, name)) for name in names}
     lower = {name: values.copy() for name, values in start.items()}
     upper = {name: values.copy() for name, values in start.items()}

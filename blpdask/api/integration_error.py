@@ -13,6 +13,7 @@ from ..errors import BlpdaskError
 from ..model.parameters import tastes_at
 from ..progress import silent
 from .integration import Integration
+from .moment_types import moment_counts, pair_types
 from .optimization import Optimization
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def compare_rules(
             pi=estimates.pi if estimates.pi.size else None,
             rho=estimates.rho[:, 0] if estimates.rho.size else None,
             type_shares=estimates.type_shares if estimates.type_shares.size else None,
+            phi=estimates.phi if estimates.phi.size else None,
             beta=beta,
             gamma=gamma if gamma.size else None,
             rho_bounds=estimates.rho_bounds if estimates.rho.size else None,
@@ -57,6 +59,7 @@ def compare_rules(
             else None,
             sigma_bounds=estimates.sigma_bounds,
             pi_bounds=estimates.pi_bounds if estimates.pi.size else None,
+            phi_bounds=estimates.phi_bounds if estimates.phi.size else None,
             beta_bounds=estimates.beta_bounds,
             gamma_bounds=estimates.gamma_bounds if gamma.size else None,
             delta=results.delta,
@@ -68,6 +71,7 @@ def compare_rules(
             engine=engine,
             backend=backend,
             progress=silent,
+            **pair_types(estimates.moment_types, moment_counts(other)),
         )
         parameters = other.parameters_at(again.estimates)
         errors = share_errors(

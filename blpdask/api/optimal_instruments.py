@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import options
-from ..errors import BlpdaskError, Faults, InputError
+from ..errors import BlpdaskError, DataWarning, Faults, InputError
 from ..estimators.drawn_markets import Expectation, predicted_prices
 from ..estimators.optimal_instruments import OptimalInstruments, optimal_instruments
 from ..problem.demand_problem import DemandProblem
@@ -139,12 +140,13 @@ class OptimalInstrumentResults:
     ) -> Problem:
         """Make the problem anew with optimal instruments in place of its own.
 
-        Excluded instruments of demand are the optimal ones for θ, but for parameters on
-        exogenous linear characteristics; then, for coefficients on prices that are not
-        in θ, those characteristics at expected prices; then, with a supply side, supply
-        shifters. Those of supply are the optimal ones, characteristics with shares at
-        expected shares where they are not in θ, and demand shifters. Columns of X1
-        without prices and of X3 without shares follow, and effects are absorbed.
+        Excluded instruments of demand are the optimal ones for θ, but for φ and for
+        parameters on exogenous linear characteristics; then, for coefficients on prices
+        that are not in θ, those characteristics at expected prices; then, with a supply
+        side, supply shifters. Those of supply are the optimal ones, characteristics
+        with shares at expected shares where they are not in θ, and demand shifters.
+        Columns of X1 without prices and of X3 without shares follow, and effects are
+        absorbed.
 
         Parameters
         ----------
@@ -156,7 +158,7 @@ class OptimalInstrumentResults:
             rows.
         drop_indices
             Which columns of the optimal instruments to leave out, by their places in θ,
-            in place of those on exogenous linear characteristics.
+            in place of those on exogenous linear characteristics and on φ.
 
         Returns
         -------
@@ -182,7 +184,7 @@ class OptimalInstrumentResults:
         P = self.demand_instruments.shape[1]
         dropped = check_dropped(drop_indices, P, faults)
         if dropped is None:
-            dropped = self._on_exogenous_characteristics(demand)
+            dropped = self._without_instruments(demand)
         data = _variables(demand) if product_data is None else product_data
         built = [_build(shifter, data, problem.N, faults) for shifter in shifters]
         faults.check()
@@ -194,10 +196,10 @@ class OptimalInstrumentResults:
             np.hstack([*Z_D, built[0]]), np.hstack([*Z_S, built[1]])
         )
 
-    def _on_exogenous_characteristics(
+    def _without_instruments(
         self, demand: DemandProblem
     ) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Flag parameters of θ on linear characteristics that are exogenous, (P,)."""
+        """Flag parameters of θ on exogenous linear characteristics, and φ, (P,)."""
         places = parameter_places(self.problem_results.estimates)
         supply = demand.products.supply
         columns = {
@@ -206,8 +208,12 @@ class OptimalInstrumentResults:
         }
         return np.array(
             [
-                place.matrix in columns
-                and not {"prices", "shares"} & columns[place.matrix][place.row].names
+                place.matrix == "phi"
+                or (
+                    place.matrix in columns
+                    and not {"prices", "shares"}
+                    & columns[place.matrix][place.row].names
+                )
                 for place in places[: self.demand_instruments.shape[1]]
             ],
             np.bool_,
@@ -287,6 +293,13 @@ def compute_optimal_instruments(
     searches = supply is not None and (iteration is not None or not follow)
     if how.prices is None and not searches:
         how = replace(how, prices=predicted_prices(demand))
+    if results.estimates.phi.size:
+        warnings.warn(
+            "optimal instruments are those of errors in levels: they do not know of "
+            "lags, and there are none for phi",
+            DataWarning,
+            stacklevel=3,
+        )
     if options.verbose and progress is None:
         options.verbose_output("Computing optimal instruments for theta ...")
     found = optimal_instruments(

@@ -21,6 +21,7 @@ from ..integration.rules import Rule
 from ..model.parameters import Parameters
 from ..moments.simulation_error import Scaling
 from ..problem.agents import Agents, read_agents
+from ..problem.autocorrelated import prepare_autocorrelated
 from ..problem.demand_problem import DemandProblem, Survey, prepare_demand
 from ..problem.instruments import with_excluded
 from ..problem.prepared import PreparedDemand
@@ -36,6 +37,7 @@ from .iteration import Iteration
 from .micro import MicroMoment
 from .micro_setup import MicroMoments, check_micro, check_micro_use
 from .micro_tables import market_tables
+from .moment_types import check_identified, check_moment_types
 from .optimization import Optimization
 from .printing import choose_listener
 from .problem_checks import (
@@ -93,7 +95,9 @@ class Problem(Dimensions):
         Table with ``market_ids``, ``shares``, ``prices``, ``demand_instruments0``, …
         and what the formulations name; optionally ``firm_ids``, ``product_ids``,
         ``clustering_ids`` (``clustering_ids0``, ``clustering_ids1``, … for clusters in
-        several ways), and for nests ``nesting_ids``; for a supply side
+        several ways), for nests ``nesting_ids``, and for autocorrelated errors
+        ``lag_indices``: the row, counted from zero, that each row follows, its own in a
+        first period; for a supply side
         ``firm_ids`` or ``ownership``, and ``supply_instruments0``, …. A DataFrame, a
         mapping of arrays or a structured array; or a :class:`blpdask.Store` of products
         and agents, whose rows stay where they are.
@@ -399,13 +403,14 @@ class Problem(Dimensions):
 
         Parameters
         ----------
-        sigma, pi, rho, beta, gamma
+        sigma, pi, rho, phi, beta, gamma
             Starting values of Σ ``(K2, K2)``, of which the lower triangle counts, Π
-            ``(K2, D)``, ρ (one number for all nests or ``(H,)``), β ``(K1,)`` and γ
-            ``(K3,)``. Zeros stay zero; None or NaN in β or γ concentrates that
-            parameter out of the objective, which with a supply side those on prices
-            cannot be.
-        sigma_bounds, pi_bounds, rho_bounds, beta_bounds, gamma_bounds
+            ``(K2, D)``, ρ (one number for all nests or ``(H,)``), φ (one number, with a
+            supply side ``(2, 2)`` of ξ and ω; where there are ``lag_indices``), β
+            ``(K1,)`` and γ ``(K3,)``. Zeros stay zero; None or NaN in β or γ
+            concentrates that parameter out of the objective, which with a supply side
+            those on prices cannot be.
+        sigma_bounds, pi_bounds, rho_bounds, phi_bounds, beta_bounds, gamma_bounds
             Pairs (lower, upper) of matrices of those shapes; equal bounds fix a value.
             ρ stays between 0 and 0.99 by default where the optimiser keeps to bounds.
         delta
@@ -496,8 +501,14 @@ class Problem(Dimensions):
             last are in θ, after ρ, from 0.001 to 0.999 by default where the optimiser
             keeps to bounds; the last is what the others leave, and where that is
             negative an evaluation fails. Where None weights are used as they are.
-        phi, phi_bounds, demand_moment_types, supply_moment_types, \
-covariance_moments_mean
+        demand_moment_types, supply_moment_types
+            What moments of demand, and of supply, are of: ``"levels"`` ξ_j z_j;
+            ``"innovations"`` of autocorrelated errors, ξ_j - φ ξ_l(j) in ξ's place;
+            ``"differenced_innovations"``, these less those a period before; or several,
+            as pairs of a type and of how many columns of instruments it has, in order
+            (:mod:`blpdask.moments.lags`). Excluded instruments come first, then
+            exogenous characteristics. Data must be in memory, without absorbed effects.
+        covariance_moments_mean
             Not part of this version; passing any is an error that says so.
 
         Returns
@@ -525,12 +536,7 @@ covariance_moments_mean
             "backend": backend,
             "simulation_scaling": simulation_scaling,
         }
-        absent = {
-            "phi": phi,
-            "phi_bounds": phi_bounds,
-        }
-        types = {"demand": demand_moment_types, "supply": supply_moment_types}
-        absent |= {f"{s}_moment_types": t for s, t in types.items() if t != "levels"}
+        absent: dict[str, Any] = {}
         if covariance_moments_mean:
             absent["covariance_moments_mean"] = covariance_moments_mean
         del shares_bounds
@@ -548,6 +554,15 @@ covariance_moments_mean
             faults,
             finite_differences=bool(finite_differences),
             resampling=resample_agent_data is not None,
+        )
+        types = check_moment_types(
+            (demand_moment_types, supply_moment_types),
+            self.outline,
+            {
+                "method='cue'": method == "cue",
+                "resample_agent_data": resample_agent_data is not None,
+            },
+            faults,
         )
         if blocks is not None and isinstance(self._demand, StoredProblem):
             faults.add(
@@ -583,16 +598,20 @@ covariance_moments_mean
             sigma=sigma,
             pi=pi,
             rho=rho,
+            phi=phi,
             beta=beta,
             gamma=gamma,
             sigma_bounds=sigma_bounds,
             pi_bounds=pi_bounds,
             rho_bounds=rho_bounds,
+            phi_bounds=phi_bounds,
             beta_bounds=beta_bounds,
             gamma_bounds=gamma_bounds,
             type_shares=type_shares,
             type_shares_bounds=type_shares_bounds,
         )
+        if parameters is not None:
+            check_identified(parameters, types, faults)
         rule = check_costs(self.costs_type, costs_bounds, faults)
         chosen = check_engine(engine, threads, faults)
         directory = check_directory(resume, faults)
@@ -621,7 +640,11 @@ covariance_moments_mean
             costs=rule,
         )
         survey = None if micro is None else self._survey(micro, parameters)
-        prepared = self.prepare(chosen, listener, blocks, directory, survey)
+        if types is None:
+            prepared = self.prepare(chosen, listener, blocks, directory, survey)
+        else:
+            demand = in_memory(self._demand, "moments of innovations")
+            prepared = prepare_autocorrelated(demand, types, blocks, survey)
         if resampling is not None:
             warn_of_clusters(prepared, (W_type, se_type))
         settings = {
@@ -632,6 +655,8 @@ covariance_moments_mean
             "weights and starts": (weights, start_delta, list(further)),
             "resampling": named_by(resampling),
         }
+        if prepared.quasi is not None:
+            settings["moments and lags"] = types, prepared.quasi.lags
         asked: dict[str, Any] = {}
         if micro is not None:
             asked["micro"] = micro.setup
@@ -728,6 +753,7 @@ covariance_moments_mean
             pi=estimates.pi,
             rho=estimates.rho if estimates.rho.size else None,
             type_shares=estimates.type_shares,
+            phi=estimates.phi if estimates.phi.size else None,
             beta=estimates.beta,
             gamma=estimates.gamma,
             bounded=False,

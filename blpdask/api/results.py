@@ -50,9 +50,9 @@ class ProblemResults:
     """Estimates of a GMM step, with those of the steps before it.
 
     Attributes are those of :class:`blpdask.results.estimates.GmmEstimates` and PyBLP's:
-    ``theta``, ``sigma``, ``pi``, ``rho``, ``beta``, ``gamma`` and their ``…_se``,
-    ``objective``, ``gradient``, ``hessian``, ``delta``, ``xi``, ``moments``, ``W``,
-    ``updated_W``, counts and times, and ``cumulative_…`` over all steps.
+    ``theta``, ``sigma``, ``pi``, ``rho``, ``phi``, ``beta``, ``gamma`` and their
+    ``…_se``, ``objective``, ``gradient``, ``hessian``, ``delta``, ``xi``, ``moments``,
+    ``W``, ``updated_W``, counts and times, and ``cumulative_…`` over all steps.
     ``hansen_test``, ``hansen_degrees`` and ``hansen_p_value`` are added.
     """
 
@@ -125,10 +125,6 @@ class ProblemResults:
         N, P = self.estimates.n_products, self.estimates.theta.size
         MD = self.estimates.moments.size
         shapes: dict[str, Floats | tuple[Floats, Floats] | list[str]] = {
-            "phi": np.zeros((1, 0)),
-            "phi_se": np.zeros((1, 0)),
-            "phi_bounds": (np.zeros((1, 0)), np.zeros((1, 0))),
-            "phi_labels": ["Xi"],
             "tilde_costs": np.zeros((N, 0)),
             "omega": np.zeros((N, 0)),
             "omega_fe": np.zeros((N, 0)),

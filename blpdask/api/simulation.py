@@ -20,7 +20,8 @@ from ..problem.fields import factorize, field_names
 from ..problem.formulas import ParsedFormula
 from ..problem.pricing import PriceSetting, priced_markets
 from ..records import Floats, PriceTastes, Tastes
-from ..simulation.draws import draw_errors
+from ..simulation.autocorrelated_errors import autocorrelate
+from ..simulation.draws import draw_errors, error_variances
 from ..simulation.economy import EconomyFormulas, build_economy
 from ..simulation.solutions import solve_endogenous, solve_exogenous
 from .dimensions import Dimensions
@@ -75,7 +76,10 @@ class Simulation(Dimensions):
         True β ``(K1,)``, Σ ``(K2, K2)``, Π ``(K2, D)``, γ ``(K3,)`` and ρ, one number
         for all nests or ``(H,)``.
     phi
-        Not part of this version.
+        True autocorrelation φ of ξ, a number, or with a supply side of ξ and ω,
+        ``(2, 2)``; where product_data have ``lag_indices``
+        (:mod:`blpdask.moments.lags`). Errors that are drawn follow it, stationary from
+        their first period on, and their variance is that of innovations.
     agent_formulation
         Formulation of demographics.
     agent_data
@@ -153,7 +157,7 @@ class Simulation(Dimensions):
             product_formulations, agent_formulation, integration
         )
         check_tables(product_data, agent_data)
-        check_simulation(formulations, {"phi": phi}, product_data)
+        check_simulation(formulations)
         names = set(field_names(product_data))
         self.epsilon_scale = check_scale(
             epsilon_scale, nests=bool(names & {"nesting_ids", "nesting_ids0"})
@@ -185,7 +189,9 @@ class Simulation(Dimensions):
         self._economy = economy
         self.product_data = structure(economy.products)
         self.agent_data = None if economy.agents is None else structure(economy.agents)
-        self._set_parameters(sigma=sigma, pi=pi, rho=rho, beta=beta, gamma=gamma)
+        self._set_parameters(
+            sigma=sigma, pi=pi, rho=rho, phi=phi, beta=beta, gamma=gamma
+        )
         given = check_errors(xi, omega, self.N, self.K3)
         if given is None:
             given = draw_errors(
@@ -194,6 +200,9 @@ class Simulation(Dimensions):
                 xi_variance=xi_variance,
                 omega_variance=omega_variance,
                 correlation=correlation,
+            )
+            given = self._autocorrelate(
+                given, error_variances(xi_variance, omega_variance, correlation)
             )
         self.xi, self.omega = given
         if options.verbose:
@@ -209,7 +218,17 @@ class Simulation(Dimensions):
         self.sigma, self.pi = start.sigma, start.pi
         self.beta, self.gamma = start.beta, start.gamma
         self.rho = start.rho
-        self.phi = np.zeros((1 + (self.K3 > 0), 0))
+        self.phi = start.phi
+
+    def _autocorrelate(
+        self, errors: tuple[Floats, Floats], variances: Floats
+    ) -> tuple[Floats, Floats]:
+        """Make autocorrelated errors of draws where rows have lags."""
+        lags = self._problem.products.lags
+        if lags is None:
+            return errors
+        both = autocorrelate(np.hstack(errors), lags, self.phi, variances)
+        return both[:, [0]], both[:, [1]]
 
     @property
     def demand(self) -> DemandProblem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import Faults, NumericalError, NumericalWarning
 from ..model.equilibrium import ACCELERATED, METHODS, Equilibrium
 from ..model.parameters import Parameters
-from ..problem.fields import field_names, some
+from ..problem.fields import some
 from ..problem.formulas import Column
 from ..problem.outline import DemandOutline
 from ..records import Floats, Integers, InversionControls
@@ -20,7 +20,6 @@ from ..simulation.solutions import Exogenous
 from ..status import CostStatus, InversionStatus, PriceStatus
 from .formulation import Formulation
 from .iteration import Iteration
-from .solve_checks import check_absent
 
 #: The bound on gradients of profits where nobody says how prices iterate. The iteration
 #: that is then taken is nearer to its fixed point than PyBLP's default of 1e-12.
@@ -29,12 +28,9 @@ _TOLERANCE = 1e-13
 
 def check_simulation(
     formulations: Sequence[Formulation | None],
-    absent: Mapping[str, Any],
-    product_data: Any,
 ) -> None:
     """Refuse what a simulation cannot have."""
     faults = Faults("Simulation")
-    check_absent(absent, faults)
     for name, formulation in zip(("X1", "X2", "X3"), formulations, strict=True):
         if formulation is not None and formulation.absorb is not None:
             faults.add(
@@ -42,13 +38,6 @@ def check_simulation(
                 "no absorbed effects in a simulation",
                 "write effects as dummies in the formula",
             )
-    names = () if product_data is None else field_names(product_data)
-    if {"lag_indices", "lag_indices0"} & set(names):
-        faults.add(
-            "a column 'lag_indices'",
-            "no AR(1) errors in this version",
-            "drop the column",
-        )
     faults.check()
 
 

@@ -30,6 +30,8 @@ def simulation_text(simulation: Simulation, parameters: Parameters) -> str:
     if true.pi.size:
         labels = parameters.sigma_labels, parameters.pi_labels
         tables.append(_matrix("True Π", labels[0], true.pi, labels[1]))
+    if true.phi.size:
+        tables.append(_matrix("True φ", parameters.phi_labels, true.phi))
     for name, values, labels_of in (
         ("True ρ", true.rho, _nests(parameters)),
         ("True β", true.beta, parameters.beta_labels),

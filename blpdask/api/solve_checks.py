@@ -51,7 +51,7 @@ def check_absent(absent: Mapping[str, Any], faults: Faults) -> None:
         if value is not None:
             faults.add(
                 f"{name}",
-                "no AR(1) errors in this version",
+                "no covariance moments in this version",
                 f"leave {name} out",
             )
 

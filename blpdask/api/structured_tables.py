@@ -39,6 +39,7 @@ def products_table(demand: DemandProblem) -> np.recarray[Any, Any]:
     ids = {n: v for n, v in products.ids.items() if n != "prices"}
     columns = {
         **{n: np.asarray(v, dtype=object) for n, v in ids.items()},
+        **({} if products.lags is None else {"lag_indices": products.lags.rows}),
         "shares": products.shares,
         "ZD": products.ZD,
         "X1": products.X1_absorbed,

@@ -27,6 +27,8 @@ from ..problem.absorption_over_blocks import absorb_over_blocks
 from ..problem.prepared import PreparedDemand
 from ..records import Floats, Integers
 from ..results.estimates import GmmEstimates
+from ..results.rows_at_rest import Rows
+from .autocorrelation import sum_by_type
 from .gmm_objective import Evaluated, describe_failures, has_failed
 from .gmm_options import GmmOptions
 from .inference import Inference, infer
@@ -81,13 +83,16 @@ def conclude_step(
     # Where the search ended in failure, numbers may be beyond range; notes say so.
     with np.errstate(over="ignore", invalid="ignore"):
         errors = take_out_effects(problem, placement, final.point.b[:, 0], final.name)
-        sums = sum_moments_at(
+        rows = bring_rows(
+            problem,
             placement,
+            parameters.places,
             errors,
-            final.point.moments[: problem.ZtZ.shape[0]],
-            center=options.center_moments,
-            clustered=is_clustered(options.W_type) or is_clustered(options.se_type),
             anchor=final.name,
+            step=record.step,
+        )
+        sums = _sum_moments(
+            problem, placement, parameters, options, final, errors, rows
         )
         inference = infer(
             parameters,
@@ -102,18 +107,11 @@ def conclude_step(
             None if simulation is None else simulation.covariances,
             None if micro is None else micro.covariances,
         )
-        rows = bring_rows(
-            problem,
-            placement,
-            parameters.places,
-            errors,
-            anchor=final.name,
-            step=record.step,
-        )
     fields: dict[str, Any] = {
         **_estimates(parameters, final),
         **_labels(parameters),
         **rows,
+        "moment_types": () if problem.quasi is None else problem.quasi.moment_types,
         "clipped_shares": np.broadcast_to(np.False_, rows["delta"].shape),
         "moments": final.point.moments[:, None],
         **_inferred(inference, linear),
@@ -136,6 +134,37 @@ def conclude_step(
         simulation_covariances=None if simulation is None else simulation.covariances,
         total_time=time.perf_counter() - record.began,
         **fields,
+    )
+
+
+def _sum_moments(
+    problem: PreparedDemand,
+    placement: Placement,
+    parameters: Parameters,
+    options: GmmOptions,
+    final: Evaluated,
+    errors: ErrorState,
+    rows: dict[str, Rows],
+) -> MomentSums:
+    """Sum what covariances of moments need, over blocks or, with lags, over rows."""
+    clustered = is_clustered(options.W_type) or is_clustered(options.se_type)
+    center = options.center_moments
+    if problem.quasi is not None:
+        return sum_by_type(
+            problem.quasi,
+            rows,
+            expand(parameters, final.theta).phi,
+            final.point.moments,
+            center=center,
+            clustered=clustered,
+        )
+    return sum_moments_at(
+        placement,
+        errors,
+        final.point.moments,
+        center=center,
+        clustered=clustered,
+        anchor=final.name,
     )
 
 
@@ -256,6 +285,7 @@ def _estimates(parameters: Parameters, final: Evaluated) -> dict[str, Any]:
         "pi": matrices.pi,
         "rho": matrices.rho,
         "type_shares": matrices.type_shares,
+        "phi": matrices.phi,
         "beta": b[:K1],
         "gamma": b[K1:],
     }
@@ -268,12 +298,14 @@ def _labels(parameters: Parameters) -> dict[str, Any]:
         "pi_bounds": (lower.pi, upper.pi),
         "rho_bounds": (lower.rho, upper.rho),
         "type_shares_bounds": (lower.type_shares, upper.type_shares),
+        "phi_bounds": (lower.phi, upper.phi),
         "beta_bounds": (lower.beta, upper.beta),
         "gamma_bounds": (lower.gamma, upper.gamma),
         "sigma_labels": parameters.sigma_labels,
         "pi_labels": parameters.pi_labels,
         "rho_labels": parameters.rho_labels,
         "type_labels": parameters.type_labels,
+        "phi_labels": parameters.phi_labels,
         "beta_labels": parameters.beta_labels,
         "gamma_labels": parameters.gamma_labels,
         "theta_labels": parameters.labels,
@@ -306,6 +338,7 @@ def _inferred(inference: Inference, linear: LinearGmm) -> dict[str, Any]:
         "pi_se": inference.errors.pi,
         "rho_se": inference.errors.rho,
         "type_shares_se": inference.errors.type_shares,
+        "phi_se": inference.errors.phi,
         "beta_se": inference.errors.beta,
         "gamma_se": inference.errors.gamma,
         "sigma_squared_se": inference.sigma_squared_errors,

@@ -337,6 +337,7 @@ class _Run:
             keep_factors=self.keep_factors,
             reweight=reweight,
             further=self.further,
+            quasi=self.problem.quasi,
         )
 
     def _optimize(

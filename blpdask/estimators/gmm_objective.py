@@ -19,9 +19,11 @@ from ..errors import NumericalError
 from ..model.parameters import Parameters, expand, tastes_at
 from ..moments.demand import DemandState, DemandSums, demand_pass
 from ..moments.objective import GmmPoint, LinearGmm, concentrate, gmm_point
+from ..moments.quasi_differences import QuasiDifferences
 from ..progress import EvaluationEvent, Listener
 from ..records import Floats, Integers
 from ..status import CostStatus, InversionStatus
+from .autocorrelation import add_phi, moments_at
 from .further_moments import Further, bring_further
 from .gmm_options import GmmOptions, cost_state
 from .optimizers.protocol import Evaluation, projected_gradient
@@ -64,6 +66,7 @@ class GmmObjective:
         keep_factors: bool = True,
         reweight: Reweight | None = None,
         further: Sequence[Further] = (),
+        quasi: QuasiDifferences | None = None,
     ) -> None:
         """Evaluate on a placement, from the memories named ``anchor`` at first.
 
@@ -71,7 +74,8 @@ class GmmObjective:
         the user's δ, or none, which is the plain logit's. Without ``keep_factors``
         memories are as long as the data times P, and no longer. ``reweight`` replaces
         the objective by another, of weights that move with θ. ``further`` moments are
-        computed of the evaluation that blocks remember.
+        computed of the evaluation that blocks remember. ``quasi`` makes moments of
+        innovations of blocks' sums.
         """
         self._placement = placement
         self._parameters = parameters
@@ -87,6 +91,7 @@ class GmmObjective:
         self._keep_factors = keep_factors
         self._reweight = reweight
         self._further = tuple(further)
+        self._quasi = quasi
         self._names: dict[bytes, str] = {}
         self._best = np.inf
         self.accepted = 0
@@ -196,8 +201,9 @@ class GmmObjective:
         epsilon, places = self._options.epsilon, self._parameters.places
         moving = [*range(places.n_nonlinear)]
         if self._parameters.gamma_labels:
-            moving += [places.n_nonlinear + int(p) for p in places.priced]
-        found = np.zeros((self._linear.ZtX.shape[0], theta.size))
+            moving += [places.first + int(p) for p in places.priced]
+        summed = self._linear if self._quasi is None else self._quasi
+        found = np.zeros((summed.ZtX.shape[0], theta.size))
         for p in moving:
             shift = np.zeros_like(theta)
             shift[p] = epsilon / 2
@@ -217,21 +223,34 @@ class GmmObjective:
         forgive: bool,
     ) -> Evaluated:
         """Turn sums into the objective, and treat failures as the options say."""
-        parameters, ZtX = self._parameters, self._linear.ZtX
         if slopes is None:
-            slopes = np.zeros((ZtX.shape[0], theta.size))
-        places, K1 = parameters.places, len(parameters.beta_labels)
-        columns = places.columns_of(0, ZtX[:, :K1]) + places.columns_of(1, ZtX[:, K1:])
+            slopes = np.zeros((sums.Zty.size, theta.size))
         with np.errstate(over="ignore", invalid="ignore"):
-            b = concentrate(self._linear, sums.Zty, expand(parameters, theta).linear)
-            further = bring_further(self._further, theta, b, name, derivatives)
-            point = gmm_point(self._linear, sums.Zty, slopes - columns, b, further)
+            point = self._point(theta, sums.Zty, slopes, name, derivatives)
             if self._reweight is not None:
                 point = self._reweight(point, name, derivatives)
         failed = failures(sums).size > 0
         if failed and not (forgive and self._options.error_behavior == "raise"):
             point = self._punish(point, sums)
         return Evaluated(name, np.array(theta), point, sums, failed)
+
+    def _point(
+        self, theta: Floats, Zty: Floats, slopes: Floats, name: str, derivatives: bool
+    ) -> GmmPoint:
+        """Turn sums into the objective."""
+        parameters, linear, quasi = self._parameters, self._linear, self._quasi
+        matrices, summed = expand(parameters, theta), Zty
+        if quasi is not None:
+            moved = moments_at(quasi, linear, matrices.phi, Zty, slopes)
+            linear, Zty, slopes = moved.linear, moved.Zty, moved.Zty_by_theta
+        ZtX, places, K1 = linear.ZtX, parameters.places, len(parameters.beta_labels)
+        columns = places.columns_of(0, ZtX[:, :K1]) + places.columns_of(1, ZtX[:, K1:])
+        b = concentrate(linear, Zty, matrices.linear)
+        further = bring_further(self._further, theta, b, name, derivatives)
+        by_theta, normal = slopes - columns, None
+        if quasi is not None:
+            by_theta, normal = add_phi(quasi, parameters, moved, summed, by_theta, b)
+        return gmm_point(linear, Zty, by_theta, b, further, normal)
 
     def _punish(self, point: GmmPoint, sums: DemandSums) -> GmmPoint:
         """Apply ``error_behavior`` to an evaluation in which markets failed."""

@@ -118,7 +118,7 @@ def plan_job(job: Job, problem: Problem) -> JobPlan:
 def _parameters(problem: Problem, arguments: dict[str, Any]) -> Parameters:
     """Lay θ out as a solve does."""
     optimizer = arguments["optimization"].choice
-    names = ("sigma", "pi", "rho", "type_shares", "beta", "gamma")
+    names = ("sigma", "pi", "rho", "type_shares", "phi", "beta", "gamma")
     asked = [*names, *(f"{name}_bounds" for name in names)]
     return problem.outline.lay_out(
         **{name: arguments.get(name) for name in asked},

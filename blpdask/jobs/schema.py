@@ -235,11 +235,9 @@ class SolveOptions(Options):
     """How the covariance of simulation error is scaled: as that of the moments, or as
     PyBLP does, without the factor N."""
     demand_moment_types: MomentTypes = "levels"
-    """Demand-side moments: levels, innovations, ... or a list of pairs.
-    Not in this version."""
+    """Demand-side moments: levels, innovations, ... or a list of pairs."""
     supply_moment_types: MomentTypes = "levels"
-    """Supply-side moments: levels, innovations, ... or a list of pairs.
-    Not in this version."""
+    """Supply-side moments: levels, innovations, ... or a list of pairs."""
     covariance_moments_mean: Number = 0.0
     """Expected value of covariance moments.
     Not in this version."""

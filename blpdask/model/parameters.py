@@ -1,14 +1,16 @@
-"""Where θ sits in Σ, Π, ρ, λ, β and γ.
+"""Where θ sits in Σ, Π, ρ, λ, φ, β and γ.
 
 θ stacks the free entries of Σ (lower triangle, row by row), of Π (row by row), of ρ, of
-the shares λ of agents' types (:mod:`.type_shares`), of β and of γ:
+the shares λ of agents' types (:mod:`.type_shares`), of φ (row by row), of β and of γ:
 
     u_ij = δ_j + μ_ij + ε_ij,   μ_ij = Σ_k x_jk g_k((Σν_i)_k + (Πd_i)_k)
 
 (Nevo 2000, equation 2; Conlon and Gortmaker 2020, section 2), where with nests ε_ij is
-correlated within nest h by ρ_h, one number for all nests or one each. An entry of Σ, Π,
-ρ or λ that is zero at the start stays zero, an entry with equal bounds stays at its
-value, and an entry of β or γ that is NaN is concentrated out of the objective.
+correlated within nest h by ρ_h, one number for all nests or one each, and errors of the
+two equations are autocorrelated by φ (:mod:`blpdask.moments.lags`), which moves no δ.
+An entry of Σ, Π, ρ, λ or φ that is zero at the start stays zero, an entry with equal
+bounds stays at its value, and an entry of β or γ that is NaN is concentrated out of the
+objective.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from .type_shares import (
     within_simplex,
 )
 
-MatrixName = Literal["sigma", "pi", "rho", "type_shares", "beta", "gamma"]
+MatrixName = Literal["sigma", "pi", "rho", "type_shares", "phi", "beta", "gamma"]
 LINEAR: tuple[MatrixName, ...] = ("beta", "gamma")
 #: How far from one ρ stays where it has no bounds of its own, as in PyBLP.
 LARGEST_RHO = 0.99
@@ -48,10 +50,11 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Matrices:
-    """Σ, Π, ρ, β, γ and λ: values, their errors or bounds.
+    """Σ, Π, ρ, β, γ, φ and λ: values, their errors or bounds.
 
     ``sigma`` (K2, K2), ``pi`` (K2, D), ``rho`` (1, 1), (H, 1) or (0, 1), ``beta`` (K1,
-    1), ``gamma`` (K3, 1), ``type_shares`` (R, 1), or (0, 1) where none are given.
+    1), ``gamma`` (K3, 1), ``phi`` (E, E), or (E, 0) where errors have no lags, of E
+    equations, ``type_shares`` (R, 1), or (0, 1) where none are given.
     """
 
     sigma: Floats
@@ -59,6 +62,7 @@ class Matrices:
     rho: Floats
     beta: Floats
     gamma: Floats
+    phi: Floats = field(default_factory=lambda: np.empty((1, 0)))
     type_shares: Floats = field(default_factory=lambda: np.zeros((0, 1)))
 
     @property
@@ -83,7 +87,7 @@ class Parameters:
     lower, upper
         Bounds, infinite where there is none.
     free
-        Entries of θ in order: Σ, Π, ρ, λ, β, then γ.
+        Entries of θ in order: Σ, Π, ρ, λ, φ, β, then γ.
     fixed
         Entries held at their starting values.
     node_columns
@@ -126,7 +130,17 @@ class Parameters:
     @property
     def n_nonlinear(self) -> int:
         """Count the free entries of Σ, Π, ρ and λ, which come first in θ."""
-        return sum(entry.matrix not in LINEAR for entry in self.free)
+        return sum(entry.matrix not in LINEAR for entry in self.free) - self.n_phi
+
+    @property
+    def n_phi(self) -> int:
+        """Count the free entries of φ, which follow those."""
+        return sum(entry.matrix == "phi" for entry in self.free)
+
+    @property
+    def phi_labels(self) -> tuple[str, ...]:
+        """Name the rows and columns of φ as PyBLP does."""
+        return ("Xi", "Omega") if self.gamma_labels else ("Xi",)
 
     @property
     def concentrated(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -151,7 +165,7 @@ class Parameters:
             for name in LINEAR
         ]
         priced = np.flatnonzero(np.array(self.priced, np.bool_)[rows[0]])
-        return LinearPlaces(self.n_nonlinear, tuple(rows), priced)
+        return LinearPlaces(self.n_nonlinear, tuple(rows), priced, self.n_phi)
 
     @property
     def theta(self) -> Floats:
@@ -178,12 +192,14 @@ class Parameters:
             return "All Groups" if one else self.rho_labels[entry.row]
         if entry.matrix == "type_shares":
             return f"share of {self.type_labels[entry.row]}"
+        if entry.matrix == "phi":
+            return f"{self.phi_labels[entry.row]} on {self.phi_labels[entry.column]}"
         columns = self.sigma_labels if entry.matrix == "sigma" else self.pi_labels
         return f"{self.sigma_labels[entry.row]} x {columns[entry.column]}"
 
 
 def expand(parameters: Parameters, theta: Floats) -> Matrices:
-    """Put θ ``(P,)`` into Σ, Π, ρ, λ, β and γ; what is concentrated out stays NaN."""
+    """Put θ ``(P,)`` into all matrices; what is concentrated out stays NaN."""
     start = parameters.start
     matrices = Matrices(
         start.sigma.copy(),
@@ -191,6 +207,7 @@ def expand(parameters: Parameters, theta: Floats) -> Matrices:
         start.rho.copy(),
         start.beta.copy(),
         start.gamma.copy(),
+        start.phi.copy(),
         type_shares=start.type_shares.copy(),
     )
     _fill(matrices, parameters.free, theta)
@@ -205,12 +222,8 @@ def spread(parameters: Parameters, values: Floats) -> Matrices:
         *(
             np.full_like(m, np.nan)
             for m in (
-                start.sigma,
-                start.pi,
-                start.rho,
-                start.beta,
-                start.gamma,
-                start.type_shares,
+                *(start.sigma, start.pi, start.rho),
+                *(start.beta, start.gamma, start.phi, start.type_shares),
             )
         )
     )
@@ -283,11 +296,13 @@ def lay_out(
     sigma: object,
     pi: object,
     rho: object = None,
+    phi: object = None,
     beta: object,
     gamma: object = None,
     sigma_bounds: object,
     pi_bounds: object,
     rho_bounds: object = None,
+    phi_bounds: object = None,
     beta_bounds: object,
     gamma_bounds: object = None,
     types: Sequence[str],
@@ -298,6 +313,7 @@ def lay_out(
     beta_labels: Sequence[str],
     gamma_labels: Sequence[str] = (),
     priced: Sequence[bool] = (),
+    lagged: bool = False,
     bounded: bool,
     default_bounds: bool,
     type_shares: object = None,
@@ -308,10 +324,10 @@ def lay_out(
 
     Parameters
     ----------
-    sigma, pi, rho, beta, gamma
+    sigma, pi, rho, phi, beta, gamma
         Starting values as a user types them: ``(K2, K2)``, ``(K2, D)``, a number or
-        ``(H,)``, ``(K1,)``, ``(K3,)``.
-    sigma_bounds, pi_bounds, rho_bounds, beta_bounds, gamma_bounds
+        ``(H,)``, a number or with a supply side ``(2, 2)``, ``(K1,)``, ``(K3,)``.
+    sigma_bounds, pi_bounds, rho_bounds, phi_bounds, beta_bounds, gamma_bounds
         Pairs of matrices of those shapes, or None.
     types
         ``"linear"``, ``"log"`` or ``"logit"`` for each random coefficient.
@@ -324,6 +340,8 @@ def lay_out(
     priced
         ``(K1,)`` whether a column of X1 depends on prices, none by default; with a
         supply side such coefficients cannot be concentrated out.
+    lagged
+        Whether rows have lags, so that errors have φ.
     bounded
         Whether the optimiser keeps to bounds; if not, only equal bounds mean anything.
     default_bounds
@@ -348,6 +366,7 @@ def lay_out(
         _rho(faults, rho, len(rho_labels)),
         _linear(faults, "beta", beta, len(beta_labels), "X1"),
         _linear(faults, "gamma", gamma, len(gamma_labels), "X3"),
+        _phi(faults, phi, 2 if gamma_labels else 1, lagged=lagged),
         type_shares=read_type_shares(faults, type_shares, tuple(type_labels)),
     )
     _check_prices(faults, start.beta, priced, beta_labels, supply=bool(gamma_labels))
@@ -358,6 +377,7 @@ def lay_out(
         "beta": beta_bounds,
         "gamma": gamma_bounds,
         "type_shares": type_shares_bounds,
+        "phi": phi_bounds,
     }
     pairs = {
         name: _bounds(faults, name, given[name], getattr(start, name), bounded)
@@ -460,6 +480,13 @@ def _rho(faults: Faults, values: object, n_nests: int) -> Floats:
             "start between 0 and 0.99",
         )
     return found
+
+
+def _phi(faults: Faults, values: object, n_errors: int, *, lagged: bool) -> Floats:
+    """Read φ, one number for ξ alone, or a matrix of ξ and ω."""
+    shape = n_errors, n_errors if lagged else 0
+    given = None if values is None else _as_floats(faults, "phi", values)
+    return _matrix(faults, "phi", given, shape, "there are lag_indices")
 
 
 def _linear(faults: Faults, name: str, given: object, size: int, matrix: str) -> Floats:
@@ -592,6 +619,7 @@ def _sort_entries(
     last = last_free(*pairs["type_shares"])
     types = [r for r in range(start.type_shares.size) if r != last]
     entries += [Entry("type_shares", r, 0) for r in types]
+    entries += [Entry("phi", e, d) for e, d in np.ndindex(*start.phi.shape)]
     for name in LINEAR:
         values: Floats = getattr(start, name)[:, 0]
         entries += [Entry(name, int(k), 0) for k in np.flatnonzero(~np.isnan(values))]

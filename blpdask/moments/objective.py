@@ -19,6 +19,9 @@ theorem no longer holds and every derivative is total:
 
     dḡ/dθ = ∂ḡ/∂θ + ∂ḡ/∂b ∂b̂/∂θ,   ∂ḡ/∂b = (-Z'X / N, ∂m/∂b),
     ∂b̂/∂θ = (X'Z W Z'X)⁻¹ X'Z W Z'∂δ/∂θ.
+
+Where Z'X itself moves, with φ say (:mod:`.quasi_differences`), ∂b̂/∂θ has another term,
+(X'Z W Z'X)⁻¹ (∂Z'X/∂θ)'W (Z'y - Z'X b̂); it is orthogonal to W ḡ, and moves r alone.
 """
 
 from __future__ import annotations
@@ -68,6 +71,8 @@ class LinearGmm:
     estimator
         ``(K, M)`` (X'Z W Z'X)⁻¹ X'Z W of the concentrated columns, by the linear
         moments' block of W.
+    inverse
+        ``(K, K)`` (X'Z W Z'X)⁻¹ of the concentrated columns.
     projection
         ``(M, M)`` √c Q L' of that block.
     n_observations
@@ -81,6 +86,7 @@ class LinearGmm:
     W: Floats
     root: Floats
     estimator: Floats
+    inverse: Floats
     projection: Floats
     n_observations: int
     scale: float
@@ -148,11 +154,14 @@ def prepare_linear_gmm(
     ZtXc = ZtX[:, concentrated].astype(np.float64)
     H = root_linear.T @ ZtXc
     scale = float(n_observations) if scale_objective else 1.0
-    estimator = _pseudo_inverse(ZtXc.T @ W_linear @ ZtXc) @ ZtXc.T @ W_linear
+    inverse = _pseudo_inverse(ZtXc.T @ W_linear @ ZtXc)
+    estimator = inverse @ ZtXc.T @ W_linear
     basis = _column_space(H)
     projection = np.sqrt(scale) * (root_linear.T - basis @ (basis.T @ root_linear.T))
     return LinearGmm(
-        ZtX, concentrated, W, root, estimator, projection, n_observations, scale
+        *(ZtX, concentrated, W, root, estimator, inverse, projection),
+        n_observations,
+        scale,
     )
 
 
@@ -181,6 +190,7 @@ def gmm_point(
     Zty_by_theta: Floats,
     b: Floats,
     further: FurtherMoments | None = None,
+    normal_by_theta: Floats | None = None,
 ) -> GmmPoint:
     """Combine the sums of all blocks into objective, gradient and residual.
 
@@ -196,14 +206,20 @@ def gmm_point(
         ``(K, 1)`` from :func:`concentrate`.
     further
         Moments that follow the linear ones.
+    normal_by_theta
+        ``(C, P)`` (∂Z'X/∂θ)'W (Z'y - Z'X b) of C concentrated columns; None where Z'X
+        does not move.
     """
     N = linear.n_observations
     moments = ((Zty - linear.ZtX @ b[:, 0]) / N).astype(np.float64)
     by_theta = Zty_by_theta / N
     by_b = -linear.ZtX[:, linear.concentrated].astype(np.float64) / N
     moved = by_theta
+    turning = None if normal_by_theta is None else linear.inverse @ normal_by_theta
     if further is not None:
         b_by_theta = linear.estimator @ Zty_by_theta
+        if turning is not None:
+            b_by_theta = b_by_theta + turning
         moments = np.concatenate([moments, further.values])
         by_theta = np.vstack([by_theta, further.by_theta])
         by_b = np.vstack([by_b, further.by_b[:, linear.concentrated]])
@@ -214,6 +230,8 @@ def gmm_point(
         if further is None
         else np.sqrt(linear.scale) * (linear.root.T @ moved)
     )
+    if further is None and turning is not None:
+        turned = turned + np.sqrt(linear.scale) * (linear.root.T @ (by_b @ turning))
     return GmmPoint(
         objective=float(residual @ residual),
         gradient=2.0 * linear.scale * (moved.T @ (linear.W @ moments)),

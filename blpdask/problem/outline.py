@@ -44,6 +44,8 @@ class DemandOutline:
         ``(H,)`` sorted names of nests, none without nests.
     type_ids
         ``(R,)`` sorted names of agents' types, none without types.
+    has_lags
+        Whether rows have lags.
     """
 
     market_ids: np.ndarray[Any, Any]
@@ -62,6 +64,7 @@ class DemandOutline:
     n_cost_effects: int = 0
     nesting_ids: tuple[Any, ...] = ()
     type_ids: tuple[Any, ...] = ()
+    has_lags: bool = False
 
     def lay_out(
         self, *, bounded: bool, default_bounds: bool, **values: Any
@@ -73,10 +76,10 @@ class DemandOutline:
         bounded, default_bounds
             As in :func:`blpdask.model.parameters.lay_out`.
         **values
-            ``sigma``, ``pi``, ``rho``, ``type_shares``, ``beta``, ``gamma`` and their
-            ``…_bounds``, None where left out.
+            ``sigma``, ``pi``, ``rho``, ``type_shares``, ``phi``, ``beta``, ``gamma``
+            and their ``…_bounds``, None where left out.
         """
-        names = ("sigma", "pi", "rho", "type_shares", "beta", "gamma")
+        names = ("sigma", "pi", "rho", "type_shares", "phi", "beta", "gamma")
         asked = [*names, *(f"{name}_bounds" for name in names)]
         return lay_out(
             **{name: values.get(name) for name in asked},
@@ -89,6 +92,7 @@ class DemandOutline:
             beta_labels=[column.name for column in self.X1_columns],
             gamma_labels=[column.name for column in self.X3_columns],
             priced=["prices" in column.names for column in self.X1_columns],
+            lagged=self.has_lags,
             bounded=bounded,
             default_bounds=default_bounds,
         )
@@ -115,4 +119,5 @@ def outline_of(demand: DemandProblem) -> DemandOutline:
         n_cost_effects=0 if supply is None else len(supply.effects),
         nesting_ids=tuple(products.nesting_ids.tolist()),
         type_ids=agents.type_ids,
+        has_lags=products.lags is not None,
     )

@@ -1,7 +1,7 @@
 """What an estimator knows of a problem: sums, counts and where its blocks are.
 
-Nothing here is as long as the data: a problem of ten million products that sits in a
-store is prepared into the same record as one in memory.
+Nothing here is as long as the data, but for lags of one in memory: a problem of ten
+million products that sits in a store is prepared into the same record.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..moments.quasi_differences import QuasiDifferences
 from ..partitions.source import BlockSource
 from ..records import Floats, Integers
 from .absorption_options import AbsorptionControls
@@ -60,6 +61,9 @@ class PreparedDemand:
         brought together in memory.
     cluster_counts
         Clusters of each way.
+    quasi
+        Where moments are of innovations, how they are made of the sums of blocks, whose
+        instruments are not the moments' own; None where moments are of levels.
     """
 
     source: BlockSource
@@ -79,6 +83,7 @@ class PreparedDemand:
     clusters_of_markets: bool = False
     rows_at: Path | None = None
     cluster_counts: tuple[int, ...] = ()
+    quasi: QuasiDifferences | None = None
 
     @property
     def n_markets(self) -> int:
@@ -92,7 +97,12 @@ class PreparedDemand:
 
     @property
     def moment_equations(self) -> Integers:
-        """Give the place of each moment's equation, ``(M,)``."""
+        """Give the place of each moment's equation, ``(M,)``.
+
+        Moments of different types are of different equations.
+        """
+        if self.quasi is not None:
+            return self.quasi.pseudo_equations
         return np.repeat(np.arange(len(self.moment_counts)), self.moment_counts)
 
     @property

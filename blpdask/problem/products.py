@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataWarning, Faults, InputError
+from ..moments.lags import Lags
 from ..records import Floats, Integers
 from .absorption import take_out
 from .absorption_options import AbsorptionControls
@@ -30,6 +31,7 @@ from .fields import (
     some,
 )
 from .formulas import Column, DesignMatrix, ParsedFormula
+from .lag_indices import read_lags
 from .supply_side import SupplyFields, SupplySide, build_supply, read_supply
 
 
@@ -71,6 +73,8 @@ class Products:
     nests, nesting_ids
         ``(N,)`` codes of nests and their ``(H,)`` sorted names; None and of size zero
         without nests.
+    lags
+        Which row each row follows, None where ``lag_indices`` are not there.
     """
 
     market_codes: Integers
@@ -94,6 +98,7 @@ class Products:
     nesting_ids: np.ndarray[Any, Any] = field(
         default_factory=lambda: np.empty(0, np.object_)
     )
+    lags: Lags | None = None
 
     @property
     def n_products(self) -> int:
@@ -144,6 +149,7 @@ def read_products(
     excluded = _excluded_instruments(data, faults)
     clusters = read_clusters(data, faults)
     nests, nesting_ids = read_nests(data, faults)
+    lags = read_lags(data, faults)
     ids = _identifiers(data, faults)
     supplied: SupplyFields | None = None
     if cost is not None:
@@ -159,6 +165,7 @@ def read_products(
             "demand_instruments": excluded,
             "clustering_ids": clusters,
             "nesting_ids": nests,
+            "lag_indices": None if lags is None else lags.rows,
             **ids,
             **_lengths_of(supplied),
         }
@@ -215,6 +222,7 @@ def read_products(
         ),
         nests=nests,
         nesting_ids=nesting_ids,
+        lags=lags,
     )
 
 

@@ -114,6 +114,13 @@ class GmmEstimates:
     micro_values: Floats = field(default_factory=lambda: np.empty((0, 1)))
     micro_covariances: Floats = field(default_factory=lambda: np.empty((0, 0)))
     micro_by_theta_jacobian: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    phi: Floats = field(default_factory=lambda: np.empty((1, 0)))  # (E, E) or (E, 0)
+    phi_se: Floats = field(default_factory=lambda: np.empty((1, 0)))
+    phi_bounds: Pair = field(
+        default_factory=lambda: (np.empty((1, 0)), np.empty((1, 0)))
+    )
+    phi_labels: tuple[str, ...] = ("Xi",)
+    moment_types: tuple[str, ...] = ()  # of each moment; none where all are levels
 
     @property
     def n_overidentifying(self) -> int:

@@ -1,7 +1,7 @@
-"""Where each estimated parameter stands among Σ, Π, ρ, λ, β and γ.
+"""Where each estimated parameter stands among Σ, Π, ρ, λ, φ, β and γ.
 
 ``parameters`` stacks θ, the free entries of Σ (lower triangle, row by row), Π (row by
-row), ρ, all shares λ of types but the last, β and γ, and then the entries of β and γ
+row), ρ, all shares λ of types but the last, φ, β and γ, and then the entries of β and γ
 that are concentrated out of the objective. Covariances, sensitivities and Jacobians of
 estimates are in that order. What has equal bounds is fixed and not among them.
 """
@@ -17,7 +17,7 @@ from ..model.type_shares import complete_shares, last_free
 from ..records import Floats
 from .estimates import GmmEstimates
 
-_NONLINEAR = ("sigma", "pi", "rho", "type_shares")
+_NONLINEAR = ("sigma", "pi", "rho", "type_shares", "phi")
 _LINEAR = ("beta", "gamma")
 
 
@@ -45,6 +45,8 @@ class ParameterMatrices:
         ``(H, 1)``, of size zero without nests.
     type_shares
         ``(R, 1)``, of size zero where types have no shares of their own.
+    phi
+        ``(E, E)`` of E equations, of size zero where errors have no lags.
     """
 
     sigma: Floats
@@ -53,6 +55,7 @@ class ParameterMatrices:
     gamma: Floats
     rho: Floats = field(default_factory=lambda: np.zeros((0, 1)))
     type_shares: Floats = field(default_factory=lambda: np.zeros((0, 1)))
+    phi: Floats = field(default_factory=lambda: np.zeros((1, 0)))
 
     @property
     def sigma_squared(self) -> Floats:

@@ -49,6 +49,9 @@ def parameter_rows(estimates: GmmEstimates) -> list[ParameterRow]:
         rows.append(_row(estimates, "rho", nest, "", h, 0))
     for r, name in enumerate(estimates.type_labels):
         rows.append(_row(estimates, "type_shares", name, "", r, 0))
+    for e, d in np.ndindex(*estimates.phi.shape):
+        names = estimates.phi_labels
+        rows.append(_row(estimates, "phi", names[e], names[d], e, d))
     linear = [("beta", k, name) for k, name in enumerate(estimates.beta_labels)]
     linear += [("gamma", k, name) for k, name in enumerate(estimates.gamma_labels)]
     for (matrix, k, name), out in zip(linear, estimates.concentrated, strict=True):
@@ -113,7 +116,7 @@ def statistics_table(steps: Sequence[GmmEstimates]) -> str:
 
 
 def estimates_tables(estimates: GmmEstimates, digits: int = 7) -> list[str]:
-    """Print Σ with Π, ΣΣ' where Σ is not diagonal, ρ, β and γ, with errors."""
+    """Print Σ with Π, ΣΣ' where Σ is not diagonal, ρ, φ, β and γ, with errors."""
     suffix = f"({error_description(estimates)} in Parentheses)"
     tables = []
     if estimates.sigma_labels:
@@ -134,14 +137,22 @@ def estimates_tables(estimates: GmmEstimates, digits: int = 7) -> list[str]:
         )
         if (np.tril(estimates.sigma, -1) != 0).any():
             tables.append(_squared_table(estimates, suffix, digits))
-    for name, labels, found, spread in (
+    shares = estimates.type_shares, estimates.type_shares_se
+    vectors = [
         ("Rho", rho_names(estimates), estimates.rho, estimates.rho_se),
-        (
-            "Type Share",
-            estimates.type_labels,
-            estimates.type_shares,
-            estimates.type_shares_se,
-        ),
+        ("Type Share", estimates.type_labels, *shares),
+    ]
+    if estimates.phi.size == 1:
+        vectors.append(("Phi", estimates.phi_labels, estimates.phi, estimates.phi_se))
+    elif estimates.phi.size:
+        header = ["", *estimates.phi_labels]
+        rows = []
+        for e, label in enumerate(estimates.phi_labels):
+            rows.append([label, *_cells(estimates.phi[e], digits)])
+            rows.append(["", *_errors(estimates.phi_se[e], digits)])
+        tables.append(text_table(f"Phi Estimates {suffix}", header, rows))
+    for name, labels, found, spread in (
+        *vectors,
         ("Beta", estimates.beta_labels, estimates.beta, estimates.beta_se),
         ("Gamma", estimates.gamma_labels, estimates.gamma, estimates.gamma_se),
     ):

@@ -18,6 +18,7 @@ from ..errors import Faults
 from ..problem.agents import TYPES
 from ..problem.fields import factorize, read_matrix
 from ..problem.formulas import ParsedFormula
+from ..problem.lag_indices import read_lags
 from ..records import Floats
 
 Columns = dict[str, np.ndarray[Any, Any]]
@@ -53,6 +54,9 @@ def complete_products(
         values = read_matrix(data, name, faults)
         if values is not None:
             found[name] = values.astype(object if name in IDS else np.float64)
+    lags = read_lags(data, faults)
+    if lags is not None:
+        found["lag_indices"] = lags.rows[:, None]
     for name in ("market_ids", "firm_ids"):
         if name not in found or found[name].shape[1] != 1:
             faults.add(
@@ -142,10 +146,17 @@ def draw_errors(
             f"correlation={correlation!r}", "a number from -1 to 1", "correct it"
         )
     faults.check()
-    covariance = correlation * np.sqrt(xi_variance * omega_variance)
-    variances = np.array([[xi_variance, covariance], [covariance, omega_variance]])
+    variances = error_variances(xi_variance, omega_variance, correlation)
     both = stream.multivariate_normal([0, 0], variances, n, check_valid="ignore")
     return both[:, [0]], both[:, [1]]
+
+
+def error_variances(
+    xi_variance: float, omega_variance: float, correlation: float
+) -> Floats:
+    """Give the variance of ξ and ω, ``(2, 2)``."""
+    covariance = correlation * np.sqrt(xi_variance * omega_variance)
+    return np.array([[xi_variance, covariance], [covariance, omega_variance]])
 
 
 def _complete(
