@@ -403,8 +403,8 @@ def lay_out(
     columns = range(K2) if n_node_columns >= K2 else nonzero[:n_node_columns]
     return Parameters(
         start=start,
-        lower=Matrices(*(pairs[name][0] for name in given)),
-        upper=Matrices(*(pairs[name][1] for name in given)),
+        lower=Matrices(**{name: low for name, (low, _) in pairs.items()}),
+        upper=Matrices(**{name: high for name, (_, high) in pairs.items()}),
         free=free,
         fixed=fixed,
         node_columns=tuple(int(c) for c in columns),
