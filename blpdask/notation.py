@@ -8,7 +8,7 @@
 and with a supply side
 
     Δη = s,   η = p - c,   Δ_jk = -H_jk ∂s_k/∂p_j,   c̃_j = x3_j'γ + ω_j,
-    ḡ = (Z_D'ξ, Z_S'ω) / N;
+    ḡ = (Z_D'ξ, Z_S'ω, Z_C'(ξω - m)) / N;
 
 prices of an equilibrium solve p = c + ζ(p), where Λ (p - c - ζ) = 0. With nests ε_ij is
 correlated within nest h by ρ_h, and P_ij = Q_ij M_ih: of those who choose the nest,
@@ -32,7 +32,8 @@ Equilibrium Prices Under Mixed-Logit Demand"; Hansen (1982), "Large Sample Prope
 of Generalized Method of Moments Estimators"; Conlon and Gortmaker (2020), "Best
 Practices for Differentiated Products Demand Estimation with PyBLP"; Conlon and
 Gortmaker (2025), "Incorporating Micro Data into Differentiated Products Demand
-Estimation with PyBLP".
+Estimation with PyBLP"; MacKay and Miller (2025), "Estimating Models of Supply and
+Demand: Instruments and Covariance Restrictions".
 """
 
 from __future__ import annotations
@@ -100,6 +101,7 @@ _BERRY_JIA = "Berry and Jia (2010)"
 _MORROW = "Morrow and Skerlos (2011)"
 _PYBLP = "Conlon and Gortmaker (2020)"
 _CONLON = "Conlon and Gortmaker (2025)"
+_MACKAY = "MacKay and Miller (2025)"
 
 _COUNTS = (
     Symbol("T", "n_markets", "()", "markets", _BLP),
@@ -113,6 +115,7 @@ _COUNTS = (
     Symbol("K3", "K3", "()", "characteristics of marginal costs", _BLP),
     Symbol("MD", "MD", "()", "demand-side instruments", _PYBLP),
     Symbol("MS", "MS", "()", "supply-side instruments", _PYBLP),
+    Symbol("MC", "MC", "()", "covariance instruments", _MACKAY),
     Symbol("P", "P", "()", "parameters in θ", _BLP),
     Symbol("E", "E", "()", "errors of a product: ξ, and ω of supply", _BLP),
     Symbol("C", "C", "()", "linear coefficients concentrated out of q", _NEVO),
@@ -125,6 +128,7 @@ _DATA = (
     Symbol("p", "prices", "(N,)", "prices", _BLP),
     Symbol("X3", "X3", "(N, K3)", "characteristics of marginal costs", _BLP),
     Symbol("Z_S", "ZS", "(N, MS)", "supply-side instruments, effects absorbed", _BLP),
+    Symbol("Z_C", "ZC", "(N, MC)", "instruments for products ξω", _MACKAY),
     Symbol("H_jk", "ownership", "(J, J)", "weights on others' profits", _PYBLP),
     Symbol("h(j)", "nests", "(N,)", "the nest of each product", _CARDELL),
     Symbol("a_ij", "availability", "(I, J)", "how far products are there", _PYBLP),
@@ -172,6 +176,8 @@ _GMM = (
     Symbol("Ḡ", "moments_jacobian", "(MD, P + C)", "how ḡ moves with θ and β", _HANSEN),
     Symbol("W", "W", "(MD, MD)", "weighting matrix", _HANSEN),
     Symbol("S", "moments_covariances", "(MD, MD)", "variance of √N ḡ", _HANSEN),
+    Symbol("m", "covariance_moments_mean", "()", "mean of products ξω", _MACKAY),
+    Symbol("Λ_g", "parameter_sensitivity", "(P + C, MD)", "dψ̂/dḡ", _HANSEN),
     Symbol("q", "objective", "()", "GMM objective, Hansen's J where W = S⁻¹", _HANSEN),
     Symbol("r", "residual", "(MD,)", "root of the objective", "q = r'r"),
     Symbol("∂r/∂θ'", "residual_jacobian", "(MD, P)", "how r moves", "∂q/∂θ = 2 J'r"),

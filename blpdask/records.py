@@ -63,11 +63,15 @@ class LinearRows:
     clusters
         ``(N,)`` codes of clusters, the same in all blocks, ``(N, W)`` where there are W
         ways, or None.
+    ZC
+        ``(N, MC)`` covariance instruments, by which products of both equations' errors
+        are multiplied, or None.
     """
 
     rows: Integers
     equations: tuple[Equation, ...]
     clusters: Integers | None
+    ZC: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -88,8 +88,8 @@ class Dimensions:
 
     @property
     def MC(self) -> int:
-        """Number of covariance instruments, none here."""
-        return 0
+        """Number of covariance instruments."""
+        return len(self.outline.ZC_names)
 
     @property
     def ED(self) -> int:

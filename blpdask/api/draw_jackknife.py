@@ -35,7 +35,7 @@ _OWN = frozenset(
     (
         *_MATRICES,
         *(f"{name}_bounds" for name in _MATRICES),
-        *("delta", "method", "W", "scale_objective"),
+        *("delta", "method", "W", "scale_objective", "covariance_moments_mean"),
         *("demand_moment_types", "supply_moment_types"),
     )
 )
@@ -115,6 +115,7 @@ def _solve(
         delta=results.delta,
         method="1s",
         W=estimates.W,
+        covariance_moments_mean=estimates.covariance_moments_mean,
         scale_objective=estimates.scaled_objective,
         **pair_types(estimates.moment_types, moment_counts(problem)),
         **{**_DEFAULTS, **settings},

@@ -65,6 +65,7 @@ def compare_rules(
             delta=results.delta,
             method="1s",
             W=estimates.W,
+            covariance_moments_mean=estimates.covariance_moments_mean,
             optimization=Optimization("return"),
             check_optimality="gradient",
             scale_objective=estimates.scaled_objective,

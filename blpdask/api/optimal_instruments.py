@@ -266,6 +266,13 @@ def compute_optimal_instruments(
     began = time.perf_counter()
     problem = _problem_of(results)
     demand = in_memory(problem.demand, "optimal instruments")
+    if problem.MC:
+        warnings.warn(
+            "optimal instruments are those of the moments of demand and supply alone; "
+            "to_problem keeps the covariance instruments",
+            DataWarning,
+            stacklevel=3,
+        )
     faults = Faults("compute_optimal_instruments")
     check_choices({"backend": backend}, faults)
     check_numbers(0, threads, blocks, 0 if seed is None else seed, faults)

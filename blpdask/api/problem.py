@@ -30,6 +30,11 @@ from ..problem.stored_problem import StoredProblem
 from ..progress import Listener
 from ..results.estimates import GmmEstimates
 from ..results.micro_table import micro_table
+from .covariance_checks import (
+    check_covariance_mean,
+    check_covariance_options,
+    check_linear_instruments,
+)
 from .dimensions import Dimensions
 from .formulation import Formulation
 from .integration import Integration
@@ -58,7 +63,6 @@ from .resamples import (
 )
 from .results import ProblemResults
 from .solve_checks import (
-    check_absent,
     check_choices,
     check_clusters,
     check_costs,
@@ -97,10 +101,11 @@ class Problem(Dimensions):
         ``clustering_ids`` (``clustering_ids0``, ``clustering_ids1``, … for clusters in
         several ways), for nests ``nesting_ids``, and for autocorrelated errors
         ``lag_indices``: the row, counted from zero, that each row follows, its own in a
-        first period; for a supply side
-        ``firm_ids`` or ``ownership``, and ``supply_instruments0``, …. A DataFrame, a
-        mapping of arrays or a structured array; or a :class:`blpdask.Store` of products
-        and agents, whose rows stay where they are.
+        first period; for a supply side ``firm_ids`` or ``ownership``,
+        ``supply_instruments0``, …, and, where products of both sides' errors are
+        moments, ``covariance_instruments0``, …. A DataFrame, a mapping of arrays or a
+        structured array; or a :class:`blpdask.Store` of products and agents, whose rows
+        stay where they are.
     agent_formulation
         Formulation of demographics.
     agent_data
@@ -509,6 +514,9 @@ class Problem(Dimensions):
             (:mod:`blpdask.moments.lags`). Excluded instruments come first, then
             exogenous characteristics. Data must be in memory, without absorbed effects.
         covariance_moments_mean
+            m of the moments E[(ξω - m) Z_C] = 0 that follow those of demand and supply
+            where there are ``covariance_instruments``. As in PyBLP, what is
+            concentrated out of β and γ ignores them; standard errors know that.
             Not part of this version; passing any is an error that says so.
 
         Returns
@@ -536,15 +544,18 @@ class Problem(Dimensions):
             "backend": backend,
             "simulation_scaling": simulation_scaling,
         }
-        absent: dict[str, Any] = {}
-        if covariance_moments_mean:
-            absent["covariance_moments_mean"] = covariance_moments_mean
         del shares_bounds
         faults = Faults("solve")
         optimizer = check_optimization(optimization, faults)
         iteration = check_iteration(iteration, faults)
         check_choices(named, faults)
-        check_absent(absent, faults)
+        covariance_mean = check_covariance_mean(self, covariance_moments_mean, faults)
+        check_covariance_options(
+            self,
+            faults,
+            finite_differences=bool(finite_differences),
+            resampling=resample_agent_data is not None,
+        )
         check_clusters(self.outline.has_clusters, W_type, se_type, faults)
         steps = check_method(
             method,
@@ -561,6 +572,7 @@ class Problem(Dimensions):
             {
                 "method='cue'": method == "cue",
                 "resample_agent_data": resample_agent_data is not None,
+                "covariance_instruments": self.MC > 0,
             },
             faults,
         )
@@ -579,7 +591,7 @@ class Problem(Dimensions):
             typed=type_shares is not None,
         )
         MM = len(micro_moments) if isinstance(micro_moments, Sequence) else 0
-        weights = check_weights(W, self.MD + self.MS + MM, faults)
+        weights = check_weights(W, self.MD + self.MS + self.MC + MM, faults)
         update = check_initial_update(
             initial_update, faults, micro=MM > 0, weighted=W is not None
         )
@@ -638,6 +650,7 @@ class Problem(Dimensions):
             iterate=iteration.iterate(),
             epsilon=float(options.finite_differences_epsilon),
             costs=rule,
+            covariance_mean=covariance_mean,
         )
         survey = None if micro is None else self._survey(micro, parameters)
         if types is None:
@@ -832,15 +845,17 @@ class Problem(Dimensions):
             faults.extend(error)
             return None
         total = parameters.size + int(parameters.concentrated.sum())
-        if total > self.MD + self.MS + n_micro:
+        M = self.MD + self.MS + self.MC
+        if total > M + n_micro:
             beside = f" and {n_micro} micro moments" if n_micro else ""
             faults.add(
-                f"{self.MD + self.MS} instruments{beside} for {total} parameters "
+                f"{M} instruments{beside} for {total} parameters "
                 f"({', '.join((*parameters.labels, *_concentrated(parameters)))})",
                 "at least as many instruments as parameters",
                 "add columns demand_instruments0, …, or fix parameters (zeros in sigma "
                 "and pi, or equal bounds)",
             )
+        check_linear_instruments(self, parameters, faults)
         return parameters
 
 

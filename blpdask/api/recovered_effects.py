@@ -135,6 +135,9 @@ def _rows(
         u.append(np.asarray(estimates.omega))
         Z.append(products.supply.ZS)
         X.append(products.supply.X3)
+        if products.supply.ZC is not None:
+            u.append(u[0] * u[1] - estimates.covariance_moments_mean)
+            Z.append(products.supply.ZC)
     K1 = len(estimates.beta_labels)
     out = [estimates.concentrated[:K1], estimates.concentrated[K1:]]
     # Of the equation itself; the other's linear parameters do not enter it.

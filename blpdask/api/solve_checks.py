@@ -45,17 +45,6 @@ def check_choices(named: Mapping[str, Any], faults: Faults) -> None:
             )
 
 
-def check_absent(absent: Mapping[str, Any], faults: Faults) -> None:
-    """Refuse arguments of what this version does not have."""
-    for name, value in absent.items():
-        if value is not None:
-            faults.add(
-                f"{name}",
-                "no covariance moments in this version",
-                f"leave {name} out",
-            )
-
-
 def check_optimization(given: Any, faults: Faults) -> OptimizerChoice:
     """Give the optimiser of an Optimization, the default where None."""
     if given is None:

@@ -158,10 +158,10 @@ def build_store(
     product_data
         Table with ``market_ids``, ``shares``, ``prices``, ``demand_instruments0``, …
         and for a supply side ``firm_ids`` or ``ownership0``, …, which may be NaN beyond
-        the products of a market, and ``supply_instruments0``, …: a DataFrame, a mapping
-        of arrays, a structured array, or a path to Parquet: a file, a directory of
-        files, or a list of them. Parquet is read in parts, never whole, and rows may be
-        in any order.
+        the products of a market, ``supply_instruments0``, … and
+        ``covariance_instruments0``, …: a DataFrame, a mapping of arrays, a structured
+        array, or a path to Parquet: a file, a directory of files, or a list of them.
+        Parquet is read in parts, never whole, and rows may be in any order.
     agent_data
         Table with ``market_ids``, ``weights``, ``nodes0``, … and demographics, in any
         of these forms; or None.

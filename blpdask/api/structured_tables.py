@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _DIMENSIONS = (
     *("T", "N", "F", "I", "K1", "K2", "K3", "D"),
-    *("MD", "MS", "ED", "ES", "H"),
+    *("MD", "MS", "MC", "ED", "ES", "H"),
 )
 
 
@@ -63,6 +63,8 @@ def _supply_columns(supply: SupplySide | None) -> dict[str, np.ndarray[Any, Any]
     if supply is None:
         return {}
     found = {"ZS": supply.ZS, "X3": supply.X3_absorbed}
+    if supply.ZC is not None:
+        found["ZC"] = supply.ZC
     return (
         found if supply.ownership is None else found | {"ownership": supply.ownership}
     )

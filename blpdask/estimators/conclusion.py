@@ -127,6 +127,8 @@ def conclude_step(
         W_type=options.W_type,
         n_clusters=problem.n_clusters,
         cluster_counts=problem.cluster_counts,
+        n_covariance_moments=problem.n_covariance,
+        covariance_moments_mean=options.covariance_mean,
         estimator=options.estimator,
         n_products=problem.n_products,
         n_markets=problem.n_markets,
@@ -161,10 +163,11 @@ def _sum_moments(
     return sum_moments_at(
         placement,
         errors,
-        final.point.moments,
+        final.point.moments[: problem.moment_equations.size],
         center=center,
         clustered=clustered,
         anchor=final.name,
+        product_mean=options.covariance_mean,
     )
 
 
@@ -224,6 +227,7 @@ def sum_moments_at(
     center: bool,
     clustered: bool,
     anchor: str,
+    product_mean: float = 0.0,
 ) -> MomentSums:
     """Sum what covariances of moments need, about ḡ where moments are centred.
 
@@ -239,12 +243,15 @@ def sum_moments_at(
         Whether moments are centred, and sums by cluster wanted.
     anchor
         Name of the evaluation that blocks remember.
+    product_mean
+        m of products of errors.
     """
     usable = center and np.isfinite(moments).all()
     state = MomentState(
         errors=errors,
         centre=moments if usable else np.zeros_like(moments),
         clustered=clustered,
+        product_mean=product_mean,
     )
     sums: MomentSums = placement.reduce(moments_pass, state, anchor=anchor)
     return sums

@@ -31,20 +31,14 @@ import scipy.linalg
 from ..driver.engine import Placement
 from ..model.parameters import Parameters
 from ..moments.clusters import add_clusters, signs_of
-from ..moments.continuous import (
-    AbsorbState,
-    ScoreState,
-    ScoreSums,
-    absorbed_score_pass,
-    score_pass,
-)
+from ..moments.continuous import ScoreState, ScoreSums, score_pass
 from ..moments.covariances import MomentSums, error_covariances, moment_covariances
 from ..moments.errors import ErrorState
 from ..moments.objective import GmmPoint
 from ..moments.weighting import is_clustered
-from ..problem.absorption_over_blocks import absorb_over_blocks
 from ..problem.prepared import PreparedDemand
 from ..records import Floats
+from .absorbed_scores import sum_absorbed_scores
 from .conclusion import sum_moments_at, take_out_effects
 from .gmm_options import GmmOptions
 
@@ -129,6 +123,7 @@ class ContinuousUpdate:
             center=options.center_moments,
             clustered=is_clustered(options.W_type),
             anchor=anchor,
+            product_mean=options.covariance_mean,
         )
         S = moment_covariances(
             sums,
@@ -149,30 +144,16 @@ class ContinuousUpdate:
         keep = _SCORES if any(counts) else None
         sums: ScoreSums = placement.reduce(score_pass, state, anchor=anchor, keep=keep)
         crossed = sums.crossed / self._problem.n_products
+        by_psi = sums.by_psi
         if keep is not None:
-            levels = tuple(self._levels(e) for e in range(len(counts)))
-            absorbed = AbsorbState(levels, places)
-            sums = placement.reduce(absorbed_score_pass, absorbed, anchor=keep)
+            by_psi = sum_absorbed_scores(self._problem, placement, places, keep)
             placement.forget(keep)
-        return sums.by_psi / self._problem.n_products, crossed
-
-    def _levels(self, equation: int) -> tuple[Floats, ...]:
-        """Find the levels of an equation's effects in a_e, remembered as y."""
-        problem = self._problem
-        return absorb_over_blocks(
-            self._placement,
-            columns="errors",
-            beta=np.zeros(problem.X_counts[equation]),
-            anchor=_SCORES,
-            equation=equation,
-            level_counts=problem.level_counts[equation],
-            controls=problem.absorption[equation],
-        ).levels
+        return by_psi / self._problem.n_products, crossed
 
     def _state(self, found: Covariances, point: GmmPoint, h: Floats) -> ScoreState:
         """Say what a_e is computed from, by the kind of S."""
         options, problem, sums = self._options, self._problem, found.sums
-        N, E = problem.n_products, len(problem.moment_counts)
+        N, E = problem.n_products, int(problem.moment_equations[-1]) + 1
         center = options.center_moments
         state = ScoreState(
             errors=found.errors,
@@ -184,6 +165,7 @@ class ContinuousUpdate:
             mean_score=0.0,
             kappa=np.empty((0, 0)),
             means=np.empty(0),
+            product_mean=options.covariance_mean,
         )
         if options.W_type == "unadjusted":
             own = h[:, None] * (problem.moment_equations[:, None] == np.arange(E))

@@ -36,6 +36,7 @@ from .agent_types import check_agent_types
 from .conclusion import StepRecord, conclude_step
 from .continuous_step import continuous_step
 from .continuous_update import ContinuousUpdate
+from .covariance_moments import covariance_moments
 from .finite_differences import central_differences
 from .further_moments import Further
 from .gmm_objective import (
@@ -215,7 +216,7 @@ class _Run:
 
     def first_weights(self) -> Floats:
         """Give W of the first step: 2SLS, and what families of moments say."""
-        own = [family.initial_weights for family in self.further]
+        own = [family.initial_weights for family in self._families(self.parameters)]
         W = two_stage_weights(self.problem)
         return np.asarray(scipy.linalg.block_diag(W, *own)) if own else W
 
@@ -323,9 +324,10 @@ class _Run:
         parameters: Parameters | None = None,
         reweight: Reweight | None = None,
     ) -> GmmObjective:
+        parameters = self.parameters if parameters is None else parameters
         return GmmObjective(
             placement=self.placement,
-            parameters=self.parameters if parameters is None else parameters,
+            parameters=parameters,
             linear=linear,
             options=self.options,
             anchor=self.anchor,
@@ -336,9 +338,16 @@ class _Run:
             name_markets=self._name_markets,
             keep_factors=self.keep_factors,
             reweight=reweight,
-            further=self.further,
+            further=self._families(parameters),
             quasi=self.problem.quasi,
         )
+
+    def _families(self, parameters: Parameters) -> tuple[Further, ...]:
+        """List the moments that follow the linear ones, those of covariances first."""
+        own = covariance_moments(
+            self.problem, self.placement, parameters, self.options.covariance_mean
+        )
+        return *own, *self.further
 
     def _optimize(
         self,
@@ -439,7 +448,8 @@ def two_stage_weights(problem: PreparedDemand) -> Floats:
     """
     equations = problem.moment_equations
     own = equations[:, None] == equations
-    S = np.where(own, problem.ZtZ, 0.0) / problem.n_products
+    M = sum(problem.moment_counts)
+    S = np.where(own, problem.ZtZ, 0.0)[:M, :M] / problem.n_products
     W = invert_covariances(S, "the 2SLS weighting matrix")
     if not np.isfinite(W).all():
         raise NumericalError("the 2SLS weighting matrix cannot be computed")

@@ -246,7 +246,9 @@ class GmmObjective:
         ZtX, places, K1 = linear.ZtX, parameters.places, len(parameters.beta_labels)
         columns = places.columns_of(0, ZtX[:, :K1]) + places.columns_of(1, ZtX[:, K1:])
         b = concentrate(linear, Zty, matrices.linear)
-        further = bring_further(self._further, theta, b, name, derivatives)
+        # Of δ or c̃ that are not finite there are no errors to take effects out of.
+        usable = b if np.isfinite(summed).all() else np.full_like(b, np.nan)
+        further = bring_further(self._further, theta, usable, name, derivatives)
         by_theta, normal = slopes - columns, None
         if quasi is not None:
             by_theta, normal = add_phi(quasi, parameters, moved, summed, by_theta, b)

@@ -74,6 +74,8 @@ class GmmOptions:
         Step of finite differences, absolute.
     costs
         How costs follow from markups, where there is a supply side.
+    covariance_mean
+        m of moments E[(ξω - m) Z_C] = 0, where there are covariance instruments.
     factor_bytes
         Bound on the factors of share Jacobians, 4 Σ_t J_t (J_t + 1) bytes of all
         markets, that an evaluation leaves for the next; if they exceed it, none are
@@ -98,6 +100,7 @@ class GmmOptions:
     iterate: Iterate | None = None
     epsilon: float = 2.0**-26
     factor_bytes: int = 2**30
+    covariance_mean: float = 0.0
     costs: CostRule = CostRule()
 
 

@@ -11,6 +11,11 @@ import scipy.linalg
 from ..errors import NumericalWarning
 from ..model.parameters import Matrices, Parameters, expand, spread
 from ..moments.covariances import MomentSums, moment_covariances
+from ..moments.ignored_moments import (
+    ignores_moments,
+    ignoring_sensitivity,
+    sandwich,
+)
 from ..moments.objective import GmmPoint, LinearGmm
 from ..moments.variance import (
     parameter_covariances,
@@ -56,7 +61,9 @@ def infer(
 
     Unadjusted standard errors of the first step use the inverse of S in place of W, so
     that they are scaled properly. The covariance of simulation error, where there is
-    one, is part of every S; N times that of surveys' moments is its last block.
+    one, is part of every S; N times that of surveys' moments is its last block. Where b̂
+    ignores moments that move with it, V is that of
+    :mod:`blpdask.moments.ignored_moments` whatever the type, with the step's own W.
     """
     N = linear.n_observations
     G = np.hstack([point.moments_by_theta, point.moments_by_b])
@@ -82,7 +89,11 @@ def infer(
     W = linear.W
     if unadjusted and step == 1:
         W = invert_covariances(S, "the covariance matrix of the moments")
-    V, sensitivity = parameter_covariances(G, W, S, unadjusted=unadjusted)
+    if options.estimator != "cue" and ignores_moments(point, linear.ZtX.shape[0]):
+        sensitivity = ignoring_sensitivity(linear, point)
+        V = sandwich(sensitivity, S)
+    else:
+        V, sensitivity = parameter_covariances(G, W, S, unadjusted=unadjusted)
     entries = [(e.row, e.column) for e in parameters.free if e.matrix == "sigma"]
     n_sigma = len(entries)
     with np.errstate(invalid="ignore"):

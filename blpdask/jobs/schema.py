@@ -239,8 +239,8 @@ class SolveOptions(Options):
     supply_moment_types: MomentTypes = "levels"
     """Supply-side moments: levels, innovations, ... or a list of pairs."""
     covariance_moments_mean: Number = 0.0
-    """Expected value of covariance moments.
-    Not in this version."""
+    """m of the moments E[(xi omega - m) Z_C] = 0, of products with columns
+    covariance_instruments0, ..."""
 
 
 class EngineOptions(Options):

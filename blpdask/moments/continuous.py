@@ -17,6 +17,10 @@ t_j = h'(g_j - ḡ), the rows of Γh that belong to the moments of e are
 in s_j the sum is over the rows i that share j's cluster of A (:mod:`.clusters`). Where
 moments are not centred, neither is t, and s̄ is left out.
 
+Products of errors (:mod:`.error_products`) are a third equation, whose rows of D are
+those of ω_j M_D D_ξ + ξ_j M_S D_ω, so that ω ∘ A_C h_C and ξ ∘ A_C h_C are added to the
+two equations' own.
+
 M is symmetric: of h'Γh = (1/N) Σ_e (M_e A_e h_e)'D_e, which the gradient needs, effects
 are taken out of one column an equation, A_e h_e, and not of the columns of D_e. All of
 Γh serves an optimiser's steps alone; there effects are taken out within each block.
@@ -24,7 +28,7 @@ are taken out of one column an equation, A_e h_e, and not of the columns of D_e.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,6 +36,7 @@ from ..model.inversion import InversionMemory
 from ..model.linear_places import LinearPlaces
 from ..records import Floats, Integers, LinearRows, MarketBlock
 from .clusters import look_up
+from .error_products import moment_errors, remember_scores, slopes_of
 from .errors import ErrorState, block_errors
 from .grouped_sums import subtract_levels
 
@@ -61,6 +66,8 @@ class ScoreState:
     kappa, means
         ``(M, E)`` Z_e'Z_d h_d / N of moments of e and equations d, and ``(E,)`` ū; of
         size zero where S is not unadjusted.
+    product_mean
+        m of products of errors.
     """
 
     errors: ErrorState
@@ -72,6 +79,7 @@ class ScoreState:
     mean_score: float
     kappa: Floats
     means: Floats
+    product_mean: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,26 +112,24 @@ def score_pass(
 ) -> tuple[ScoreSums, InversionMemory]:
     """Compute A_e of a block, sum it with D_e, and remember A_e h_e in y's place."""
     found = block_errors(block, state.errors, memory)
-    u = np.hstack([one.u for one in found.equations])
+    u, Z = moment_errors(found, state.product_mean)
     linear = found.linear
     with np.errstate(over="ignore", invalid="ignore"):
-        A = _scores(u, linear, state)
-        h = np.split(state.h, _ends(linear))
+        A = _scores(u, Z, linear, state)
+        h = np.split(state.h, _ends(Z))
         a = np.column_stack([A_e @ h_e for A_e, h_e in zip(A, h, strict=True)])
-        D = _slopes(linear, state.places, memory)
-        crossed = [
-            A_e.T @ _take_out(D_e, equation.effects)
-            for A_e, D_e, equation in zip(A, D, linear.equations, strict=True)
+        D = slopes_of(linear, state.places, memory)
+        left = [
+            _take_out(D_e, equation.effects)
+            for D_e, equation in zip(D, linear.equations, strict=True)
         ]
+        if linear.ZC is not None:
+            left.append(u[:, [1]] * left[0] + u[:, [0]] * left[1])
+            a = a[:, :2] + a[:, [2]] * u[:, 1::-1]
+        crossed = [A_e.T @ D_e for A_e, D_e in zip(A, left, strict=True)]
         sums = ScoreSums(_times(D, a), np.vstack(crossed))
-    remembered = replace(
-        memory,
-        theta=None,
-        delta=a[:, 0],
-        factor=np.empty(0),
-        costs=a[:, 1] if a.shape[1] > 1 else None,
-    )
-    return sums, remembered
+    of_supply = a[:, 1] if a.shape[1] > 1 else None
+    return sums, remember_scores(memory, a[:, 0], of_supply)
 
 
 def absorbed_score_pass(
@@ -139,42 +145,29 @@ def absorbed_score_pass(
         columns.append(subtract_levels(a[:, None], equation.effects, state.levels[e]))
     both = np.hstack(columns)
     with np.errstate(over="ignore", invalid="ignore"):
-        D = _slopes(linear, state.places, memory)
+        D = slopes_of(linear, state.places, memory)
         return ScoreSums(_times(D, both), np.empty((0, D[0].shape[1]))), None
 
 
-def _scores(u: Floats, linear: LinearRows, state: ScoreState) -> list[Floats]:
+def _scores(
+    u: Floats, Z: list[Floats], linear: LinearRows, state: ScoreState
+) -> list[Floats]:
     """Compute A_e of a block's rows, ``(N, M_e)`` each."""
-    Z = [equation.Z for equation in linear.equations]
     if state.kappa.size:
-        return np.split((u - state.means) @ state.kappa.T, _ends(linear), axis=1)
+        return np.split((u - state.means) @ state.kappa.T, _ends(Z), axis=1)
     if state.scores.size:
         assert linear.clusters is not None
         s = look_up(linear.clusters, state.clusters, state.scores) - state.mean_score
     else:
-        h = np.split(state.h, _ends(linear))
+        h = np.split(state.h, _ends(Z))
         t = [u[:, e] * (Z_e @ h[e]) for e, Z_e in enumerate(Z)]
         s = np.sum(t, axis=0) - state.centre
     return [s[:, None] * Z_e for Z_e in Z]
 
 
-def _ends(linear: LinearRows) -> Integers:
+def _ends(Z: list[Floats]) -> Integers:
     """Give the first moment of every equation but demand's."""
-    return np.cumsum([equation.Z.shape[1] for equation in linear.equations])[:-1]
-
-
-def _slopes(
-    linear: LinearRows, places: LinearPlaces, memory: InversionMemory
-) -> list[Floats]:
-    """Compute D_e of a block's rows, ``(N, P)`` each."""
-    by_theta = (memory.delta_by_theta, memory.costs_by_theta)
-    slopes = places.spread(by_theta[: len(linear.equations)])
-    return [
-        y_by_theta - places.columns_of(e, equation.X)
-        for e, (equation, y_by_theta) in enumerate(
-            zip(linear.equations, slopes, strict=True)
-        )
-    ]
+    return np.cumsum([Z_e.shape[1] for Z_e in Z])[:-1]
 
 
 def _times(D: list[Floats], a: Floats) -> Floats:

@@ -9,7 +9,8 @@ With g_j = ξ_j z_j, or with a supply side g_j = (ξ_j z_Dj, ω_j z_Sj) (Hansen 
     unadjusted   S = σ̂² Z'Z / N,   σ̂² = (1/N) Σ_j (ξ_j - ξ̄)²
 
 (of two equations d and e the block σ̂_de Z_d'Z_e / N), with ḡ left out where moments are
-not centred. No small-sample corrections, as in PyBLP.
+not centred. Products of errors are those of a third equation
+(:mod:`.error_products`). No small-sample corrections, as in PyBLP.
 
 Blocks sum about a given centre c. With m = (1/N) Σ_j (g_j - c) = ḡ - c,
 
@@ -40,6 +41,7 @@ import numpy as np
 from ..model.inversion import InversionMemory
 from ..records import JOINED, Floats, Integers, MarketBlock
 from .clusters import add_clusters, signs_of, sum_by_cluster
+from .error_products import moment_errors
 from .errors import ErrorState, block_errors
 from .weighting import CovarianceType, clip_eigenvalues, is_clustered
 
@@ -56,11 +58,14 @@ class MomentState:
         ``(M,)`` c: ḡ where moments are centred, else zeros.
     clustered
         Whether sums by cluster are wanted.
+    product_mean
+        m of products of errors.
     """
 
     errors: ErrorState
     centre: Floats
     clustered: bool
+    product_mean: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,15 +108,10 @@ def moments_pass(
 ) -> tuple[MomentSums, None]:
     """Sum what covariances need of a block, at the evaluation that it remembers."""
     errors = block_errors(block, state.errors, memory)
-    linear = errors.linear
-    u = np.hstack([found.u for found in errors.equations])
+    u, Z = moment_errors(errors, state.product_mean)
+    clusters = errors.linear.clusters if state.clustered else None
     with np.errstate(over="ignore", invalid="ignore"):
-        sums = sum_moments(
-            u,
-            [equation.Z for equation in linear.equations],
-            state.centre,
-            linear.clusters if state.clustered else None,
-        )
+        sums = sum_moments(u, Z, state.centre, clusters)
     return sums, None
 
 

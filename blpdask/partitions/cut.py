@@ -163,4 +163,5 @@ def _cut(linear: LinearRows, rows: slice) -> LinearRows:
             for equation in linear.equations
         ),
         clusters=None if clusters is None else clusters[rows].copy(),
+        ZC=None if linear.ZC is None else np.ascontiguousarray(linear.ZC[rows]),
     )

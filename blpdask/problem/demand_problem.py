@@ -50,7 +50,8 @@ class DemandProblem:
         ``(M, K)`` Z'X, effects absorbed, in long doubles: Z_D'X1 and, with a supply
         side, Z_S'X3 on the diagonal.
     ZtZ
-        ``(M, M)`` Z'Z of the instruments as they enter covariances of moments.
+        ``(M, M)`` Z'Z of the instruments as they enter covariances of moments, those
+        of both equations side by side, then covariance instruments.
     """
 
     products: Products
@@ -115,6 +116,7 @@ class DemandProblem:
             n_clusters=min(counts, default=0),
             clusters_of_markets=bool((divided == 0).any()),
             cluster_counts=counts,
+            n_covariance=0 if tables.linear.ZC is None else tables.linear.ZC.shape[1],
         )
 
     def in_market_order(self, values: Floats) -> Floats:
@@ -160,6 +162,7 @@ def prepare_demand(
                 for side in sides
             ),
             clusters=None if products.clusters is None else products.clusters[order],
+            ZC=None if supply is None or supply.ZC is None else supply.ZC[order],
         ),
         nests=None if products.nests is None else products.nests[order],
         availability=agents.availability,
@@ -170,7 +173,8 @@ def prepare_demand(
         ),
         agent_types=agents.types,
     )
-    Z = np.hstack([side.Z for side in sides])
+    ZC = [] if supply is None or supply.ZC is None else [supply.ZC]
+    Z = np.hstack([*(side.Z for side in sides), *ZC])
     with single_threaded_libraries():
         ZtZ = Z.T @ Z
     return DemandProblem(

@@ -46,6 +46,8 @@ class DemandOutline:
         ``(R,)`` sorted names of agents' types, none without types.
     has_lags
         Whether rows have lags.
+    ZC_names
+        ``(MC,)`` names of covariance instruments.
     """
 
     market_ids: np.ndarray[Any, Any]
@@ -65,6 +67,7 @@ class DemandOutline:
     nesting_ids: tuple[Any, ...] = ()
     type_ids: tuple[Any, ...] = ()
     has_lags: bool = False
+    ZC_names: tuple[str, ...] = ()
 
     def lay_out(
         self, *, bounded: bool, default_bounds: bool, **values: Any
@@ -120,4 +123,5 @@ def outline_of(demand: DemandProblem) -> DemandOutline:
         nesting_ids=tuple(products.nesting_ids.tolist()),
         type_ids=agents.type_ids,
         has_lags=products.lags is not None,
+        ZC_names=() if supply is None else supply.ZC_names,
     )

@@ -42,7 +42,7 @@ class PreparedDemand:
         side, Z_S'X3 on the diagonal.
     ZtZ
         ``(M, M)`` Z'Z of the instruments as they enter covariances of moments, those
-        of both equations side by side.
+        of both equations side by side, then covariance instruments.
     moment_counts
         Moments of each equation: demand's MD, then supply's MS where there is one.
     X_counts
@@ -64,6 +64,8 @@ class PreparedDemand:
     quasi
         Where moments are of innovations, how they are made of the sums of blocks, whose
         instruments are not the moments' own; None where moments are of levels.
+    n_covariance
+        MC, the number of covariance instruments.
     """
 
     source: BlockSource
@@ -84,6 +86,7 @@ class PreparedDemand:
     rows_at: Path | None = None
     cluster_counts: tuple[int, ...] = ()
     quasi: QuasiDifferences | None = None
+    n_covariance: int = 0
 
     @property
     def n_markets(self) -> int:
@@ -99,11 +102,15 @@ class PreparedDemand:
     def moment_equations(self) -> Integers:
         """Give the place of each moment's equation, ``(M,)``.
 
-        Moments of different types are of different equations.
+        Moments of different types are of different equations; those of products of
+        errors, where there are any, are of one after both.
         """
         if self.quasi is not None:
             return self.quasi.pseudo_equations
-        return np.repeat(np.arange(len(self.moment_counts)), self.moment_counts)
+        counts = self.moment_counts
+        if self.n_covariance:
+            counts = (*counts, self.n_covariance)
+        return np.repeat(np.arange(len(counts)), counts)
 
     @property
     def block_sizes(self) -> Integers:

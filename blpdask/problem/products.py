@@ -400,6 +400,7 @@ def _lengths_of(
     return {
         "X3": None if supplied.design is None else supplied.design.values,
         "supply_instruments": supplied.instruments,
+        "covariance_instruments": supplied.covariances,
         "ownership": supplied.ownership,
     }
 
@@ -438,6 +439,8 @@ def warn_of_collinearity(products: Products, atol: float, rtol: float) -> None:
     if (supply := products.supply) is not None:
         matrices["X3"] = supply.X3_absorbed, [c.name for c in supply.X3_columns]
         matrices["ZS"] = supply.ZS, list(supply.ZS_names)
+        if supply.ZC is not None:
+            matrices["ZC"] = supply.ZC, list(supply.ZC_names)
     for name, (values, labels) in matrices.items():
         if values.size == 0:
             continue

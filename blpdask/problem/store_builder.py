@@ -34,7 +34,7 @@ from .stored_nests import nest_column
 from .stored_types import type_column
 
 _NEEDED = ("market_ids", "shares", "prices")
-_INSTRUMENTS = ("demand_instruments", "supply_instruments")
+_INSTRUMENTS = ("demand_instruments", "supply_instruments", "covariance_instruments")
 
 
 def build_block_store(

@@ -30,7 +30,8 @@ _FINITE = (
     "the column out with columns=",
 )
 _NUMERIC = ("shares", "prices", "weights")
-_MATRICES = ("demand_instruments", "supply_instruments", "nodes", AVAILABILITY)
+_INSTRUMENTS = ("demand_instruments", "supply_instruments", "covariance_instruments")
+_MATRICES = (*_INSTRUMENTS, "nodes", AVAILABILITY)
 
 
 @dataclass(slots=True)

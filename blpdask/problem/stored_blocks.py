@@ -46,7 +46,13 @@ from .fields import read_matrix, some
 from .formulas import DesignMatrix, ParsedFormula
 from .groupings import Grouping
 from .stored_nests import NestRecipe
-from .stored_supply import SupplyRecipe, missing_firms, supply_equation, supply_rows
+from .stored_supply import (
+    SupplyRecipe,
+    covariance_instruments,
+    missing_firms,
+    supply_equation,
+    supply_rows,
+)
 
 Columns = dict[str, np.ndarray[Any, Any]]
 
@@ -304,11 +310,14 @@ class StoredBlocks:
             )
             equations.append(costs)
             arrays |= {"X3": X3, "ZS": costs.Z}
+            ZC = covariance_instruments(supply, columns)
+            arrays |= {} if ZC is None else {"ZC": ZC}
         self._check_finite(store, index, arrays)
         return LinearRows(
             rows=store.rows(index),
             equations=tuple(equations),
             clusters=stack_ways([way.codes(columns) for way in recipe.clusters]),
+            ZC=arrays.get("ZC"),
         )
 
     def size(self, index: int) -> int:
@@ -712,7 +721,9 @@ def _row_bytes(recipe: BlockRecipe) -> int:
     """Count the bytes of a product's linear row."""
     K1, _, MD, _ = recipe.widths
     supply = recipe.supply
-    costs = 0 if supply is None else sum(supply.widths) + len(supply.effects)
+    costs = 0
+    if supply is not None:
+        costs = sum(supply.widths) + len(supply.effects) + len(supply.covariances)
     return 8 * (K1 + MD + 2 + len(recipe.effects) + costs)
 
 

@@ -101,7 +101,12 @@ def _check_supply(store: BlockStore, formula: ParsedFormula, faults: Faults) -> 
     _check_absorbed(store, formula, faults)
     names = [column.name for column in store.description.products]
     ownership = matrix_columns(names, "ownership")
-    for name in (*matrix_columns(names, "supply_instruments"), *ownership):
+    instruments = (
+        name
+        for side in ("supply", "covariance")
+        for name in matrix_columns(names, f"{side}_instruments")
+    )
+    for name in (*instruments, *ownership):
         column = store.description.column("products", name)
         if column is not None and column.kind == "text":
             faults.add(f"'{name}' that is not numeric", "numbers", "convert it")

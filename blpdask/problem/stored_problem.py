@@ -297,9 +297,11 @@ class StoredProblem:
             n_agents = T * count_nodes(as_rule(recipe.nodes), len(columns[1]))
         excluded = [f"demand_instruments{m}" for m in range(len(recipe.excluded))]
         costs: list[str] = []
+        n_covariance = 0
         if (supply := recipe.supply) is not None:
             costs = [f"supply_instruments{m}" for m in range(len(supply.excluded))]
             costs += [columns[3][k].name for k in supply.exogenous]
+            n_covariance = len(supply.covariances)
         return DemandOutline(
             market_ids=self.store.market_ids(),
             n_products=sum(description.block_products),
@@ -317,6 +319,7 @@ class StoredProblem:
             n_cost_effects=len(_absorbed_terms(self.formulas.cost)),
             nesting_ids=self._nesting_ids,
             type_ids=self._type_ids,
+            ZC_names=tuple(f"covariance_instruments{m}" for m in range(n_covariance)),
         )
 
     def _warn_of_weights(self, tolerance: float) -> None:
@@ -421,6 +424,7 @@ class StoredProblem:
             clusters_of_markets=bool((sums.n_divided == 0).any()),
             cluster_counts=counts,
             rows_at=self._scratch.path / "rows",
+            n_covariance=len(self.outline.ZC_names),
         )
 
     @property

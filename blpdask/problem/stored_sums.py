@@ -20,8 +20,8 @@ from .clusters import count_divided
 from .equation_sums import stacked_ZtX
 from .outline import DemandOutline
 
-#: Fields of the triangular factors of X1, X2, ZD, X3 and ZS.
-_FACTORS = ("R1", "R2", "RZ", "R3", "RS")
+#: Fields of the triangular factors of X1, X2, ZD, X3, ZS and ZC.
+_FACTORS = ("R1", "R2", "RZ", "R3", "RS", "RC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,14 @@ class StoredSums:
         ``(M, K)`` Z_D'X1 and Z_S'X3 on the diagonal, effects absorbed, in long doubles.
     ZtZ
         ``(M, M)`` Z'Z of the instruments as they enter covariances, of both equations
-        side by side.
+        side by side, then covariance instruments.
     sums, squares
-        ``(K1 + K2 + MD + K3 + MS,)`` of the columns of [X1 | X2 | ZD | X3 | ZS] and of
-        their squares.
+        ``(K1 + K2 + MD + K3 + MS + MC,)`` of the columns of [X1 | X2 | ZD | X3 | ZS |
+        ZC] and of their squares.
     n_divided
         ``(W,)`` markets whose products lie in several clusters, for each way.
-    R1, R2, RZ, R3, RS
-        Triangular factors of X1, X2, ZD, X3 and ZS, joined.
+    R1, R2, RZ, R3, RS, RC
+        Triangular factors of X1, X2, ZD, X3, ZS and ZC, joined.
     """
 
     ZtX: Floats
@@ -70,6 +70,7 @@ class StoredSums:
     RZ: Floats = field(metadata=JOINED)
     R3: Floats = field(metadata=JOINED)
     RS: Floats = field(metadata=JOINED)
+    RC: Floats = field(metadata=JOINED)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,9 +103,10 @@ def stored_sums_pass(
     none = np.empty((block.n_products, 0))
     demand, supply = (*sides, _Side(none, none, none))[:2]
     X2 = block.epsilon_scale * block.X2.T
-    matrices = (demand.X, X2, demand.Z, supply.X, supply.Z)
+    ZC = none if linear.ZC is None else linear.ZC
+    matrices = (demand.X, X2, demand.Z, supply.X, supply.Z, ZC)
     columns = np.hstack(matrices)
-    Z = np.hstack([side.Z for side in sides])
+    Z = np.hstack([*(side.Z for side in sides), ZC])
     sums = StoredSums(
         ZtX=stacked_ZtX([(side.Z_absorbed, side.X) for side in sides]),
         ZtZ=(Z.T @ Z).astype(np.longdouble),
@@ -134,11 +136,13 @@ def warn_of_collinearity(
         "ZD": list(outline.ZD_names),
         "X3": [column.name for column in outline.X3_columns],
         "ZS": list(outline.ZS_names),
+        "ZC": list(outline.ZC_names),
     }
     effects = {
         "X2": 0,
         "X3": outline.n_cost_effects,
         "ZS": outline.n_cost_effects,
+        "ZC": 0,
     }
     first = 0
     factors = (getattr(sums, name) for name in _FACTORS)

@@ -46,6 +46,8 @@ class SupplyRecipe:
     levels
         For each effect ``(G, MS)`` what to subtract from instruments; empty where
         nothing is absorbed, or not yet.
+    covariances
+        Names of the columns of covariance instruments.
     """
 
     formula: ParsedFormula
@@ -54,13 +56,14 @@ class SupplyRecipe:
     ownership: tuple[str, ...]
     effects: tuple[Grouping, ...] = ()
     levels: tuple[Floats, ...] = ()
+    covariances: tuple[str, ...] = ()
 
     @property
     def matrix_names(self) -> list[str]:
         """Columns of products that X3, Z_S and effects need."""
         terms = ParsedFormula(self.formula.terms, ())
         groups = [name for grouping in self.effects for name in grouping.names]
-        return [*sorted(terms.names), *self.excluded, *groups]
+        return [*sorted(terms.names), *self.excluded, *self.covariances, *groups]
 
     @property
     def owner_names(self) -> list[str]:
@@ -101,6 +104,7 @@ def supply_recipe(
         ),
         excluded=matrix_columns(names, "supply_instruments"),
         ownership=matrix_columns(names, "ownership"),
+        covariances=matrix_columns(names, "covariance_instruments"),
     )
 
 
@@ -125,6 +129,15 @@ def supply_equation(
     if absorbed and recipe.levels:
         Z = subtract_levels(Z, effects, recipe.levels)
     return Equation(X3, np.ascontiguousarray(Z), effects)
+
+
+def covariance_instruments(recipe: SupplyRecipe, columns: Columns) -> Floats | None:
+    """Give Z_C ``(N, MC)`` of a block's columns, None where there are none."""
+    if not recipe.covariances:
+        return None
+    return np.column_stack(
+        [columns[name].astype(np.float64) for name in recipe.covariances]
+    )
 
 
 def supply_rows(

@@ -56,6 +56,8 @@ class SupplySide:
         Places of the columns of X1 and X2 that depend on prices.
     X1_by_prices, X2_by_prices
         ``(N, Q)`` and ``(N, R)`` their derivatives.
+    ZC
+        ``(N, MC)`` covariance instruments, None where there are none.
     """
 
     X3: Floats
@@ -73,6 +75,13 @@ class SupplySide:
     X2_priced: Integers
     X1_by_prices: Floats
     X2_by_prices: Floats
+    ZC: Floats | None = None
+
+    @property
+    def ZC_names(self) -> tuple[str, ...]:
+        """Name the covariance instruments."""
+        n = 0 if self.ZC is None else self.ZC.shape[1]
+        return tuple(f"covariance_instruments{m}" for m in range(n))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +93,7 @@ class SupplyFields:
     firms: Integers | None
     ownership: Floats | None
     prices: Floats | None
+    covariances: Floats | None = None
 
 
 def read_supply(
@@ -106,6 +116,9 @@ def read_supply(
     instruments = read_matrix(data, "supply_instruments", faults)
     if instruments is not None:
         instruments = as_finite(instruments, "supply_instruments", faults)
+    covariances = read_matrix(data, "covariance_instruments", faults)
+    if covariances is not None:
+        covariances = as_finite(covariances, "covariance_instruments", faults)
     prices = read_matrix(data, "prices", faults)
     if prices is not None:
         prices = as_finite(prices, "prices", faults)
@@ -116,6 +129,7 @@ def read_supply(
         firms=firms,
         ownership=ownership,
         prices=None if prices is None else prices[:, 0],
+        covariances=covariances,
     )
 
 
@@ -181,6 +195,7 @@ def build_supply(
         X2_priced=X2_priced,
         X1_by_prices=X1_by_prices,
         X2_by_prices=X2_by_prices,
+        ZC=fields.covariances,
     )
 
 

@@ -20,8 +20,8 @@ class GmmEstimates:
     """What one GMM step found.
 
     Shapes use T markets, N products, K1, K2, K3, D, P parameters in θ, C concentrated
-    parameters, M = MD + MS moments and E evaluations. Standard errors of what is not
-    free are NaN. Attributes are PyBLP's, and mean what they mean there. Arrays of N
+    parameters, M = MD + MS + MC moments and E evaluations. Standard errors of what is
+    not free are NaN. Attributes are PyBLP's, and mean what they mean there. Arrays of N
     rows are in the order of the user's rows; of a problem at rest they stay on disk, in
     the order of its markets, and are read when asked for.
     """
@@ -121,8 +121,20 @@ class GmmEstimates:
     )
     phi_labels: tuple[str, ...] = ("Xi",)
     moment_types: tuple[str, ...] = ()  # of each moment; none where all are levels
+    n_covariance_moments: int = 0  # MC, the last of the moments
+    covariance_moments_mean: float = 0.0  # m of E[(ξω - m) Z_C] = 0
 
     @property
     def n_overidentifying(self) -> int:
         """Count moments beyond parameters, the degrees of freedom of Hansen's J."""
         return self.moments.size - self.parameters.size
+
+    @property
+    def ignores_moments(self) -> bool:
+        """Tell whether concentrated parameters are found without all of the moments.
+
+        Those of covariances move with them, but they minimise the others alone.
+        """
+        concentrated = self.parameters.size > self.theta.size
+        steps = self.estimator != "cue"
+        return self.n_covariance_moments > 0 and concentrated and steps

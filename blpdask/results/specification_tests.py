@@ -2,14 +2,19 @@
 
 Hansen's (1982) J = N ḡ'W ḡ is χ² with M - P degrees of freedom under correct moments if
 W is the inverse of their covariance, that is after two steps. Newey and West's (1987)
-distance, Lagrange multiplier and Wald statistics test restrictions.
+distance, Lagrange multiplier and Wald statistics test restrictions. Where concentrated
+parameters ignore some of the moments, q is not minimal over all parameters: J is that
+of :mod:`blpdask.moments.ignored_moments`, and of the others the Wald statistic is left.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..errors import Faults
+from ..moments.ignored_moments import projected_statistic
 from ..records import Floats
 from .estimates import GmmEstimates
 from .test_statistic import TestStatistic
@@ -17,6 +22,15 @@ from .test_statistic import TestStatistic
 
 def hansen_test(estimates: GmmEstimates) -> TestStatistic:
     """Test over-identifying restrictions; the p-value is NaN without any."""
+    if estimates.ignores_moments:
+        J = projected_statistic(
+            estimates.moments,
+            estimates.moments_jacobian,
+            estimates.parameter_sensitivity,
+            estimates.moments_covariances,
+        )
+        J = estimates.n_products * J
+        return TestStatistic(J, estimates.n_overidentifying, "Hansen's J")
     scale = 1.0 if estimates.scaled_objective else float(estimates.n_products)
     statistic = scale * float(estimates.objective)
     return TestStatistic(statistic, estimates.n_overidentifying, "Hansen's J")
@@ -25,7 +39,14 @@ def hansen_test(estimates: GmmEstimates) -> TestStatistic:
 def distance_test(
     restricted: GmmEstimates, unrestricted: GmmEstimates
 ) -> TestStatistic:
-    """Test restrictions by the difference of two J, W being the same."""
+    """Test restrictions by the difference of two J, W being the same.
+
+    Raises
+    ------
+    InputError
+        Where concentrated parameters ignore some of the moments.
+    """
+    _check_nothing_ignored("distance test", (restricted, unrestricted))
     difference = hansen_test(restricted) - hansen_test(unrestricted)
     dof = unrestricted.parameters.size - restricted.parameters.size
     return TestStatistic(difference, dof, "Distance")
@@ -48,8 +69,10 @@ def lm_test(
     Raises
     ------
     InputError
-        Where there are not that many parameters.
+        Where there are not that many parameters, or concentrated ones ignore some of
+        the moments.
     """
+    _check_nothing_ignored("LM test", (estimates,))
     faults = Faults("LM test")
     most = estimates.parameters.size
     Q = estimates.theta.size if n_restrictions is None else n_restrictions
@@ -65,6 +88,19 @@ def lm_test(
     quadratic = score.T @ estimates.parameter_covariances @ score
     statistic = estimates.n_products * float(quadratic.item())
     return TestStatistic(statistic, int(Q), "Lagrange multiplier")
+
+
+def _check_nothing_ignored(test: str, found: Sequence[GmmEstimates]) -> None:
+    """Refuse tests that hold where the objective is minimal over all parameters."""
+    faults = Faults(test)
+    if any(estimates.ignores_moments for estimates in found):
+        faults.add(
+            "estimates of which concentrated parameters ignore covariance moments",
+            "an objective that is minimal over all parameters",
+            "use run_wald_test, method='cue', or give starting values of all of beta "
+            "and gamma",
+        )
+    faults.check()
 
 
 def wald_test(
