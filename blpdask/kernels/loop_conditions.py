@@ -7,16 +7,9 @@ purchases are worth to the owner of j, a_ij = Σ_k H_jk P_ik m_k,
     z_j = Σ_i w_i α_ij P_ij a_ij,   α_ij = α_j + Σ_r c_ir ∂x_jr/∂p,
 
 where r runs over columns of X2 that depend on prices and c_ir is the agent's taste for
-one (Morrow and Skerlos 2011). Agents of a tile are innermost, so that every loop is
-vectorised, whoever owns what. One tile of exponentiated utilities is held, never more:
-
-    E_ij = exp(δ_j + μ_ij - h_i),   o_i = exp(-h_i),   P_ij = E_ij / (o_i + Σ_k E_ik),
-
-where h_i is the agent's highest utility if anybody's of the tile is large, else zero.
-Where none can be large, Σ_k max_j |x_jk| max_i |c_ik| says so, E, o and worths are
-filled while a product's row is in cache.
-Where there are nests, or products are not there for all, probabilities are those of
-:mod:`blpdask.kernels.loop_pricing`, and
+one (Morrow and Skerlos 2011). One tile of agents (:mod:`blpdask.kernels.loop_tiles`) is
+held, never more. Where there are nests, or products are not there for all,
+probabilities are those of :mod:`blpdask.kernels.loop_pricing`, and
 
     Λ_j = t_h Σ_i w_i α_ij P_ij,
     a_ij = Σ_k H_jk P_ik m_k + (t_h - 1) Σ_{k∈h} H_jk Q_ik m_k.
@@ -38,15 +31,12 @@ from .loop_block import loop_block, loop_tastes
 from .loop_compiler import exact, reorder
 from .loop_kept import fingerprint_of_loops, kept
 from .loop_market import (
-    LARGE_UTILITY,
     fill_exponentials,
-    largest,
     move_reference,
     prepare_market,
-    random_coefficients,
     rows_held,
 )
-from .loop_numeric import exponential
+from .loop_plain_market import is_plain
 from .loop_pricing import (
     DIFFERENTIATED_ROWS,
     LoopSupply,
@@ -56,13 +46,14 @@ from .loop_pricing import (
     owned_sums,
     prepare_pricing,
 )
-
-#: Probabilities of a tile, J times its agents, stay in a core's cache.
-TILE = 2**14
-#: Agents of a tile, at least, so that loops over them are worth starting.
-FEWEST_AGENTS = 32
-#: Characteristics of a product that are multiplied at a time.
-UNROLLED = 4
+from .loop_tiles import (
+    agents_of_tile,
+    characteristics_of,
+    fill_coefficients,
+    fill_tile,
+    none_is_large,
+    scale_rows,
+)
 
 
 def conditions(
@@ -117,109 +108,6 @@ def conditions(
 
 
 @reorder
-def fill_coefficients(coefficients, first, n, tile):
-    """Turn coefficients of agents first, ..., first + n - 1 to ``(K2 + 1, tile)``."""
-    for i in range(n):
-        for k in range(tile.shape[0]):
-            tile[k, i] = coefficients[first + i, k]
-
-
-@reorder
-def fill_highest(U, n, highest):
-    """Fill each agent's highest utility, or 0, agents side by side."""
-    for i in range(n):
-        highest[i] = 0.0
-    for j in range(U.shape[0]):
-        u = U[j]
-        for i in range(n):
-            highest[i] = u[i] if u[i] > highest[i] else highest[i]
-
-
-@reorder
-def subtract_highest(U, n, highest, o):
-    """Subtract each agent's highest utility h from U and fill e^-h."""
-    for j in range(U.shape[0]):
-        u = U[j]
-        for i in range(n):
-            u[i] -= highest[i]
-    for i in range(n):
-        o[i] = exponential(-highest[i])
-
-
-@reorder
-def fill_odds(U, n, inverse):
-    """Overwrite U by E_ji, and o_i by 1 / (o_i + Σ_j E_ji), so that P is E times it."""
-    for j in range(U.shape[0]):
-        u = U[j]
-        for i in range(n):
-            e = exponential(u[i])
-            u[i] = e
-            inverse[i] += e
-    for i in range(n):
-        inverse[i] = 1.0 / inverse[i]
-
-
-@reorder
-def fill_worth(E, n, margins, owners, worth):
-    """Fill Σ_k E_ki m_k over products of each owner, ``(owners, tile)``."""
-    worth[:] = 0.0
-    for k in range(margins.size):
-        e, m, of_owner = E[k], margins[k], worth[owners[k]]
-        for i in range(n):
-            of_owner[i] += m * e[i]
-
-
-@exact
-def largest_possible(characteristics, coefficients):
-    """Bound utilities ``(J, I)`` by Σ_k max_j |x_jk| max_i |c_ik|."""
-    bound = 0.0
-    for k in range(characteristics.shape[1]):
-        x, c = np.abs(characteristics[:, k]), np.abs(coefficients[:, k])
-        bound += largest(x) * largest(c)
-    return bound
-
-
-@reorder
-def fill_at_once(characteristics, tile, n, margins, owners, E, inverse, worth):
-    """Fill E_ji = e^u_ji, and add it up: in ``inverse`` and, times m_j, by owner.
-
-    ``characteristics`` (J, K) and ``tile`` (K, tile), K a multiple of :data:`UNROLLED`.
-    """
-    for j in range(margins.size):
-        e, x, m, of_owner = E[j], characteristics[j], margins[j], worth[owners[j]]
-        for k in range(0, tile.shape[0], UNROLLED):
-            x0, x1, x2, x3 = x[k], x[k + 1], x[k + 2], x[k + 3]
-            c0, c1, c2, c3 = tile[k], tile[k + 1], tile[k + 2], tile[k + 3]
-            if k == 0:
-                for i in range(n):
-                    e[i] = x0 * c0[i] + x1 * c1[i] + x2 * c2[i] + x3 * c3[i]
-            else:
-                for i in range(n):
-                    e[i] += x0 * c0[i] + x1 * c1[i] + x2 * c2[i] + x3 * c3[i]
-        for i in range(n):
-            odds = exponential(e[i])
-            e[i] = odds
-            inverse[i] += odds
-            of_owner[i] += m * odds
-
-
-@reorder
-def invert_sums(inverse, n):
-    """Overwrite o_i + Σ_j E_ji by its inverse."""
-    for i in range(n):
-        inverse[i] = 1.0 / inverse[i]
-
-
-@reorder
-def scale_rows(rows, n, by):
-    """Multiply every row ``(n,)`` by a vector."""
-    for f in range(rows.shape[0]):
-        row = rows[f]
-        for i in range(n):
-            row[i] *= by[i]
-
-
-@reorder
 def add_conditions(E, n, weighted, slopes, worth, rows, sums):
     """Add a tile's part of s, Λ and z to ``sums`` ``(3, J)``.
 
@@ -233,11 +121,11 @@ def add_conditions(E, n, weighted, slopes, worth, rows, sums):
             w, v = weighted[r], weighted[r + 1]
             share = earned = share_too = earned_too = 0.0
             for i in range(n):
-                x, y = w[i] * e[i], v[i] * e[i]
-                share += x
-                earned += x * a[i]
-                share_too += y
-                earned_too += y * a[i]
+                x = a[i] * e[i]
+                share += w[i] * e[i]
+                earned += w[i] * x
+                share_too += v[i] * e[i]
+                earned_too += v[i] * x
             if r == 0:
                 sums[0, j] += share
             sums[1, j] += slopes[r, j] * share + slopes[r + 1, j] * share_too
@@ -246,54 +134,56 @@ def add_conditions(E, n, weighted, slopes, worth, rows, sums):
 
 @exact
 def sum_over_agents(
-    characteristics, slopes, priced, margins, owners, H, coefficients, weights, sums
+    characteristics,
+    slopes,
+    priced,
+    margins,
+    owners,
+    H,
+    coefficients,
+    weights,
+    tile,
+    sums,
 ):
-    """Fill s, Λ and z of one market, ``(3, J)``, tile after tile of agents.
+    """Fill s, Λ and z of one market, ``(3, J)``, by so many agents of a tile.
 
-    ``characteristics`` (J, K2 + 1) holds X2 and, in its last column, δ;
-    ``coefficients`` (I, K2 + 1) those of the agents and a column of ones.
+    ``characteristics`` (J, K + 1) and ``coefficients`` (K, I) as in
+    :mod:`blpdask.kernels.loop_tiles`.
     """
     n_products, n_agents = margins.size, weights.size
-    n_tiles = math.ceil(n_agents / max(FEWEST_AGENTS, TILE // n_products))
-    tile = math.ceil(n_agents / n_tiles)
-    width = characteristics.shape[1]
-    small = largest_possible(characteristics, coefficients) <= LARGE_UTILITY
-    E = np.zeros((n_products, tile))
-    of_tile = np.zeros((UNROLLED * math.ceil(width / UNROLLED), tile))
-    padded = np.zeros((n_products, of_tile.shape[0]))
-    padded[:, :width] = characteristics
+    small = none_is_large(characteristics, coefficients)
+    E = np.empty((n_products, tile))
     weighted = np.zeros((2 * math.ceil((priced.size + 1) / 2), tile))
     by_row = np.zeros((weighted.shape[0], n_products))
     by_row[: slopes.shape[0]] = slopes
-    highest, inverse = np.empty(tile), np.empty(tile)
-    rows = owners
+    inverse, by_owner = np.empty(tile), np.empty((owners.max() + 1, tile))
+    worth, rows = by_owner, owners
     if H.shape[0] > 0:
-        rows = np.arange(n_products)
-    worth = np.empty((rows.max() + 1, tile))
+        worth, rows = np.empty((n_products, tile)), np.arange(n_products)
     sums[:] = 0.0
     for first in range(0, n_agents, tile):
         n = min(tile, n_agents - first)
-        fill_coefficients(coefficients, first, n, of_tile[:width])
-        inverse[:] = 1.0
-        if small:
-            worth[:] = 0.0
-            fill_at_once(padded, of_tile, n, margins, rows, E, inverse, worth)
-            invert_sums(inverse, n)
-        else:
-            np.dot(padded, of_tile, E)
-            fill_highest(E, n, highest)
-            if largest(highest[:n]) > LARGE_UTILITY:
-                subtract_highest(E, n, highest, inverse)
-            fill_odds(E, n, inverse)
-            fill_worth(E, n, margins, rows, worth)
+        fill_tile(
+            characteristics,
+            coefficients,
+            first,
+            n,
+            small,
+            margins,
+            owners,
+            E,
+            inverse,
+            by_owner,
+        )
         if H.shape[0] > 0:
             np.dot(H * margins, E, worth)
         scale_rows(worth, n, inverse)
         for i in range(n):
             weighted[0, i] = weights[first + i] * inverse[i]
         for r in range(priced.size):
+            c = coefficients[priced[r]]
             for i in range(n):
-                weighted[r + 1, i] = weighted[0, i] * of_tile[priced[r], i]
+                weighted[r + 1, i] = weighted[0, i] * c[first + i]
         add_conditions(E, n, weighted, by_row, worth, rows, sums)
 
 
@@ -349,12 +239,10 @@ def plain_conditions(t, block, tastes, supply, delta, margins, sums):
     if supply.ownership.size > 0:
         where = supply.square_offsets[t], supply.square_offsets[t + 1]
         H = supply.ownership[where[0] : where[1]].reshape((n, n))
-    coefficients = np.empty((d - c, block.X2.shape[0] + 1))
+    characteristics = characteristics_of(block.X2[:, a:b], delta[a:b])
+    coefficients = np.empty((characteristics.shape[1] - 1, d - c))
     draws = block.draws[c:d]
-    random_coefficients(draws, tastes.loadings, tastes.types, coefficients)
-    characteristics = np.empty((n, block.X2.shape[0] + 1))
-    characteristics[:, :-1] = block.X2[:, a:b].T
-    characteristics[:, -1] = delta[a:b]
+    fill_coefficients(draws, tastes.loadings, tastes.types, coefficients)
     slopes = np.empty((supply.priced.size + 1, n))
     slopes[0] = supply.alpha[a:b]
     slopes[1:] = supply.X2_by_prices[:, a:b]
@@ -367,6 +255,7 @@ def plain_conditions(t, block, tastes, supply, delta, margins, sums):
         H,
         coefficients,
         block.weights[c:d],
+        agents_of_tile(n, d - c),
         sums,
     )
 
@@ -381,8 +270,7 @@ def _compiled_conditions(fingerprint: str) -> Callable[..., Any]:
     ):
         """Fill s, Λ and ζ of the active markets of a block."""
         _ = fingerprint
-        plain = block.nests.size == 0 and block.availability.size == 0
-        plain = plain and block.product_columns.size == 0
+        plain = is_plain(block)
         for t in range(block.product_offsets.size - 1):
             if not active[t]:
                 continue

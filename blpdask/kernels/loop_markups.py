@@ -16,7 +16,9 @@ utilities move by u_ij = t_h v̇_ij and
     Q̇_ij = Q_ij (u_ij - ū_ih),   or   Q̇_ij = Q_ij t_h (log Q_ij + E_ih)
 
 by ρ_h, by which m_ij moves directly too, by t_h² (b_ij - H_jj η_j). One parameter costs
-as much as a few share maps; nothing of size J x J x I is ever held.
+as much as a few share maps; nothing of size J x J x I is ever held. Where there are no
+nests and all draws and products are there for all alike, see
+:mod:`blpdask.kernels.loop_plain_markups`.
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ from .loop_market import (
     rows_held,
 )
 from .loop_nests import add_rho_slopes, entropy, log_conditionals, log_slopes
+from .loop_plain_market import is_plain
+from .loop_plain_markups import plain_markups
 from .loop_pricing import (
     DIFFERENTIATED_ROWS,
     LoopSupply,
@@ -298,7 +302,21 @@ def _compiled_markups(fingerprint: str) -> Callable[..., Any]:
     ):
         """Solve every market of a block in place."""
         _ = fingerprint
+        plain = is_plain(block)
         for t in range(block.product_offsets.size - 1):
+            if plain:
+                plain_markups(
+                    t,
+                    block,
+                    tastes,
+                    supply,
+                    delta,
+                    delta_by_theta,
+                    rows_held,
+                    eta,
+                    eta_by_theta,
+                )
+                continue
             a, b = block.product_offsets[t], block.product_offsets[t + 1]
             n = b - a
             market, order = prepare_market(t, block, tastes, rows_held)

@@ -52,6 +52,31 @@ def exponential(x):
     return np.int64(bits).view(np.float64)
 
 
+@fused
+def power_of_two(x):
+    """Compute 2^x to one unit in the last place, for |x| <= 1020.
+
+    2^x = 2^k 2^r with k = round(x), and 2^r by the polynomial of degree 11 whose
+    largest relative error where |r| <= 1/2 is the smallest, 3.6e-18.
+    """
+    shifted = x + _ROUND
+    r = x - (shifted - _ROUND)
+    p = 4.4362991643248826e-10
+    p = p * r + 7.073582034082531e-09
+    p = p * r + 1.0178184699874108e-07
+    p = p * r + 1.3215436594911127e-06
+    p = p * r + 1.5252733546724749e-05
+    p = p * r + 0.00015403530454091444
+    p = p * r + 0.0013333558146686293
+    p = p * r + 0.009618129107596967
+    p = p * r + 0.05550410866482074
+    p = p * r + 0.24022650695910122
+    p = p * r + 0.6931471805599453
+    p = p * r + 1.0
+    bits = np.float64(p).view(np.int64) + (np.float64(shifted).view(np.int64) << 52)
+    return np.int64(bits).view(np.float64)
+
+
 @exact
 def cholesky(a, lower):
     """Factor a = L L' into ``lower``; False where a is not positive definite.

@@ -29,7 +29,7 @@ from .supply_side import flatten_ownership, number_owners
 #: Blocks at most where nobody says how many, and products times agents that a block has
 #: at least: each block evaluates its columns in Python, tens of times.
 MOST_BLOCKS = 32
-LEAST_WORK = 2**20
+LEAST_WORK = 2**21
 
 Rows = dict[str, np.ndarray[Any, Any]]
 

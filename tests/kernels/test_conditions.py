@@ -291,28 +291,25 @@ def test_scratch_memory_does_not_matter(conditions, case):
     np.testing.assert_allclose(little.zeta, much.zeta, rtol=1e-12)
 
 
-def test_tiles_of_agents_add_up(monkeypatch):
+def test_tiles_of_agents_add_up():
     """The loop's own, as plain Python: 70 agents in tiles of 7."""
     case = priced(*CASES["log and logit"])
     trial, margins = drawn(case)
     expected = written_out(case, trial, margins)
     found = np.empty((3, 4))
-    monkeypatch.setattr(loop_conditions, "TILE", 28)
-    monkeypatch.setattr(loop_conditions, "FEWEST_AGENTS", 1)
     rows, agents = list(reference.markets(case.block))[2]
     coefficients = np.array(
         [
             [
                 reference.coefficient(case.tastes.loadings[k] @ draws, kind)[0]
-                for k, kind in enumerate(case.tastes.types)
+                for draws in case.block.draws[agents]
             ]
-            + [1.0]
-            for draws in case.block.draws[agents]
+            for k, kind in enumerate(case.tastes.types)
         ]
     )
     compiled = loop_conditions.sum_over_agents
     getattr(compiled, "py_func", compiled)(
-        np.column_stack([*trial.X2[:, rows], trial.delta[rows]]),
+        np.column_stack([*trial.X2[:, rows], trial.delta[rows]]) / np.log(2),
         np.vstack([trial.alpha[rows], trial.X2_by_prices[:, rows]]),
         trial.X2_priced,
         margins[rows],
@@ -320,6 +317,7 @@ def test_tiles_of_agents_add_up(monkeypatch):
         np.empty((0, 0)),
         coefficients,
         case.block.weights[agents],
+        7,
         found,
     )
     np.testing.assert_allclose(found[0], expected.shares[rows], rtol=1e-12)

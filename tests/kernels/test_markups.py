@@ -292,3 +292,13 @@ def test_plain_logit_markups_have_a_closed_form(markups):
     )
     expected = -1 / (alpha * (1 - np.exp(block.log_shares)))
     np.testing.assert_allclose(found.eta, expected, rtol=1e-12)
+
+
+def test_low_utilities_do_no_harm(markups):
+    """Probabilities of 1e-282 are summed as any others are."""
+    case = priced(*CASES["linear"])
+    delta, slopes = solve(case)
+    low = delta - 650.0
+    found = markups(case.block, case.tastes, case.beta, low, slopes, SCRATCH)
+    np.testing.assert_allclose(found.eta, eta_of(case, low), rtol=1e-9)
+    assert np.isfinite(found.eta_by_theta).all()
