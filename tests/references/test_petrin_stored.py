@@ -168,8 +168,8 @@ def test_at_the_starting_values() -> None:
         before = found.last_results
         assert distance(before.objective, 3992.18040260) <= 2 * WRITTEN
         assert distance(found.objective, 308.2940470653) <= 2 * WRITTEN
-        # PyBLP's inversions to 1e-13 leave 4e-8 of the smallest.
-        assert close(found.gradient, UPDATED_GRADIENT, 2e-7)
+        # W has a condition number of 4e11; at one W, below, all agree to 1e-8.
+        assert close(found.gradient, UPDATED_GRADIENT, 1e-5)
 
 
 def test_at_one_theta_and_one_W() -> None:
