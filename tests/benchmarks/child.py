@@ -26,6 +26,7 @@ from .packages import (
     solve,
     starting_values,
 )
+from .petrin import measure_petrin_memory
 from .problems import Size, simulate
 from .processes import family_seconds, peak_bytes
 from .supply import estimate_supply
@@ -110,6 +111,7 @@ TASKS: Mapping[str, Callable[[Request], dict[str, Any]]] = {
     "stored": evaluate_stored,
     "supply": estimate_supply,
     "solve": solve_once,
+    "petrin": measure_petrin_memory,
 }
 
 

@@ -127,6 +127,35 @@ def evaluate_path(
         Called with the number of each evaluation, from 0, before it, and once more
         after the last.
     """
+    module = load(package)
+    options: dict[str, Any] = {"check_optimality": "gradient"}
+    if package == "blpdask":
+        options |= _engine(threads) if client is None else {"engine": client}
+        options["delta_behavior"] = "logit" if cold else "anchor"
+
+    def estimate(method: Any) -> None:
+        optimization = module.Optimization(method)
+        _solve(problem, data, options | {"optimization": optimization})
+
+    return follow_path(estimate, thetas, before)
+
+
+def follow_path(
+    estimate: Callable[[Any], Any],
+    thetas: Floats,
+    before: Callable[[int], None] = lambda number: None,
+) -> Path:
+    """Evaluate at given θ what ``estimate`` is asked to optimise by a custom method.
+
+    Parameters
+    ----------
+    estimate
+        Estimates by the method that it is given.
+    thetas
+        ``(n, P)`` where.
+    before
+        As in :func:`evaluate_path`.
+    """
     spans: list[Span] = []
     found: list[tuple[float, Floats]] = []
 
@@ -144,13 +173,8 @@ def evaluate_path(
         before(len(thetas))
         raise PathEnded
 
-    module = load(package)
-    options: dict[str, Any] = {"optimization": module.Optimization(method)}
-    if package == "blpdask":
-        options |= _engine(threads) if client is None else {"engine": client}
-        options["delta_behavior"] = "logit" if cold else "anchor"
     with suppress(PathEnded):
-        _solve(problem, data, options | {"check_optimality": "gradient"})
+        estimate(method)
     return Path(
         tuple(spans), np.array([q for q, _ in found]), np.array([g for _, g in found])
     )

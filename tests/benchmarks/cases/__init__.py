@@ -20,6 +20,7 @@ from . import (
     optimal_instruments,
     out_of_core,
     overhead,
+    petrin,
     recording,
     solve_large,
     start_up,
@@ -44,6 +45,7 @@ CASES = (
     Case("evaluation-large", "q and gradient: large markets", evaluation.run_large),
     Case("solve-large", "large markets, estimated; minutes", solve_large.run),
     Case("automobiles", "demand and supply in two steps; minutes", automobiles.run),
+    Case("petrin", "demand, supply and ten micro moments", petrin.run),
     Case("effects", "absorbed effects of 10⁵ levels", effects.run),
     Case("equilibrium", "equilibrium prices: T=1000 J=50 I=200", equilibrium.run),
     Case(
