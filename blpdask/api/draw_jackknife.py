@@ -57,6 +57,12 @@ def draw_jackknife(
     _check_arguments(parts, seed, settings, estimates.estimator, faults)
     faults.check()
     _check_draws(problem, agents, parts, faults)
+    if results.MM and not settings.get("micro_moments"):
+        faults.add(
+            "estimates with micro moments, whose functions results do not keep",
+            "micro_moments among the arguments",
+            "pass those of the estimates",
+        )
     if estimates.type_shares.size:
         faults.add(
             "estimates with type_shares",

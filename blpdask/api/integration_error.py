@@ -36,6 +36,13 @@ def compare_rules(
             "  what to do: solve again, starting from the saved estimates with "
             "Optimization('return')"
         )
+    if results.MM:
+        raise BlpdaskError(
+            "found: estimates with micro moments, whose functions results do not keep\n"
+            "  expected: estimates without them\n  what to do: solve other.solve(...) "
+            "with Optimization('return') for other = problem.with_agents(...), with "
+            "the same micro_moments and W"
+        )
     if isinstance(integrations, Integration):
         integrations = [integrations]
     estimates = results.estimates

@@ -356,6 +356,7 @@ def test_shapes_of_the_alphabet_are_those_of_results() -> None:
         "D": 4,
         "K3": 0,
         "H": 0,
+        "R": 0,
         "MD": 20,
         "P": 13,
         "P + C": 14,
