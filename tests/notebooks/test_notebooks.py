@@ -43,6 +43,18 @@ KEY_NUMBERS = {
         *("4.561514", "588.3251", "-62.7299"),
         *("-60.34 (13.75)", "(True, True)"),
     ),
+    "petrin.ipynb": (
+        *("objective 129.7568, then 182.7195", "converged: True"),
+        *("0.423      0.052", "12.060      1.006"),
+        "+7.830E-01   +7.535E-01   +2.947E-02     E[age | mi]",
+        "largest gap: E[age | su], 1.9 standard errors",
+        *("1.804        0.052  34.741", "2.611        2.402   1.087"),
+        "with    condition number 391",
+        "probabilities average to shares: True",
+        *("model     48.7   42.0", "logit     89.0    9.3"),
+        "minivan        10.066  7.544   2.522       0.253",
+        *("Hansen's J   182.72, χ²(35)", "Wald          23.91, χ²(3)"),
+    ),
 }
 
 
