@@ -25,10 +25,19 @@ collinear_atol, collinear_rtol
     Tolerances of the collinearity check; zeros turn it off.
 psd_atol, psd_rtol
     Tolerances of the check that a weighting matrix is positive semi-definite.
+micro_computation_chunks
+    Into how many parts the agents of a market are cut for functions of micro datasets
+    and parts, to bound memory; one number, or a dictionary of numbers by market ID.
+    What is found is the same.
+micro_bytes
+    Bound on weights and values of second choices, of agents and of both choices, that
+    are no products of functions of fewer, over all of them.
 scratch_bytes
     Bound on exponentiated utilities held at once, for one market (backend "numba") or
     one batch of markets (other backends); beyond it they are computed again.
 """
+
+from typing import Any as _Any
 
 import numpy as _np
 
@@ -45,6 +54,7 @@ singular_tol = float(1 / _np.finfo(_np.float64).eps)
 collinear_atol = collinear_rtol = 1e-10
 psd_atol = psd_rtol = 1e-8
 detect_micro_collinearity = False
-micro_computation_chunks = 1
+micro_computation_chunks: "int | dict[_Any, int]" = 1
+micro_bytes = 2**30
 drop_product_fields = False
 scratch_bytes = 64 * 2**20

@@ -6,7 +6,8 @@ observed,
 
     ḡ_m = f̄_m - f_m(v),   v_p = Σ_t Σ_ij w_i P_ij W_dij v_pij / Σ_t Σ_ij w_i P_ij W_dij
 
-(Conlon and Gortmaker 2025). The classes are PyBLP's, with its arguments. Wherever they
+(Conlon and Gortmaker 2025), with sums over second choices k as well where they were
+asked for. The classes are PyBLP's, with its arguments. Wherever they
 take a function of ``(t, products, agents)`` they take a formula as well, which pickles,
 stands in a job file, and needs no derivatives:
 
@@ -50,8 +51,14 @@ class MicroDataset:
         agents by products ``(I, J)``, who are recorded only if they purchase, or
         ``(I, 1 + J)``, the outside option first. Tables are PyBLP's:
         ``products.X2``, ``agents.demographics``, …. Or a formula, say ``"inside"``.
+        Where people were also asked what they would choose were their choice gone, the
+        array has one more axis, of second choices, of either length; a formula has
+        ``second(...)`` around columns of theirs, say ``"inside * second(inside)"``, or
+        ``second(1)`` where none matters.
     eliminated_product_ids_index
-        Of second choices, which are not in this version.
+        Of second choices: None where the first choice alone is gone, or the column of
+        ``product_ids`` all of whose products with the same value are. With nests, each
+        group lies within a nest or is a union of nests.
     market_ids
         Markets where the survey was; everywhere where None.
 
@@ -64,6 +71,11 @@ class MicroDataset:
     --------
     >>> MicroDataset("buyers", 1000, "inside", market_ids=["C01Q1", "C01Q2"])
     buyers: 1000 Observations in 2 Markets
+
+    Buyers who were asked what they would have bought instead, if anything:
+
+    >>> MicroDataset("rivals", 500, "inside * second(inside)")
+    rivals: 500 Observations in All Markets
     """
 
     name: str
@@ -123,7 +135,8 @@ class MicroPart:
         The survey.
     compute_values
         Function ``(t, products, agents)`` that gives v_pij in a market, an array of the
-        shape of the dataset's weights; or a formula, say ``"income * prices"``.
+        shape of the dataset's weights; or a formula, say ``"income * prices"`` or, of
+        second choices, ``"prices * second(prices)"``.
 
     Raises
     ------
@@ -252,7 +265,8 @@ class MicroMoment:
         Parameters
         ----------
         x
-            Formula of columns of agents and products, say ``"income * prices"``.
+            Formula of columns of agents and products, say ``"income * prices"``; those
+            within ``second(...)`` are of second choices.
         value
             What was observed.
         dataset

@@ -18,6 +18,7 @@ from ..problem.survey_arrays import (
     MarketFunction,
     Spread,
     SurveyDataset,
+    SurveyLimits,
     SurveyPart,
 )
 from ..problem.surveys import Markets, MicroSetup, survey_blocks
@@ -70,7 +71,10 @@ class MicroMoments:
         )
 
     def survey(
-        self, blocks: Sequence[MarketBlock], markets: Markets
+        self,
+        blocks: Sequence[MarketBlock],
+        markets: Markets,
+        limits: SurveyLimits | None = None,
     ) -> tuple[MarketBlock, ...]:
         """Evaluate what is asked of blocks, and check that it can be what was observed.
 
@@ -80,6 +84,8 @@ class MicroMoments:
             All blocks.
         markets
             Gives the markets' tables.
+        limits
+            How much is evaluated and kept at once.
 
         Raises
         ------
@@ -93,6 +99,7 @@ class MicroMoments:
                     f"the micro dataset '{d.name}'",
                     cast("MarketFunction", d.compute_weights),
                     d.market_ids,
+                    d.eliminated_product_ids_index,
                 )
                 for d in self.datasets
             ],
@@ -106,6 +113,7 @@ class MicroMoments:
             ],
             self.setup.targets.layout,
             markets,
+            limits,
         )
         self._check_observed(surveyed.spreads)
         middles = np.array([(s.low + s.high) / 2 for s in surveyed.spreads])

@@ -40,6 +40,7 @@ from .formulation import Formulation
 from .integration import Integration
 from .iteration import Iteration
 from .micro import MicroMoment
+from .micro_limits import read_limits
 from .micro_setup import MicroMoments, check_micro, check_micro_use
 from .micro_tables import market_tables
 from .moment_types import check_identified, check_moment_types
@@ -825,7 +826,7 @@ class Problem(Dimensions):
         demand = in_memory(self._demand, "micro moments")
         given = self._agent_data if self._integration is None else None
         markets = market_tables(demand, parameters, given)
-        return partial(micro.survey, markets=markets)
+        return partial(micro.survey, markets=markets, limits=read_limits())
 
     def _lay_out(
         self,

@@ -26,7 +26,11 @@ class MicroDatasetOptions(Options):
     """How many people were surveyed."""
     weights: Text = "1"
     """Formula of how likely an agent's choice is recorded; 1 records everyone alike,
-    inside those alone who purchase."""
+    inside those alone who purchase, inside * second(inside) those who purchase and are
+    asked what they would purchase instead."""
+    eliminated_product_ids_index: Whole | None = Field(default=None, ge=0)
+    """Of second choices: column of product_ids whose groups are gone; left out, the
+    first choice alone is."""
     market_ids: tuple[Text | Whole | Number, ...] | None = None
     """Markets where the survey was; left out, all."""
 
@@ -38,7 +42,8 @@ class MicroMomentOptions(Options):
     """What is compared: the mean of x, the share of those of whom x is one, or the
     covariance, correlation or slope of y on x."""
     x: Text
-    """Formula of columns of agents and products, say income * prices."""
+    """Formula of columns of agents and products, say income * prices, or of second
+    choices, say second(prices)."""
     y: Text | None = None
     """Another formula, of a statistic of two."""
     given: Text | None = None
@@ -80,7 +85,11 @@ def make_moments(micro: MicroOptions, faults: Faults) -> list[MicroMoment]:
     for name, own in micro.datasets.items():
         try:
             datasets[name] = MicroDataset(
-                name, own.observations, own.weights, market_ids=own.market_ids
+                name,
+                own.observations,
+                own.weights,
+                own.eliminated_product_ids_index,
+                own.market_ids,
             )
         except InputError as error:
             datasets[name] = None

@@ -62,13 +62,18 @@ Leaf: TypeAlias = Variable | Indicator
 Expression: TypeAlias = Constant | Variable | Indicator | Operation
 
 
-def parse_expression(text: str) -> tuple[Expression, bool]:
+def parse_expression(
+    text: str, rewrite: Callable[[ast.expr, str], ast.expr] | None = None
+) -> tuple[Expression, bool]:
     """Read a factor.
 
     Parameters
     ----------
     text
         A variable, ``C(variable)``, ``I(...)``, ``log(...)`` or ``exp(...)``.
+    rewrite
+        Of the syntax tree and the text gives the tree that is meant; the same where
+        None.
 
     Returns
     -------
@@ -92,6 +97,8 @@ def parse_expression(text: str) -> tuple[Expression, bool]:
             f"{shorten(text)}, which is not well formed",
             "arithmetic on variables, such as I(prices ** 2)",
         ) from None
+    if rewrite is not None:
+        tree = rewrite(tree, text)
     if isinstance(tree, ast.Call) and _function(tree) == "C":
         return _marked_variable(tree), True
     return _convert(tree, text, 0), False

@@ -6,7 +6,9 @@ where e_r and g, what v is conditional on, are arithmetic in the language of for
 (:mod:`.formula_expressions`) on columns of agents and of products: ``"income"``,
 ``"income * prices"``, ``"log(prices)"``, and ``inside``, which is one for every
 product. Products' columns are zero for the outside option. Where g is zero v is,
-whatever e_r are there, so that log(prices) given inside is well defined.
+whatever e_r are there, so that log(prices) given inside is well defined. Of surveys of
+second choices k, v_ijk: columns mean first choices and, within ``second(...)``, second
+ones, so that ``"prices * second(prices)"`` is p_j p_k; ``second(1)`` is one.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from .formula_expressions import (
     refusal,
 )
 from .survey_market import SurveyedMarket
+from .survey_marks import ONE, column_of, mark_second
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +84,31 @@ class ChoiceExpression:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the columns that the function needs, each once."""
-        found = [leaf.name for tree in self.parsed for leaf in leaves(tree)]
-        return tuple(dict.fromkeys(found))
+        found = [column_of(leaf)[0] for tree in self.parsed for leaf in leaves(tree)]
+        return tuple(dict.fromkeys(name for name in found if name != ONE))
 
-    def evaluate(self, market: SurveyedMarket) -> tuple[Floats, Floats | None]:
-        """Evaluate the factors' product and what is given, ``(I, 1 + J)`` each."""
-        values = [_evaluate(tree, market) for tree in self.parsed]
+    @property
+    def of_second(self) -> bool:
+        """Tell whether the function is one of second choices too."""
+        return any(column_of(leaf)[1] for tree in self.parsed for leaf in leaves(tree))
+
+    def evaluate(
+        self, market: SurveyedMarket, *, second: bool = False
+    ) -> tuple[Floats, Floats | None]:
+        """Evaluate the factors' product and what is given.
+
+        Parameters
+        ----------
+        market
+            A market's tables.
+        second
+            Whether both are ``(I, 1 + J, 1 + J)``, of first and second choices, and not
+            ``(I, 1 + J)``.
+        """
+        values = [_evaluate(tree, market, second) for tree in self.parsed]
         given = None if self.given is None else values.pop()
-        product = np.ones((market.n_agents, 1 + market.n_products))
+        choices = 1 + market.n_products
+        product = np.ones((market.n_agents, *[choices] * (1 + second)))
         with np.errstate(all="ignore"):
             for factor in values:
                 product = product * factor
@@ -137,7 +157,7 @@ def _parse(text: str) -> Expression:
     """Read a formula."""
     if not isinstance(text, str) or not text.strip():
         raise refusal(f"{text!r}", "a formula in quotes")
-    expression, marked = parse_expression(text.strip())
+    expression, marked = parse_expression(text.strip(), mark_second)
     if marked:
         raise refusal(f"'{text}'", "numbers")
     return expression
@@ -149,13 +169,17 @@ def _binds(expression: Expression) -> bool:
     return symbol not in ("+", "-", "neg", "/")
 
 
-def _evaluate(tree: Expression, market: SurveyedMarket) -> Floats:
-    """Evaluate a formula, ``(I, 1 + J)``; what is not finite is left for all to see."""
+def _evaluate(tree: Expression, market: SurveyedMarket, second: bool) -> Floats:
+    """Evaluate a formula; what is not finite is left for all to see."""
 
     def read(leaf: Leaf) -> Floats:
-        return market.column(leaf.name)
+        name, of_second = column_of(leaf)
+        values = np.ones((1, 1)) if name == ONE else market.column(name)
+        if not second:
+            return values
+        return values[:, None, :] if of_second else values[:, :, None]
 
     with np.errstate(all="ignore"):
         values = evaluate(tree, read)
-    shape = (market.n_agents, 1 + market.n_products)
+    shape = market.n_agents, *[1 + market.n_products] * (1 + second)
     return np.broadcast_to(np.asarray(values, dtype=np.float64), shape)

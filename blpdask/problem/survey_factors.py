@@ -13,8 +13,9 @@ the first product or markets elsewhere, matches anything.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -28,11 +29,25 @@ _SAMPLE = 512
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Which factors an array is the product of; -1 where it has none of a kind."""
+    """Which factors an array is the product of; -1 where it has none of a kind.
+
+    Attributes
+    ----------
+    agent, choice, table
+        Of agents, of first choices and of both.
+    second_choice, second_table
+        Of second choices, and of agents and those.
+    pair, triple
+        Of first and second choices, and of agents and both.
+    """
 
     agent: int = NONE
     choice: int = NONE
     table: int = NONE
+    second_choice: int = NONE
+    second_table: int = NONE
+    pair: int = NONE
+    triple: int = NONE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,45 +127,68 @@ class Factors:
             ``(·, A)`` and ``(·, N + T)`` that may be factors.
         """
         self._n_cells = n_cells
-        self._agents = _Pool(agent_columns)
-        self._choices = _Pool(choice_columns)
+        self._agents = Pool(agent_columns)
+        self._choices = Pool(choice_columns)
         self._tables: list[Floats] = []
 
-    def split(self, values: Floats, cells: Cells) -> Split:
-        """Find the factors of an array's cells ``(V,)``."""
-        pivots = _pivots(values, cells)
+    def split(
+        self, values: Floats, cells: Cells, tolerance: float = _TOLERANCE
+    ) -> Split:
+        """Find the factors of an array's cells ``(V,)``, within a relative error."""
+        found = self.factor_out(values, cells, tolerance)
+        if found is None:
+            return Split(table=self.keep_table(values, cells))
+        place, choice, agent = found
+
+        def fits(other: Floats) -> bool:
+            return _fits(values, cells, other, choice, tolerance)
+
+        return Split(self.use_agent(agent, cells.rows, tolerance, fits), place)
+
+    def factor_out(
+        self, values: Floats, cells: Cells, tolerance: float
+    ) -> tuple[int, Floats, Floats] | None:
+        """Find a factor of choices; None where there is none.
+
+        Returns
+        -------
+        tuple
+            Its place, the factor ``(N + T,)``, and what is left to agents ``(A,)``.
+        """
+        agents = partial(row_factor, values, cells, find_pivots(values, cells))
+        size = self._agents.size
         for place, choice in self._choices.candidates():
-            agent = self._agent_of(values, cells, pivots, choice)
+            agent = agents(choice, size, tolerance)
             if agent is not None:
-                return Split(agent, self._choices.use(place))
+                return self._choices.use(place), choice, agent
         own = self._own_choice(values, cells)
-        agent = self._agent_of(values, cells, pivots, own)
-        if agent is not None:
-            return Split(agent, self._choices.add(own))
-        return Split(table=self._table(values, cells))
+        agent = agents(own, size, tolerance)
+        return None if agent is None else (self._choices.add(own), own, agent)
+
+    def use_agent(
+        self,
+        agent: Floats,
+        rows: Integers,
+        tolerance: float,
+        fits: Callable[[Floats], bool] = lambda other: True,
+    ) -> int:
+        """Use a factor of agents, or one that is near it in some rows and fits."""
+        own = agent[rows]
+        for place, other in self._agents.candidates():
+            near = np.abs(other[rows] - own) <= tolerance * np.abs(own)
+            if near.all() and fits(other):
+                return self._agents.use(place)
+        return self._agents.add(agent)
+
+    @property
+    def choices(self) -> Pool:
+        """Factors of choices, ``(N + T,)`` each."""
+        return self._choices
 
     def arrays(self) -> tuple[Floats, Floats, Floats]:
         """Give factors ``(FA, A)`` and ``(FC, N + T)``, and tables ``(FT, V + A)``."""
         tables = np.array(self._tables).reshape(len(self._tables), self._n_cells)
         return self._agents.used(), self._choices.used(), tables
-
-    def _agent_of(
-        self, values: Floats, cells: Cells, pivots: Integers, choice: Floats
-    ) -> int | None:
-        """Find the factor of agents beside one of choices; None where there is none."""
-        with np.errstate(all="ignore"):
-            most = values[pivots]
-            found = np.where(most == 0, 0.0, most / choice[cells.choices[pivots]])
-        agent = np.ones(self._agents.size)
-        agent[cells.rows] = found
-        if not _fits(values, cells, agent, choice):
-            return None
-        own = found
-        for place, other in self._agents.candidates():
-            near = np.abs(other[cells.rows] - own) <= _TOLERANCE * np.abs(own)
-            if near.all() and _fits(values, cells, other, choice):
-                return self._agents.use(place)
-        return self._agents.add(agent)
 
     def _own_choice(self, values: Floats, cells: Cells) -> Floats:
         """Take an array's own rows, the first of each market that is not zero."""
@@ -165,7 +203,7 @@ class Factors:
             choice[cells.choices[own]] = values[own]
         return choice
 
-    def _table(self, values: Floats, cells: Cells) -> int:
+    def keep_table(self, values: Floats, cells: Cells) -> int:
         """Keep an array as it is, once."""
         table = np.zeros(self._n_cells)
         table[cells.places] = values
@@ -176,7 +214,7 @@ class Factors:
         return len(self._tables) - 1
 
 
-class _Pool:
+class Pool:
     """Rows that may be factors, and which of them are; the first is one everywhere."""
 
     def __init__(self, columns: Floats) -> None:
@@ -209,7 +247,38 @@ class _Pool:
         return np.array(rows).reshape(len(rows), self.size)
 
 
-def _pivots(values: Floats, cells: Cells) -> Integers:
+def row_factor(
+    values: Floats,
+    cells: Cells,
+    pivots: Integers,
+    column: Floats,
+    size: int,
+    tolerance: float,
+) -> Floats | None:
+    """Find the factor of rows beside one of columns; None where there is none.
+
+    Parameters
+    ----------
+    values, cells
+        An array's cells, those of a row side by side.
+    pivots
+        What :func:`find_pivots` finds in them.
+    column
+        The factor of columns.
+    size
+        How many rows there are; those without cells get one.
+    tolerance
+        Relative error that is allowed.
+    """
+    with np.errstate(all="ignore"):
+        most = values[pivots]
+        found = np.where(most == 0, 0.0, most / column[cells.choices[pivots]])
+    row = np.ones(size)
+    row[cells.rows] = found
+    return row if _fits(values, cells, row, column, tolerance) else None
+
+
+def find_pivots(values: Floats, cells: Cells) -> Integers:
     """Find the cell of each row where an array is largest."""
     sizes = np.abs(values)
     if not sizes.size:
@@ -219,14 +288,16 @@ def _pivots(values: Floats, cells: Cells) -> Integers:
     return np.minimum.reduceat(places, cells.starts)
 
 
-def _fits(values: Floats, cells: Cells, agent: Floats, choice: Floats) -> bool:
+def _fits(
+    values: Floats, cells: Cells, agent: Floats, choice: Floats, tolerance: float
+) -> bool:
     """Tell whether an array is the product of two factors, in some cells, then all."""
     step = max(1, values.size // _SAMPLE)
     for part in (slice(None, None, step), slice(None)):
         own = values[part]
         with np.errstate(all="ignore"):
             found = agent[cells.agents[part]] * choice[cells.choices[part]]
-            if not (np.abs(own - found) <= _TOLERANCE * np.abs(own)).all():
+            if not (np.abs(own - found) <= tolerance * np.abs(own)).all():
                 return False
     return True
 

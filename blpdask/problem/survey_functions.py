@@ -7,12 +7,14 @@ Weights W_d of datasets and values v_p of parts are split into factors
     W_d(p) v_p,   W_d;   and squares   W_d(p) v_p v_q.
 
 A factor that is zero or one is left out beside one that is zero wherever it is: an
-indicator is its own square, and prices need no indicator of a purchase.
+indicator is its own square, and prices need no indicator of a purchase. Functions of
+datasets of second choices say by which groups first choices are removed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,11 +26,34 @@ from .survey_factors import NONE, Split
 TERMS = 3
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SecondChoices:
+    """What a block's datasets of second choices need beside factors of one choice.
+
+    Attributes
+    ----------
+    removals
+        ``(D,)`` row of ``groups`` of each dataset; -1 for those of first choices.
+    groups
+        ``(FR, N + T)`` codes of groups that are removed together.
+    pairs
+        ``(FG, Σ (1 + J_t)²)`` factors of first and second choices.
+    triples
+        ``(FZ, Σ I_t (1 + J_t)²)`` factors of agents and both.
+    """
+
+    removals: Integers
+    groups: Integers
+    pairs: Floats
+    triples: Floats
+
+
 def survey_rows(
     layout: SurveyLayout,
     weights: Sequence[Split],
     values: Sequence[Split],
     arrays: tuple[Floats, Floats, Floats],
+    second: SecondChoices | None = None,
 ) -> SurveyRows:
     """Put the functions of a block together.
 
@@ -40,39 +65,74 @@ def survey_rows(
         Factors of each dataset's weights and of each part's values.
     arrays
         The factors of agents, those of choices, and tables.
+    second
+        What datasets of second choices need; None where there are none.
     """
     parts = [[weights[d], values[p]] for p, d in enumerate(layout.datasets)]
     squares = [[*parts[p], values[q]] for p, q in layout.pairs]
     alone = [[weight] for weight in weights]
+    of_parts = [int(d) for d in layout.datasets]
+    of_squares = [of_parts[p] for p, _ in layout.pairs]
+    every = list(range(len(weights)))
     return SurveyRows(
-        functions=_functions([*parts, *alone], arrays),
-        squares=_functions(squares, arrays),
+        functions=_functions([*parts, *alone], [*of_parts, *every], arrays, second),
+        squares=_functions(squares, of_squares, arrays, second),
     )
 
 
 def _functions(
-    products: Sequence[Sequence[Split]], arrays: tuple[Floats, Floats, Floats]
+    products: Sequence[Sequence[Split]],
+    datasets: Sequence[int],
+    arrays: tuple[Floats, Floats, Floats],
+    second: SecondChoices | None,
 ) -> ChoiceFunctions:
-    """Write products of arrays as terms, each shape once."""
+    """Write products of arrays, each of a dataset's, as terms, each shape once."""
     agents, choices, tables = arrays
-    shapes: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
+    shapes: dict[tuple[int, tuple[tuple[int, ...], ...]], int] = {}
     own_agents, own_shapes = [], []
     by_agent, by_choice = _covers(agents), _covers(choices)
-    for product in products:
+    for product, d in zip(products, datasets, strict=True):
         own_agents.append(_terms([split.agent for split in product], by_agent))
-        shape = (
-            _terms([split.choice for split in product], by_choice),
-            _terms([split.table for split in product], None),
-        )
+        removal = NONE if second is None else int(second.removals[d])
+        shape = removal, _shape(product, by_choice)
         own_shapes.append(shapes.setdefault(shape, len(shapes)))
-    return ChoiceFunctions(
+    terms = [_rows(own) for own in zip(*[own for _, own in shapes], strict=True)]
+    terms = terms or [_rows([])] * len(_shape([], by_choice))
+    functions = ChoiceFunctions(
         agents=agents,
         choices=choices,
         tables=tables,
         agent_terms=_rows(own_agents),
         shapes=np.array(own_shapes, np.int64),
-        choice_terms=_rows([choice for choice, _ in shapes]),
-        table_terms=_rows([table for _, table in shapes]),
+        choice_terms=terms[0],
+        table_terms=terms[1],
+    )
+    if second is None:
+        return functions
+    return replace(
+        functions,
+        removals=np.array([removal for removal, _ in shapes], np.int64),
+        groups=second.groups,
+        second_choice_terms=terms[2],
+        second_table_terms=terms[3],
+        pairs=second.pairs,
+        pair_terms=terms[4],
+        triples=second.triples,
+        triple_terms=terms[5],
+    )
+
+
+def _shape(
+    product: Sequence[Split], covers: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+) -> tuple[tuple[int, ...], ...]:
+    """List a product's factors by kind, those of agents apart."""
+    return (
+        _terms([split.choice for split in product], covers),
+        _terms([split.table for split in product], None),
+        _terms([split.second_choice for split in product], covers),
+        _terms([split.second_table for split in product], None),
+        _terms([split.pair for split in product], None),
+        _terms([split.triple for split in product], None),
     )
 
 

@@ -20,16 +20,23 @@ from .survey_arrays import (
     Evaluator,
     Spread,
     SurveyDataset,
+    SurveyLimits,
     SurveyPart,
     expressions_of,
 )
 from .survey_expressions import check_names
-from .survey_factors import Factors, Split, lay_out_cells
+from .survey_factors import Cells, Factors, Split, lay_out_cells
 from .survey_functions import survey_rows
 from .survey_market import INSIDE, SurveyedMarket
+from .survey_pieces import Evaluated, MarketPiece, cut_markets
+from .survey_second_choices import SecondSurveys
+from .survey_second_factors import SecondFactors
 
 #: Gives a market by its place among all.
 Markets = Callable[[int], SurveyedMarket]
+
+#: Agents of a market, and weights of theirs.
+Weighed = tuple[MarketPiece, Floats | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +77,7 @@ def survey_blocks(
     parts: Sequence[SurveyPart],
     layout: SurveyLayout,
     markets: Markets,
+    limits: SurveyLimits | None = None,
 ) -> SurveyedBlocks:
     """Evaluate the functions of surveys on blocks.
 
@@ -83,6 +91,8 @@ def survey_blocks(
         Of the parts.
     markets
         Gives the markets' tables.
+    limits
+        How much is evaluated and kept at once.
 
     Raises
     ------
@@ -92,7 +102,7 @@ def survey_blocks(
     faults = Faults("micro_moments")
     _check_formulas(datasets, parts, markets(0), faults)
     faults.check()
-    evaluator = Evaluator(faults)
+    evaluator = Evaluator(faults, limits)
     sampled = np.zeros(len(datasets), np.bool_)
     spreads = [Spread()] * len(parts)
     found = []
@@ -143,36 +153,63 @@ def _survey_block(
     n_cells = sum(market.n_agents * (1 + market.n_products) for market in own)
     factors = Factors(n_cells, *_columns(own))
     lay_out = partial(lay_out_cells, block.product_offsets, block.agent_offsets)
-    every = lay_out([True] * len(own))
+    both = SecondFactors(factors, block.product_offsets, block.agent_offsets)
+    second = SecondSurveys(block, own, both, evaluator)
     weighted: list[Split] = []
     valued = [Split()] * len(parts)
     for d, dataset in enumerate(datasets):
-        weights = [evaluator.weights(dataset, market) for market in own]
-        sampled[d] |= any(W is not None and W.any() for W in weights)
-        weighted.append(factors.split(_flat_weights(weights, own), every))
-        cells = lay_out([_has_outside(W, m) for W, m in zip(weights, own, strict=True)])
-        for p in np.flatnonzero(layout.datasets == d).tolist():
-            values = _part_values(parts[p], weights, own, evaluator, spreads, p)
-            if values is not None:
-                valued[p] = factors.split(values, cells)
-    rows = survey_rows(layout, weighted, valued, factors.arrays())
+        asked = {p: part for p, part in enumerate(parts) if layout.datasets[p] == d}
+        pieces = cut_markets(block, own, evaluator.limits, dataset, asked.values())
+        weights = Evaluated(evaluator.weights(dataset, p.market) for p in pieces)
+        if weights.n_axes == 3:
+            each = zip(pieces, weights, strict=True)
+            found, values, some = second.split(d, dataset, asked, each, spreads)
+        else:
+            weighed = list(zip(pieces, weights, strict=True))
+            some = any(W is not None and W.any() for _, W in weighed)
+            found = factors.split(_flat_weights(weighed), lay_out([True] * len(own)))
+            cells = lay_out(_have_outside(weighed, len(own)))
+            values = _split_parts(asked, weighed, evaluator, spreads, factors, cells)
+        sampled[d] |= some
+        weighted.append(found)
+        for p, split in values.items():
+            valued[p] = split
+    rows = survey_rows(
+        layout, weighted, valued, factors.arrays(), second.rows(len(datasets))
+    )
     return replace(block, surveys=rows)
+
+
+def _split_parts(
+    parts: dict[int, SurveyPart],
+    weighed: Sequence[Weighed],
+    evaluator: Evaluator,
+    spreads: list[Spread],
+    factors: Factors,
+    cells: Cells,
+) -> dict[int, Split]:
+    """Evaluate the values of parts by their places, and split those without faults."""
+    found = {}
+    for p, part in parts.items():
+        values = _part_values(part, weighed, evaluator, spreads, p)
+        if values is not None:
+            found[p] = factors.split(values, cells)
+    return found
 
 
 def _part_values(
     part: SurveyPart,
-    weights: Sequence[Floats | None],
-    markets: Sequence[SurveyedMarket],
+    weighed: Sequence[Weighed],
     evaluator: Evaluator,
     spreads: list[Spread],
     place: int,
 ) -> Floats | None:
     """Evaluate a part's values where its survey is, side by side; None at a fault."""
     found = [np.empty(0)]
-    for W, market in zip(weights, markets, strict=True):
+    for piece, W in weighed:
         if W is None:
             continue
-        evaluated = evaluator.values(part, W, market, spreads[place])
+        evaluated = evaluator.values(part, W, piece.market, spreads[place])
         if evaluated is None:
             return None
         values, spreads[place] = evaluated
@@ -180,20 +217,23 @@ def _part_values(
     return np.concatenate(found)
 
 
-def _has_outside(weights: Floats | None, market: SurveyedMarket) -> bool | None:
-    """Tell whether weights begin with the outside option; None without any."""
-    return None if weights is None else weights.shape[1] > market.n_products
+def _have_outside(weighed: Sequence[Weighed], n_markets: int) -> list[bool | None]:
+    """Tell whose weights begin with the outside option; None without any."""
+    found: list[bool | None] = [None] * n_markets
+    for piece, W in weighed:
+        if W is not None:
+            found[piece.place] = W.shape[1] > piece.market.n_products
+    return found
 
 
-def _flat_weights(
-    weights: Sequence[Floats | None], markets: Sequence[SurveyedMarket]
-) -> Floats:
+def _flat_weights(weighed: Sequence[Weighed]) -> Floats:
     """Lay weights side by side, zero where nobody is surveyed, ``(V + A,)``."""
     found = [np.empty(0)]
-    for W, market in zip(weights, markets, strict=True):
-        whole = np.zeros((market.n_agents, 1 + market.n_products))
+    for piece, W in weighed:
+        choices = 1 + piece.market.n_products
+        whole = np.zeros((piece.market.n_agents, choices))
         if W is not None:
-            whole[:, 1 + market.n_products - W.shape[1] :] = W
+            whole[:, choices - W.shape[1] :] = W
         found.append(whole.ravel())
     return np.concatenate(found)
 

@@ -226,8 +226,8 @@ def nan_at_first(t: Any, p: Any, a: Any) -> Any:
         (weighted(lambda t, p, a: 0 * ones(t, p, a)), ("all zero",)),
         (weighted(nan_at_first), ("1 weights", "not finite")),
         (
-            weighted(lambda t, p, a: np.ones((a.size, p.size, 1 + p.size))),
-            ("(20, 24, 25), for second choices", "no second choices in this version"),
+            weighted(lambda t, p, a: np.ones((a.size, p.size, 2 + p.size))),
+            ("of shape (20, 24, 26) in market C01Q1", "for second choices"),
         ),
         (
             weighted(lambda t, p, a: p.nothing),

@@ -52,6 +52,21 @@ def test_declared_moments_become_micro_moments(tmp_path):
     assert buyers.market_ids == {"a", "b"}
 
 
+def test_second_choices_are_declared(tmp_path):
+    text = JOB.replace("SAMPLE", "null").replace(
+        "weights: inside,",
+        "weights: inside * second(inside), eliminated_product_ids_index: 1,",
+    )
+    moments = solve_arguments(load_job(write_job(tmp_path, text)).job)["micro_moments"]
+    dataset = moments[2].parts[0].dataset
+    assert dataset.eliminated_product_ids_index == 1
+    assert str(dataset.compute_weights) == "inside * second(inside)"
+    assert dataset.compute_weights.of_second
+    wrong = text.replace("index: 1", "index: -1")
+    with pytest.raises(InputError, match="eliminated_product_ids_index"):
+        load_job(write_job(tmp_path, wrong))
+
+
 def test_covariances_are_read_and_jobs_resolve(tmp_path):
     matrix = str(np.eye(5).tolist())
     path = write_job(tmp_path, JOB.replace("SAMPLE", matrix))

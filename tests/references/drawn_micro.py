@@ -11,7 +11,7 @@ and ratios, products and differences of two means.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,12 @@ SHAPES = (
     (True, True),
 )
 WEIGHTS = ("one", "choices", "agents and choices")
+#: Column of product_ids by which products are removed together: nests, where there are
+#: any.
+GROUPS = 1
+#: Which values lie around those that are drawn as observed: a mean that no choices can
+#: give is refused, unless a function of it is what is observed.
+BOUNDED = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,14 +57,10 @@ def draw_micro(seed: int) -> DrawnMicro:
     rng = np.random.default_rng([2002, seed])
     drawn = draw_nests(6 * (seed // 5) + 1 + seed % 5)
     specification, solution = drawn.specification, dict(drawn.solution)
+    specification = _with_groups(specification, rng)
     solution.pop("W", None)
     features = {*drawn.features}
     products: Any = specification.products
-    if "nesting_ids" in products:
-        products["product_ids"] = products["nesting_ids"]
-    else:
-        count = products["market_ids"].size
-        products["product_ids"] = rng.integers(0, 3, count)
     surveys = [_draw_survey(seed + k, k, products, rng) for k in range(1 + seed % 3)]
     for survey in surveys:
         features |= survey["features"]
@@ -78,6 +80,28 @@ def draw_micro(seed: int) -> DrawnMicro:
     return DrawnMicro(specification, solution, moments, sample, frozenset(features))
 
 
+def _with_groups(
+    specification: Specification, rng: np.random.Generator
+) -> Specification:
+    """Put groups of products, nests where there are any, beside their identifiers.
+
+    Since product_ids then has two columns, what was absorbed by it gets another name.
+    """
+    products: Any = dict(specification.products)
+    own = products.pop("product_ids")
+    groups = products.get("nesting_ids", rng.integers(0, 3, own.size))
+    products |= {
+        "model_ids": own,
+        "product_ids": np.column_stack([own.astype(str), groups]).astype(object),
+    }
+    absorbed = {
+        name: text.replace("product_ids", "model_ids")
+        for name in ("absorb", "cost_absorb")
+        if (text := getattr(specification, name)) is not None
+    }
+    return replace(specification, products=products, **absorbed)
+
+
 def _draw_survey(
     seed: int, k: int, products: Any, rng: np.random.Generator
 ) -> dict[str, Any]:
@@ -94,7 +118,7 @@ def _draw_survey(
         "observations": int(rng.integers(200, 2000)),
         "shape": shape,
         "weights": weights,
-        "groups": 0 if grouped else None,
+        "groups": GROUPS if grouped else None,
         "markets": markets,
         "features": {
             f"shape={shape}",
@@ -141,14 +165,17 @@ def _build_moments(
                 )
             own.append(parts[key])
         name = f"{kind} {m}"
-        if kind == "mean":
+        if kind == "mean" and averaged[0] == BOUNDED:
             moments.append(package.MicroMoment(name, value, own[0]))
+        elif kind == "mean":
+            moments.append(package.MicroMoment(name, value, own[0], *FUNCTIONS[kind]))
         else:
             moments.append(package.MicroMoment(name, value, own, *FUNCTIONS[kind]))
     return moments
 
 
 FUNCTIONS: dict[str, Any] = {
+    "mean": (lambda v: v[0], lambda v: [1.0]),
     "ratio": (
         lambda v: v[0] / (1 + v[1] ** 2),
         lambda v: [1 / (1 + v[1] ** 2), -2 * v[0] * v[1] / (1 + v[1] ** 2) ** 2],

