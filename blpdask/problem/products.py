@@ -319,7 +319,7 @@ def _check_markets(
         _check_shares(codes, unique, shares, faults)
     placed = bool((codes >= 0).all())
     if placed and product_ids is not None and len(product_ids) == codes.size:
-        _check_duplicates(codes, unique, product_ids[:, 0], faults)
+        _warn_of_duplicates(codes, unique, product_ids[:, 0])
 
 
 def _check_shares(
@@ -344,23 +344,21 @@ def _check_shares(
         )
 
 
-def _check_duplicates(
-    codes: Integers,
-    unique: np.ndarray[Any, Any],
-    product_ids: np.ndarray[Any, Any],
-    faults: Faults,
+def _warn_of_duplicates(
+    codes: Integers, unique: np.ndarray[Any, Any], product_ids: np.ndarray[Any, Any]
 ) -> None:
+    """Warn of identifiers that a market has twice: rows, or groups of products."""
     products, _ = factorize(product_ids)
     pairs = codes * (int(products.max()) + 2) + products + 1
     order = np.argsort(pairs, kind="stable")
     again = order[1:][np.diff(pairs[order]) == 0]
     if again.size:
         shown = [f"{product_ids[i]} in {unique[codes[i]]}" for i in again[:8]]
-        faults.add(
-            f"{again.size} products that are listed twice in a market ({some(shown)})",
-            "each of product_ids once a market",
-            "merge duplicate rows; if product_ids is not an identifier of products, "
-            "rename that column",
+        warnings.warn(
+            f"{again.size} products are listed twice in a market ({some(shown)}); "
+            "merge duplicate rows, unless product_ids are groups of products",
+            DataWarning,
+            stacklevel=4,
         )
 
 
