@@ -490,3 +490,28 @@ class PriceConditions:
     shares: Floats
     Lambda: Floats
     zeta: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PriceSearch:
+    """Prices that a kernel found, and how each market ended.
+
+    Attributes
+    ----------
+    prices
+        ``(N,)``.
+    conditions
+        First-order conditions there.
+    done, broken
+        ``(T,)`` whether gradients of profits reached the tolerance, and whether prices,
+        or what follows from them, are not finite.
+    iterations, evaluations
+        ``(T,)``.
+    """
+
+    prices: Floats
+    conditions: PriceConditions
+    done: NDArray[np.bool_]
+    broken: NDArray[np.bool_]
+    iterations: Integers
+    evaluations: Integers

@@ -23,6 +23,7 @@ from ..records import (
     MarketBlock,
     Markups,
     PriceConditions,
+    PriceSearch,
     PriceTastes,
     Tastes,
     TrialPrices,
@@ -101,6 +102,19 @@ class ArrayBackend:
             active,
             scratch_bytes,
         )
+
+    def equilibrium(
+        self,
+        block: MarketBlock,
+        tastes: Tastes,
+        line: TrialPrices,
+        start: Floats,
+        costs: Floats,
+        controls: InversionControls,
+    ) -> PriceSearch | None:
+        """Leave iterating to those who ask for conditions of all markets at once."""
+        del self, block, tastes, line, start, costs, controls
+        return None
 
     def expectations(
         self,

@@ -89,6 +89,7 @@ from ..records import (
     MarketBlock,
     Markups,
     PriceConditions,
+    PriceSearch,
     PriceTastes,
     Tastes,
     TrialPrices,
@@ -134,6 +135,21 @@ class Backend(Protocol):
         scratch_bytes: int,
     ) -> PriceConditions:
         """Compute s, Λ and ζ at trial prices, in the active markets alone."""
+        ...
+
+    def equilibrium(
+        self,
+        block: MarketBlock,
+        tastes: Tastes,
+        line: TrialPrices,
+        start: Floats,
+        costs: Floats,
+        controls: InversionControls,
+    ) -> PriceSearch | None:
+        """Iterate p = c + ζ(p) where utility is linear in prices.
+
+        None where the backend leaves iterating to those who ask for conditions.
+        """
         ...
 
     def expectations(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .loop_conditions import conditions
+from .loop_equilibrium import equilibrium
 from .loop_logit import invert, shares
 from .loop_markups import markups
 from .loop_surveys import expectations
 
-__all__ = ["conditions", "expectations", "invert", "markups", "shares"]
+__all__ = ["conditions", "equilibrium", "expectations", "invert", "markups", "shares"]

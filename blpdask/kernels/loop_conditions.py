@@ -115,21 +115,33 @@ def add_conditions(E, n, weighted, slopes, worth, rows, sums):
     row, as ``slopes`` (R + 1, J) is α_j there and ∂x_jr/∂p, both with a row of zeros
     more where R is even; ``rows`` (J,) says in which row of ``worth`` a_ij is.
     """
-    for j in range(E.shape[0]):
-        e, a = E[j], worth[rows[j]]
+    last = E.shape[0] - 1
+    for first in range(0, E.shape[0], 2):
+        # Two products at a time; the last of an odd number is taken twice.
+        j, k = first, min(first + 1, last)
+        e, a, f, b = E[j], worth[rows[j]], E[k], worth[rows[k]]
         for r in range(0, weighted.shape[0], 2):
             w, v = weighted[r], weighted[r + 1]
             share = earned = share_too = earned_too = 0.0
+            other = gained = other_too = gained_too = 0.0
             for i in range(n):
-                x = a[i] * e[i]
+                x, y = a[i] * e[i], b[i] * f[i]
                 share += w[i] * e[i]
                 earned += w[i] * x
                 share_too += v[i] * e[i]
                 earned_too += v[i] * x
+                other += w[i] * f[i]
+                gained += w[i] * y
+                other_too += v[i] * f[i]
+                gained_too += v[i] * y
             if r == 0:
                 sums[0, j] += share
+                sums[0, k] += other if k > j else 0.0
             sums[1, j] += slopes[r, j] * share + slopes[r + 1, j] * share_too
             sums[2, j] += slopes[r, j] * earned + slopes[r + 1, j] * earned_too
+            if k > j:
+                sums[1, k] += slopes[r, k] * other + slopes[r + 1, k] * other_too
+                sums[2, k] += slopes[r, k] * gained + slopes[r + 1, k] * gained_too
 
 
 @exact
@@ -142,16 +154,16 @@ def sum_over_agents(
     H,
     coefficients,
     weights,
+    small,
     tile,
     sums,
 ):
     """Fill s, Λ and z of one market, ``(3, J)``, by so many agents of a tile.
 
     ``characteristics`` (J, K + 1) and ``coefficients`` (K, I) as in
-    :mod:`blpdask.kernels.loop_tiles`.
+    :mod:`blpdask.kernels.loop_tiles`; ``small`` says that no utility is large.
     """
     n_products, n_agents = margins.size, weights.size
-    small = none_is_large(characteristics, coefficients)
     E = np.empty((n_products, tile))
     weighted = np.zeros((2 * math.ceil((priced.size + 1) / 2), tile))
     by_row = np.zeros((weighted.shape[0], n_products))
@@ -255,6 +267,7 @@ def plain_conditions(t, block, tastes, supply, delta, margins, sums):
         H,
         coefficients,
         block.weights[c:d],
+        none_is_large(characteristics, coefficients),
         agents_of_tile(n, d - c),
         sums,
     )

@@ -53,6 +53,8 @@ from .loop_numeric import (
     solve_general,
     sup_norm,
 )
+from .loop_plain_curvature import plain_curvature
+from .loop_plain_market import is_plain
 
 INDEFINITE_JACOBIAN = int(InversionStatus.INDEFINITE_JACOBIAN)
 #: A last Newton step longer than this says that δ is not the solution after all.
@@ -156,17 +158,35 @@ def solve_market(
 
 @inlined
 def differentiate_market(
-    market, types, rows, columns, delta, lower, delta_by_theta, polish
+    t,
+    block,
+    tastes,
+    market,
+    types,
+    rows,
+    columns,
+    delta,
+    lower,
+    delta_by_theta,
+    polish,
+    ready,
 ):
     """Form A at δ, factor it, fill ∂δ/∂θ, and with ``polish`` take a last Newton step.
 
-    Returns a status and the length of that step.
+    E is at hand, at a reference point near δ, where it is ``ready``. Returns a status
+    and the length of that step.
     """
     n, n_parameters = delta.size, delta_by_theta.shape[1]
     shares, A = np.empty(n), np.empty((n, n))
     right = np.empty((n_parameters + 1, n))
     tangents, x = right[:n_parameters], right[n_parameters]
-    outside = curvature(market, delta, types, rows, columns, shares, A, tangents)
+    outside = -1.0
+    if not ready and is_plain(block):
+        outside = plain_curvature(t, block, tastes, delta, shares, A, tangents)
+    if outside < 0.0:
+        if not ready:
+            move_reference(market, delta)
+        outside = curvature(market, delta, types, rows, columns, shares, A, tangents)
     size = log_residual(market, shares, x)
     log_odds_step(market, shares, outside, x)
     status = CONVERGED
@@ -241,7 +261,7 @@ def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
     ):
         """Invert and differentiate every market of a block in place."""
         _ = fingerprint
-        recycled = method == 0
+        recycled, ready = method == 0, method != 3
         tolerance = max(atol, FORMING_ERROR) if recycled and derivatives else atol
         types = tastes.types.copy()
         rows, columns = tastes.rows.copy(), tastes.columns.copy()
@@ -253,7 +273,8 @@ def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
             for j in range(n):
                 delta_t[j] = delta[a + order[j]]
             slopes = np.empty((n, delta_by_theta.shape[1]))
-            move_reference(market, delta_t)
+            if ready:
+                move_reference(market, delta_t)
             lower = np.zeros((n, n))
             has_factor = False
             if recycled and start_factor.size > 0:
@@ -280,6 +301,9 @@ def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
                 if not derivatives:
                     break
                 formed, length = differentiate_market(
+                    t,
+                    block,
+                    tastes,
                     market,
                     types,
                     rows,
@@ -288,6 +312,7 @@ def _compiled_invert(fingerprint: str) -> Callable[..., Any]:
                     lower,
                     slopes,
                     recycled,
+                    ready,
                 )
                 evaluations += 1
                 if not recycled or status != CONVERGED or formed != CONVERGED:

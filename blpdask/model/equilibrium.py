@@ -73,6 +73,8 @@ class PricedMarkets:
         ``(N,)`` c, marginal costs.
     costs_at
         Gives c at shares ``(N,)`` where costs depend on quantities; else None.
+    linear
+        Whether what moves with prices is known to be linear in them.
     """
 
     markets: MarketBlock
@@ -80,6 +82,7 @@ class PricedMarkets:
     start: Floats
     costs: Floats
     costs_at: Callable[[Floats], Floats] | None = None
+    linear: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +163,13 @@ def solve_prices(block: PricedMarkets, state: PriceState) -> Equilibrium:
         if state.controls.method == "simple":
             _iterate(search)
         elif state.controls.method == ACCELERATED:
-            _follow_secants(search)
+            if not search.leave_to_backend():
+                _follow_secants(search)
         elif state.controls.method == "squarem":
             _accelerate(search, state.controls)
         else:
             search.active[:] = False
-        every = np.ones(block.markets.n_markets, np.bool_)
-        last = search.evaluate(search.prices, every)
+        last = search.finish()
         found = last.conditions
         margins = search.prices - last.costs
         hessians = np.empty(0)
@@ -260,6 +263,31 @@ class _Search:
         self.done = np.full(self.n_markets, state.controls.method == "return")
         self.iterations = np.zeros(self.n_markets, np.int64)
         self.evaluations = np.zeros(self.n_markets, np.int64)
+        self.found: PriceConditions | None = None
+
+    def leave_to_backend(self) -> bool:
+        """Let the backend find prices, where it can; tell whether it did."""
+        block, state = self.block, self.state
+        if not block.linear or block.costs_at is not None:
+            return False
+        # Linear everywhere: costs are closer to what is sought than starts may be.
+        line = block.utility(block.costs)
+        found = self.backend.equilibrium(
+            block.markets, state.tastes, line, block.start, block.costs, state.controls
+        )
+        if found is None:
+            return False
+        self.prices, self.found = found.prices, found.conditions
+        self.done, self.broken = found.done, found.broken
+        self.iterations, self.evaluations = found.iterations, found.evaluations
+        return True
+
+    def finish(self) -> _Evaluation:
+        """Give everything known at the prices found."""
+        if self.found is None:
+            return self.evaluate(self.prices, np.ones(self.n_markets, np.bool_))
+        trial = self.block.utility(self.prices)
+        return _Evaluation(trial, self.block.costs, self.found)
 
     def step(
         self,

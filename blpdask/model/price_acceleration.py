@@ -22,22 +22,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.loop_secant_limits import (
+    BOLDNESS,
+    DEPTH,
+    GROWTH,
+    PATIENCE,
+    RIDGE,
+    TRIALS,
+)
 from ..records import Floats, Integers
 
 Flags = NDArray[np.bool_]
-
-#: Columns of ΔF and ΔG.
-DEPTH = 3
-#: How much larger than the smallest so far f may be.
-GROWTH = 2.0
-#: How many times as long as f a correction may be.
-BOLDNESS = 10.0
-#: Evaluations after which a market starts again, plainly.
-TRIALS = 64
-#: Plain steps after the first time that a market goes back; doubled each time.
-PATIENCE = 2
-#: What is added to the diagonal of ΔF'ΔF, its columns at length one.
-RIDGE = 1e-13
 
 
 class Past:

@@ -16,7 +16,7 @@ import numpy as np
 from ..records import Floats
 from .formula_calculus import differentiate
 from .formula_data import Table, count_rows, read_column
-from .formula_expressions import Expression, Indicator, Leaf, evaluate
+from .formula_expressions import Expression, Indicator, Leaf, evaluate, leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,19 @@ class Column:
         Floats
             ``(N,)`` ∂ⁿx/∂(name)ⁿ.
         """
+        return evaluate_expression(self._differentiate(name, order), data, override)
+
+    def is_linear_in(self, name: str) -> bool:
+        """Tell whether the column is a variable times, and plus, what others say."""
+        return all(leaf.name != name for leaf in leaves(self._differentiate(name, 1)))
+
+    def _differentiate(self, name: str, order: int) -> Expression:
+        """Differentiate the expression, once."""
         derivative = self._derivatives.get((name, order))
         if derivative is None:
             derivative = differentiate(self.expression, name, order)
             self._derivatives[name, order] = derivative
-        return evaluate_expression(derivative, data, override)
+        return derivative
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,11 @@ class UtilityColumns:
         alpha, X2_by_prices = self._derivatives(prices, order=1)
         return TrialPrices(prices, delta, alpha, X2, X2_by_prices, self.X2_priced)
 
+    @property
+    def is_linear(self) -> bool:
+        """Tell whether all that moves with prices is linear in them."""
+        return all(column.is_linear_in("prices") for column in (*self.X1, *self.X2))
+
     def curvature(self, prices: Floats) -> tuple[Floats, Floats]:
         """Evaluate Σ_k β_k ∂²x1_k/∂p² ``(N,)`` and ∂²x2/∂p² ``(R, N)``."""
         return self._derivatives(prices, order=2)
@@ -186,6 +191,7 @@ def priced_markets(
     if n_blocks is None:
         edges = tables.plan(min(edges.size - 1, _most_blocks(tables)))
     utility = _utility(demand, data, beta, delta)
+    linear = utility.is_linear
     costs = _costs(demand, data, setting)
     blocks = []
     for block in cut_at(tables, edges):
@@ -195,6 +201,7 @@ def priced_markets(
             PricedMarkets(
                 markets=block,
                 utility=_take_utility(utility, rows),
+                linear=linear,
                 start=setting.start[rows],
                 costs=setting.costs[rows],
                 costs_at=None if costs is None else _take_costs(costs, rows),

@@ -317,6 +317,7 @@ def test_tiles_of_agents_add_up():
         np.empty((0, 0)),
         coefficients,
         case.block.weights[agents],
+        True,
         7,
         found,
     )

@@ -24,7 +24,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blpdask.kernels import loop_conditions, loop_logit, loop_markups, loop_sums
+from blpdask.kernels import (
+    loop_conditions,
+    loop_equilibrium,
+    loop_logit,
+    loop_markups,
+    loop_sums,
+)
 from blpdask.kernels.loop_block import loop_block
 from blpdask.kernels.loop_kept import KeptLoop, fingerprint_of_loops, only_read
 from blpdask.records import InversionControls, InversionStart, TrialPrices
@@ -46,6 +52,7 @@ def loops() -> dict[str, KeptLoop]:
         "shares": loop_logit._compiled_shares(fingerprint),
         "markups": loop_markups._compiled_markups(fingerprint),
         "conditions": loop_conditions._compiled_conditions(fingerprint),
+        "equilibrium": loop_equilibrium._compiled_equilibrium(fingerprint),
         "sums": loop_sums._add_products,
     }
 
@@ -119,9 +126,18 @@ def compute(example: Nested, by: Callable[[Any], Any]) -> list[Any]:
     active = by(np.ones(block.n_markets, bool))
     rest = by(eta.eta), active, 2**26
     conditions = loop_conditions.conditions(block, tastes, trial, *rest)
+    plain_block = replace(
+        block, nests=None, availability=None, product_draws=None, product_columns=()
+    )
+    few = InversionControls("accelerated", 1e-13, 9)
+    searched = loop_equilibrium.equilibrium(
+        plain_block, tastes, trial, block.supply.prices, rest[0], few
+    )
+    assert searched is not None
     sums = loop_sums.accurate_product(block.draws, block.weights)
     fields = [dataclasses.astuple(r) for r in (*found, eta, plain, conditions)]
-    return [shares, sums, *(value for record in fields for value in record)]
+    ended = searched.prices, searched.conditions.zeta, searched.evaluations
+    return [shares, sums, *ended, *(value for record in fields for value in record)]
 
 
 def same(found: list[Any], expected: list[Any]) -> bool:
@@ -141,7 +157,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 def test_the_kind_of_an_array_does_not_matter(name: str, kind: str) -> None:
     example = nested(**EXAMPLES[name])
     found = compute(example, KINDS[kind])
-    assert len(found) == 2 + 3 * 6 + 2 * 2 + 3
+    assert len(found) == 5 + 3 * 6 + 2 * 2 + 3
     assert same(found, compute(example, np.array))
 
 
@@ -177,6 +193,7 @@ def test_every_loop_is_compiled_once(tmp_path: Path) -> None:
     )
     told = json.loads(said.stdout.splitlines()[-1])
     solving = {"invert": 1, "shares": 0, "markups": 1, "conditions": 0, "sums": 1}
+    solving |= {"equilibrium": 0}
     everything = dict.fromkeys(loops(), 1)
     assert told == {
         **dict.fromkeys(EXAMPLES, everything),
