@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     )
     from .api.formulation import Formulation, build_matrix
     from .api.hausman import build_hausman_instruments
+    from .api.importance_sampling import ImportanceSamplingResults
     from .api.instrument_selection import InstrumentSelection, select_instruments
     from .api.integration import Integration, build_integration
     from .api.iteration import Iteration
     from .api.micro import MicroDataset, MicroMoment, MicroPart
+    from .api.observed_moments import ObservedMoments, observe_micro_moments
     from .api.optimal_instruments import OptimalInstrumentResults
     from .api.optimization import Optimization
     from .api.parallel import parallel
@@ -43,12 +45,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Formulation",
+    "ImportanceSamplingResults",
     "InstrumentSelection",
     "Integration",
     "Iteration",
     "MicroDataset",
     "MicroMoment",
     "MicroPart",
+    "ObservedMoments",
     "OptimalInstrumentResults",
     "Optimization",
     "Problem",
@@ -68,6 +72,7 @@ __all__ = [
     "data",
     "data_to_dict",
     "exceptions",
+    "observe_micro_moments",
     "open_store",
     "options",
     "parallel",
@@ -82,12 +87,14 @@ __all__ = [
 #: Where each public name lives; modules stand for themselves.
 _HOMES = {
     "Formulation": "api.formulation",
+    "ImportanceSamplingResults": "api.importance_sampling",
     "InstrumentSelection": "api.instrument_selection",
     "Integration": "api.integration",
     "Iteration": "api.iteration",
     "MicroDataset": "api.micro",
     "MicroMoment": "api.micro",
     "MicroPart": "api.micro",
+    "ObservedMoments": "api.observed_moments",
     "OptimalInstrumentResults": "api.optimal_instruments",
     "Optimization": "api.optimization",
     "Problem": "api.problem",
@@ -105,6 +112,7 @@ _HOMES = {
     "build_ownership": "api.construction",
     "build_store": "api.stores",
     "data_to_dict": "api.structured_tables",
+    "observe_micro_moments": "api.observed_moments",
     "open_store": "api.stores",
     "parallel": "api.parallel",
     "read_pickle": "api.pickles",

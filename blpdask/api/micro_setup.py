@@ -75,6 +75,8 @@ class MicroMoments:
         blocks: Sequence[MarketBlock],
         markets: Markets,
         limits: SurveyLimits | None = None,
+        *,
+        observed: bool = True,
     ) -> tuple[MarketBlock, ...]:
         """Evaluate what is asked of blocks, and check that it can be what was observed.
 
@@ -86,6 +88,8 @@ class MicroMoments:
             Gives the markets' tables.
         limits
             How much is evaluated and kept at once.
+        observed
+            Whether observed values mean anything.
 
         Raises
         ------
@@ -115,6 +119,8 @@ class MicroMoments:
             markets,
             limits,
         )
+        if not observed:
+            return surveyed.blocks
         self._check_observed(surveyed.spreads)
         middles = np.array([(s.low + s.high) / 2 for s in surveyed.spreads])
         warn_of_gradients(self.moments, self.setup.targets, middles)
@@ -201,7 +207,7 @@ def check_micro(
     _check_moments(moments, faults)
     add_part_clashes(parts, faults)
     for dataset in datasets:
-        _check_dataset(dataset, market_ids, n_product_ids, faults)
+        check_dataset(dataset, market_ids, n_product_ids, faults)
     covariances = check_covariances(
         sample_covariances, "micro_sample_covariances", len(moments), faults
     )
@@ -275,7 +281,7 @@ def _check_moments(moments: Sequence[MicroMoment], faults: Faults) -> None:
         )
 
 
-def _check_dataset(
+def check_dataset(
     dataset: MicroDataset,
     market_ids: np.ndarray[Any, Any],
     n_product_ids: int,

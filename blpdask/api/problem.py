@@ -247,21 +247,29 @@ class Problem(Dimensions):
         )
         return other
 
-    def with_read(self, agents: Agents) -> Problem:
+    def with_read(self, agents: Agents, *, drawn: bool = True) -> Problem:
         """Give the same problem, in memory, agents that were read already.
 
         Parameters
         ----------
         agents
             Agents, such as some of this problem's.
+        drawn
+            Whether this problem's rule would draw such agents, if it has one.
         """
         other = copy.copy(self)
+        other._integration = self._integration if drawn else None
         other.__dict__.pop("agents", None)
         demand = in_memory(self._demand, "other agents")
         other._demand = prepare_demand(
             demand.products, agents, demand.types, demand.epsilon_scale
         )
         return other
+
+    @property
+    def given_agents(self) -> Any:
+        """The table that agents are the rows of, None where a rule built them."""
+        return self._agent_data if self._integration is None else None
 
     @property
     def integration_rule(self) -> Rule | None:
@@ -824,8 +832,7 @@ class Problem(Dimensions):
             table = micro_table(micro.describe(), digits=options.digits)
             options.verbose_output(f"\n{table}\n")
         demand = in_memory(self._demand, "micro moments")
-        given = self._agent_data if self._integration is None else None
-        markets = market_tables(demand, parameters, given)
+        markets = market_tables(demand, parameters, self.given_agents)
         return partial(micro.survey, markets=markets, limits=read_limits())
 
     def _lay_out(

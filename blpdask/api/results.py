@@ -33,6 +33,7 @@ from ..results.tables import (
 )
 from ..results.test_statistic import TestStatistic
 from .attributes import ATTRIBUTES, JOINED, LISTS, SCALARS, SUMMED
+from .micro_methods import MicroMethods
 from .pickles import save_pickle
 
 if TYPE_CHECKING:
@@ -40,13 +41,15 @@ if TYPE_CHECKING:
 
     from ..analysis.draw_jackknife import DrawJackknife
     from ..analysis.recovered_effects import RecoveredEffects
+    from .estimated_economy import EstimatedEconomy
+    from .importance_sampling import ImportanceSamplingResults
     from .integration import Integration
     from .iteration import Iteration
     from .optimal_instruments import OptimalInstrumentResults
     from .problem import Problem
 
 
-class ProblemResults:
+class ProblemResults(MicroMethods):
     """Estimates of a GMM step, with those of the steps before it.
 
     Attributes are those of :class:`blpdask.results.estimates.GmmEstimates` and PyBLP's:
@@ -224,6 +227,18 @@ class ProblemResults:
             Where the function gives what is not a finite number.
         """
         return delta_method(self.estimates, function)
+
+    def estimated_economy(self, what: str) -> EstimatedEconomy:
+        """Give the problem at its estimates.
+
+        Parameters
+        ----------
+        what
+            Is asked for, for messages.
+        """
+        from .estimated_economy import of_problem
+
+        return of_problem(self, what)
 
     def compute_identification(self) -> Identification:
         """Say how far the moments tell the parameters apart."""
@@ -486,6 +501,52 @@ class ProblemResults:
             backend=backend,
             blocks=blocks,
             progress=progress,
+        )
+
+    def importance_sampling(
+        self,
+        draws: int,
+        ar_constant: float = 1.0,
+        seed: int | None = None,
+        agent_data: Any = None,
+        integration: Integration | None = None,
+        delta: Any = None,
+    ) -> ImportanceSamplingResults:
+        """Sample agents who buy at these estimates, for better integration with few.
+
+        Parameters
+        ----------
+        draws
+            How many agents to keep in each market.
+        ar_constant
+            Candidates are accepted with their probability to buy over this number, at
+            least one.
+        seed
+            Of PyBLP's stream.
+        agent_data
+            Candidates, as in :class:`blpdask.Problem`; their weights are not looked at.
+            The problem's own where None.
+        integration
+            Rule that builds candidates' nodes instead of the data.
+        delta
+            ``(N,)`` δ at which probabilities are; these estimates' where None.
+
+        Returns
+        -------
+        ImportanceSamplingResults
+            Whose ``to_problem`` gives the problem with these agents.
+
+        Raises
+        ------
+        BlpdaskError
+            Where the results have lost their problem, or its data are in a store.
+        InputError
+            With every fault of the arguments, or where too few agents are accepted.
+        """
+        from .importance_sampling import importance_sampling
+
+        return importance_sampling(
+            self, draws, ar_constant, seed, agent_data, integration, delta
         )
 
     def plot_estimates(self, ax: Any = None) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 from .. import options
 from ..errors import Faults
 from ..model.equilibrium import PriceState
-from ..model.parameters import tastes_at
+from ..model.parameters import Parameters, tastes_at
 from ..moments.demand import DemandState
 from ..moments.supply import CostState
 from ..problem.demand_problem import DemandProblem
@@ -234,6 +234,11 @@ class Simulation(Dimensions):
     def demand(self) -> DemandProblem:
         """The record behind the simulation."""
         return self._problem
+
+    @property
+    def parameters(self) -> Parameters:
+        """The layout of the true parameters."""
+        return self._parameters
 
     @property
     def MD(self) -> int:

@@ -26,10 +26,12 @@ from ..status import InversionStatus, PriceStatus
 from .construction import build_blp_instruments
 from .formulation import Formulation, build_matrix
 from .integration import Integration
+from .micro_methods import MicroMethods
 from .pickles import save_pickle
 from .structured_tables import structure
 
 if TYPE_CHECKING:
+    from .estimated_economy import EstimatedEconomy
     from .problem import Problem
     from .simulation import Simulation
 
@@ -68,7 +70,7 @@ class Search:
     seconds: float
 
 
-class SimulationResults:
+class SimulationResults(MicroMethods):
     """A solved simulation.
 
     Attributes
@@ -162,6 +164,18 @@ class SimulationResults:
     def to_pickle(self, path: str | Path) -> None:
         """Pickle the results, for PyBLP scripts."""
         save_pickle(self, path)
+
+    def estimated_economy(self, what: str) -> EstimatedEconomy:
+        """Give the simulation, with what was solved for, at its true parameters.
+
+        Parameters
+        ----------
+        what
+            Is asked for, for messages.
+        """
+        from .estimated_economy import of_simulation
+
+        return of_simulation(self, what)
 
     def to_problem(
         self,

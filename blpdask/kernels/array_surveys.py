@@ -74,7 +74,7 @@ def _add_batch(
     xp, functions = share_map.xp, own.functions
     chunks = share_map.probabilities(delta, slice(None))
     for chunk, tile in zip(chunks, share_map.tiles(), strict=True):
-        moved = _moved_utilities(share_map, chunk, by_delta)
+        moved = moved_utilities(share_map, chunk, by_delta)
         for s in range(functions.choice_terms.shape[0]):
             if functions.removals.size and functions.removals[s] >= 0:
                 found = second_expectation(share_map, chunk, tile, own, s)
@@ -98,7 +98,7 @@ def _first_expectation(
     return adjoint(share_map, chunk, f, mean)
 
 
-def _moved_utilities(
+def moved_utilities(
     share_map: ShareMap, chunk: Probabilities, by_delta: list[Array]
 ) -> list[Array]:
     """Compute how stretched utilities ``(B, i, J)`` move along δ(θ)."""

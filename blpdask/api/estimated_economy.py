@@ -1,0 +1,161 @@
+"""What results are asked about micro data with: a problem in memory, at an estimate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..analysis.estimated_markets import EstimatedMarkets, estimated_markets
+from ..errors import BlpdaskError, Faults
+from ..model.parameters import Parameters
+from ..problem.demand_problem import DemandProblem, prepare_demand
+from ..problem.formulas import ParsedFormula
+from ..problem.products import read_products
+from ..records import Floats
+from .estimated_errors import estimated_layout
+from .micro_tables import market_tables
+from .stored import in_memory
+
+if TYPE_CHECKING:
+    from .results import ProblemResults
+    from .simulation_results import SimulationResults
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EstimatedEconomy:
+    """A problem at an estimate, and how its agents were made.
+
+    Attributes
+    ----------
+    demand, parameters
+        The problem and the layout of θ.
+    theta
+        ``(P,)``.
+    delta
+        ``(N,)`` in the user's order.
+    formula
+        Of the demographics, or None.
+    agent_data
+        What agents were read from, None where a rule built them.
+    """
+
+    demand: DemandProblem
+    parameters: Parameters
+    theta: Floats
+    delta: Floats
+    formula: ParsedFormula | None
+    agent_data: Any
+
+    @property
+    def n_product_ids(self) -> int:
+        """Count the columns of product_ids."""
+        product_ids = self.demand.products.ids.get("product_ids")
+        return 0 if product_ids is None else product_ids.shape[1]
+
+    def markets(self, delta: Floats | None = None) -> EstimatedMarkets:
+        """Give the markets, at another δ ``(N,)`` where one is given."""
+        return estimated_markets(
+            self.demand,
+            self.parameters,
+            self.theta,
+            self.delta if delta is None else delta,
+            market_tables(self.demand, self.parameters, self.agent_data),
+        )
+
+
+def of_problem(results: ProblemResults, what: str) -> EstimatedEconomy:
+    """Put a problem at its estimates.
+
+    Parameters
+    ----------
+    results
+        Of :meth:`blpdask.Problem.solve`.
+    what
+        Is asked for, for messages.
+
+    Raises
+    ------
+    BlpdaskError
+        Where the results have lost their problem, or its data are in a store.
+    InputError
+        Where there are no agents, or shares of their types are estimated.
+    """
+    problem, estimates = results.problem, results.estimates
+    if problem is None:
+        raise BlpdaskError(
+            f"found: {what} of results without their problem\n  expected: results of "
+            "Problem.solve, not read from disk\n  what to do: solve again, starting "
+            "from the saved estimates with Optimization('return')"
+        )
+    demand = in_memory(problem.demand, what)
+    faults = Faults(what)
+    _check_agents(demand, faults)
+    if estimates.type_shares.size:
+        faults.add(
+            f"{what} with type_shares",
+            "agents whose weights are given",
+            "give agents weights times their type's share, and solve at the estimates",
+        )
+    faults.check()
+    formulation = problem.agent_formulation
+    return EstimatedEconomy(
+        demand=demand,
+        parameters=estimated_layout(estimates, problem.outline),
+        theta=estimates.theta,
+        delta=np.asarray(results.delta)[:, 0],
+        formula=None if formulation is None else formulation.parsed,
+        agent_data=problem.given_agents,
+    )
+
+
+def of_simulation(results: SimulationResults, what: str) -> EstimatedEconomy:
+    """Put a simulation's own agents and what was solved for at its true parameters.
+
+    Parameters
+    ----------
+    results
+        Of a :class:`blpdask.Simulation`.
+    what
+        Is asked for, for messages.
+
+    Raises
+    ------
+    InputError
+        Where there are no agents.
+    """
+    own = results.simulation
+    faults = Faults(what)
+    _check_agents(own.demand, faults)
+    faults.check()
+    linear, random, cost = own.product_formulations
+    products = read_products(
+        results.product_data,
+        linear.parsed,
+        None if random is None else random.parsed,
+        None if cost is None else cost.parsed,
+        add_exogenous=True,
+        absorption=linear.controls,
+    )
+    parameters, agent_formulation = own.parameters, own.agent_formulation
+    return EstimatedEconomy(
+        demand=prepare_demand(
+            products, own.demand.agents, own.demand.types, own.demand.epsilon_scale
+        ),
+        parameters=parameters,
+        theta=parameters.theta,
+        delta=results.delta[:, 0],
+        formula=None if agent_formulation is None else agent_formulation.parsed,
+        agent_data=own.agent_data,
+    )
+
+
+def _check_agents(demand: DemandProblem, faults: Faults) -> None:
+    """Check that there are random coefficients."""
+    if not demand.types:
+        faults.add(
+            "no random coefficients",
+            "agents, whose choices surveys are of",
+            "formulate X2, with sigma zero where tastes are known",
+        )
