@@ -511,7 +511,7 @@ def test_five_faults_of_products_are_listed_together() -> None:
     table["shares"][4:8] = 0.3
     table["x"] = put(table["x"], 2, np.nan)
     table["demand_instruments0"] = put(table["demand_instruments0"], 1, np.inf)
-    table["product_ids"] = put(table["product_ids"], 13, "p0")
+    table["prices"] = put(table["prices"], 13, np.nan)
     error = refused(lambda: build(table))
     found = "\n".join(fault.found for fault in error.faults)
     for part in (
@@ -519,7 +519,7 @@ def test_five_faults_of_products_are_listed_together() -> None:
         "sum to 1 or more in 1 markets (m1)",
         "1 of 24 rows of 'x' not finite",
         "'demand_instruments' in 1 rows (1)",
-        "p0 in m3",
+        "1 of 24 rows of 'prices' not finite",
     ):
         assert part in found
     assert error.subject == "product_data"
