@@ -2,8 +2,10 @@
 
 Objective and gradient of demand, supply and ten micro moments at values a little apart,
 as late in an estimation; W is that of an update at the starting values, the same for
-both. Memory is that of a process of its own, above what it holds once the same was done
-with two years and ten agents each: imports, and loops that were compiled before.
+both. PyBLP inverts to 1e-13, as its documentation does, for it does not reach 1e-14
+here and would go on to its limit. Memory is that of a process of its own, above what it
+holds once the same was done with two years and ten agents each: imports, and loops that
+were compiled before.
 """
 
 from __future__ import annotations
