@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
     from .micro import MicroDataset, MicroMoment
 
 
-class MicroMethods:
+class MicroMethods(ABC):
     """What a model at its parameters says about surveys, under PyBLP's names."""
 
+    @abstractmethod
     def estimated_economy(self, what: str) -> EstimatedEconomy:
         """Give the problem at its parameters.
 
@@ -26,7 +28,6 @@ class MicroMethods:
         what
             Is asked for, for messages.
         """
-        raise NotImplementedError
 
     def compute_micro_values(
         self,

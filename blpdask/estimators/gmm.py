@@ -102,7 +102,6 @@ def estimate_gmm(
     starts: Sequence[Floats] = (),
     listener: Listener = silent,
     resampling: Resampling | None = None,
-    further: Callable[[Placement], Sequence[Further]] | None = None,
     micro: MicroSetup | None = None,
 ) -> GmmRun:
     """Estimate θ by GMM.
@@ -128,10 +127,8 @@ def estimate_gmm(
         Told of every evaluation and step.
     resampling
         How agents are redrawn at the end of each step, not at all where None.
-    further
-        Gives, of where blocks are, the families of moments that follow the linear ones.
     micro
-        Surveys whose moments follow those.
+        Surveys whose moments follow all others.
     """
     with single_threaded_libraries():
         placement = engine.place(problem.source)
@@ -141,10 +138,8 @@ def estimate_gmm(
             check_agent_types(problem, placement, parameters)
             run = _Run(problem, parameters, placement, optimizer, options, listener)
             run.resampling = resampling
-            run.further = () if further is None else tuple(further(placement))
             if micro is not None:
                 run.micro = MicroFamily(micro, placement, parameters, options.backend)
-                run.further += (run.micro,)
             if delta is not None:
                 run.start_from(delta)
             return run.all_steps(W, starts)
@@ -175,7 +170,6 @@ class _Run:
         self.keep_factors = factor_bytes(problem) <= options.factor_bytes
         self.minima: tuple[Minimum, ...] = ()
         self.resampling: Resampling | None = None
-        self.further: tuple[Further, ...] = ()
         self.micro: MicroFamily | None = None
 
     def start_from(self, delta: Floats) -> None:
@@ -347,7 +341,7 @@ class _Run:
         own = covariance_moments(
             self.problem, self.placement, parameters, self.options.covariance_mean
         )
-        return *own, *self.further
+        return tuple(own) if self.micro is None else (*own, self.micro)
 
     def _optimize(
         self,

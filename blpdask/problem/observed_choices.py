@@ -13,14 +13,13 @@ and not once a node.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from ..errors import Faults
-from ..integration.nodes import MarketNodes
 from ..records import Floats, Integers
-from .agents import Agents
+from .agents import Agents, NodeRule
 from .availability import (
     AVAILABILITY,
     RULE,
@@ -40,14 +39,6 @@ from .fields import (
 from .formulas import ParsedFormula
 
 CHOICES = ("choice_indices", "second_choice_indices")
-
-
-class NodeRule(Protocol):
-    """An integration rule, as :class:`blpdask.integration.rules.Rule` is one."""
-
-    def build_markets(self, dimensions: int, n_markets: int) -> MarketNodes:
-        """Build nodes and weights of observations, stacked in their order."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
