@@ -13,6 +13,7 @@ positive or products are few.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ import numpy as np
 from ..records import Floats
 from .loop_compiler import exact, reorder
 from .loop_curvature import BLAS_PRODUCTS, fill_roots
-from .loop_plain_market import add_combinations, add_dots
+from .loop_plain_market import add_combinations, add_dots, add_dots_of_two
 from .loop_plain_markups import fill_turned_slopes
 from .loop_tiles import (
     agents_of_tile,
@@ -76,7 +77,8 @@ def plain_curvature(t, block, tastes, delta, shares, A, tangents):
     nothing, nobody = np.zeros(n_products), np.zeros(n_products, np.int64)
     n_parameters = tastes.rows.size
     means, X = np.empty((X2.shape[0], tile)), X2.copy()
-    rows = np.empty((1 + 2 * n_parameters, tile))
+    # Four dot products are formed at a time, so that rows of zeros cost nothing.
+    rows = np.zeros((4 * math.ceil((1 + 2 * n_parameters) / 4), tile))
     sums = np.zeros((n_products, rows.shape[0]))
     agents, outside = TastesOfMarket(draws, coefficients), 0.0
     A[:] = 0.0
@@ -101,7 +103,12 @@ def plain_curvature(t, block, tastes, delta, shares, A, tangents):
             add_combinations(X, R, 0, n_products, n, means)
             fill_turned_slopes(agents, tastes, first, n, rows[1:])
             fill_moved(tastes.rows, means, n, rows)
-        for j in range(n_products):
+        for j in range(0, n_products - 1, 2):
+            k = j + 1
+            add_dots_of_two(R[j], R[k], rows, 0, rows.shape[0], n, sums[j], sums[k])
+            add_dots_of_two(R[j], R[k], R, 0, k + 1, n, A[j], A[k])
+        if n_products % 2 == 1:
+            j = n_products - 1
             add_dots(R[j], rows, 0, rows.shape[0], n, sums[j])
             add_dots(R[j], R, 0, j + 1, n, A[j])
     for j in range(n_products):

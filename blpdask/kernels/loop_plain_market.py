@@ -142,36 +142,26 @@ def probabilities_of_tile(market, number, anew):
     return P
 
 
-@exact
-def fill_weighted(weights, coefficients, slopes, priced, j, first, n, P, scaled, row):
-    """Fill w_i P_ij and W_ij = w_i α_ij P_ij of product j, n agents from ``first``.
+@reorder
+def fill_weighted(weights, coefficients, slopes, priced, first, n, P, scaled, W):
+    """Fill w_i P_ij and W_ij = w_i α_ij P_ij, ``(J, tile)``, n agents from ``first``.
 
     What is passed is a market's, in which few arrays at a time make calls cheap.
     """
     w = weights[first:]
-    if priced.size == 0:
-        scale_row(w, P, slopes[0, j], 0.0, w, n, scaled, row)
-    else:
-        c = coefficients[priced[0]][first:]
-        scale_row(w, P, slopes[0, j], slopes[1, j], c, n, scaled, row)
-    for r in range(1, priced.size):
-        add_product(slopes[r + 1, j], coefficients[priced[r]][first:], scaled, n, row)
-
-
-@reorder
-def scale_row(weights, P, a, x, c, n, scaled, weighted):
-    """Fill w P and (a + x c) w P."""
-    for i in range(n):
-        y = weights[i] * P[i]
-        scaled[i] = y
-        weighted[i] = (a + x * c[i]) * y
-
-
-@reorder
-def add_product(by, x, y, n, row):
-    """Add a multiple of x y, value by value."""
-    for i in range(n):
-        row[i] += by * (x[i] * y[i])
+    for j in range(P.shape[0]):
+        p, x, y = P[j], scaled[j], W[j]
+        a, b, c = slopes[0, j], 0.0, w
+        if priced.size > 0:
+            b, c = slopes[1, j], coefficients[priced[0]][first:]
+        for i in range(n):
+            z = w[i] * p[i]
+            x[i] = z
+            y[i] = (a + b * c[i]) * z
+        for r in range(1, priced.size):
+            b, c = slopes[r + 1, j], coefficients[priced[r]][first:]
+            for i in range(n):
+                y[i] += b * (c[i] * x[i])
 
 
 @reorder
@@ -194,6 +184,41 @@ def add_dots(row, rows, begin, end, n, sums):
         for i in range(n):
             s += row[i] * x[i]
         sums[k] += s
+
+
+@reorder
+def add_dots_of_two(row, other, rows, begin, end, n, sums, sums_of_other):
+    """Do for two rows at once what :func:`add_dots` does for one.
+
+    Each of ``rows`` is read from cache once for both.
+    """
+    for k in range(begin, end - 3, 4):
+        x0, x1, x2, x3 = rows[k], rows[k + 1], rows[k + 2], rows[k + 3]
+        s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = 0.0
+        for i in range(n):
+            s0 += row[i] * x0[i]
+            s1 += row[i] * x1[i]
+            s2 += row[i] * x2[i]
+            s3 += row[i] * x3[i]
+            t0 += other[i] * x0[i]
+            t1 += other[i] * x1[i]
+            t2 += other[i] * x2[i]
+            t3 += other[i] * x3[i]
+        sums[k] += s0
+        sums[k + 1] += s1
+        sums[k + 2] += s2
+        sums[k + 3] += s3
+        sums_of_other[k] += t0
+        sums_of_other[k + 1] += t1
+        sums_of_other[k + 2] += t2
+        sums_of_other[k + 3] += t3
+    for k in range(end - (end - begin) % 4, end):
+        x, s, t = rows[k], 0.0, 0.0
+        for i in range(n):
+            s += row[i] * x[i]
+            t += other[i] * x[i]
+        sums[k] += s
+        sums_of_other[k] += t
 
 
 @reorder

@@ -27,6 +27,7 @@ from .loop_compiler import exact, reorder
 from .loop_plain_market import (
     add_combinations,
     add_dots,
+    add_dots_of_two,
     fill_weighted,
     prepare_plain,
     probabilities_of_tile,
@@ -76,30 +77,31 @@ def plain_markups(t, block, tastes, supply, delta, delta_by_theta, rows, eta, sl
 def form_plain_conditions(market, Delta, Lambda):
     """Add up Δ ``(J, J)`` and Λ ``(J,)``, which are zero, keeping P."""
     n_agents, tile = market.weights.size, market.P.shape[2]
-    weights, coefficients = market.weights, market.coefficients
-    slopes, priced = market.slopes, market.priced
-    scaled, ones = np.empty((2, tile)), np.ones((1, tile))
+    scaled, W = np.empty(market.P.shape[1:]), np.empty(market.P.shape[1:])
+    ones = np.ones((1, tile))
     for number in range(math.ceil(n_agents / tile)):
         first = number * tile
         n = min(tile, n_agents - first)
         P = probabilities_of_tile(market, number, True)
+        fill_weighted(
+            market.weights,
+            market.coefficients,
+            market.slopes,
+            market.priced,
+            first,
+            n,
+            P,
+            scaled,
+            W,
+        )
+        add_dots(ones[0], W, 0, Lambda.size, n, Lambda)
         for f in range(market.groups.size - 1):
             begin, end = market.groups[f], market.groups[f + 1]
-            for j in range(begin, end):
-                fill_weighted(
-                    weights,
-                    coefficients,
-                    slopes,
-                    priced,
-                    j,
-                    first,
-                    n,
-                    P[j],
-                    scaled[0],
-                    scaled[1],
-                )
-                add_dots(scaled[1], ones, 0, 1, n, Lambda[j:])
-                add_dots(scaled[1], P, begin, end, n, Delta[j])
+            for j in range(begin, end - 1, 2):
+                k = j + 1
+                add_dots_of_two(W[j], W[k], P, begin, end, n, Delta[j], Delta[k])
+            if (end - begin) % 2 == 1:
+                add_dots(W[end - 1], P, begin, end, n, Delta[end - 1])
     for j in range(Lambda.size):
         Delta[j, j] -= Lambda[j]
     if market.ownership.size > 0:
@@ -117,54 +119,82 @@ def add_moved_tastes(market, tastes, eta, moved, right, worth):
     kind_of = np.searchsorted(kinds, tastes.rows)
     of_means, of_owner = combinations(market, kinds, eta, moved)
     priced_by = rows_of_slopes(tastes.rows, market.priced)
-    by = of_owner.copy()
+    by, alone = of_owner.copy(), market.ownership.size > 0
+    h = np.empty(eta.size)
+    for j in range(eta.size):
+        h[j] = own_weight(market, j) * eta[j]
     means, sums = np.empty((of_means.shape[0], tile)), np.empty((by.shape[0], tile))
-    rows = np.ones((4 * n_parameters + 2, tile))
-    dots, scaled = np.empty((2, rows.shape[0])), np.empty((2, tile))
+    rows = np.empty((4 * n_parameters, tile))
+    few = np.ones((2 + 2 * np.count_nonzero(priced_by), tile))
+    of_W, of_few = np.empty((2, rows.shape[0])), np.empty((2, few.shape[0]))
+    scaled, W = np.empty(market.P.shape[1:]), np.empty(market.P.shape[1:])
     for number in range(math.ceil(n_agents / tile)):
         first = number * tile
         n = min(tile, n_agents - first)
         P = probabilities_of_tile(market, number, False)
         means[:] = 0.0
         add_combinations(of_means, P, 0, eta.size, n, means)
-        fill_turned_slopes(market, tastes, first, n, rows[2:])
-        fill_moved_means(rows[2:], means, kind_of, n)
+        fill_turned_slopes(market, tastes, first, n, rows)
+        fill_moved_means(rows, means, kind_of, n)
+        fill_weighted(
+            market.weights,
+            market.coefficients,
+            market.slopes,
+            market.priced,
+            first,
+            n,
+            P,
+            scaled,
+            W,
+        )
         for f in range(market.groups.size - 1):
             begin, end = market.groups[f], market.groups[f + 1]
-            for j in range(begin, end):
-                if market.ownership.size > 0:
+            for j in range(begin, end, 1 if alone else 2):
+                if alone:
                     by = of_owner * market.ownership[j]
-                if j == begin or market.ownership.size > 0:
+                if j == begin or alone:
                     sums[:] = 0.0
                     add_combinations(by, P, begin, end, n, sums)
-                    fill_of_owner(rows, sums, kind_of, n)
-                fill_weighted(
-                    market.weights,
-                    market.coefficients,
-                    market.slopes,
-                    market.priced,
-                    j,
-                    first,
-                    n,
-                    P[j],
-                    scaled[0],
-                    scaled[1],
+                    fill_of_owner(rows, few, sums, kind_of, priced_by, n)
+                # Two products at a time; one that is left, or alone, is taken twice.
+                k = j if alone else min(j + 1, end - 1)
+                of_W[:] = 0.0
+                of_few[:] = 0.0
+                add_dots_of_two(W[j], W[k], rows, 0, len(rows), n, of_W[0], of_W[1])
+                add_dots_of_two(
+                    scaled[j], scaled[k], few, 0, len(few), n, of_few[0], of_few[1]
                 )
-                h = own_weight(market, j) * eta[j]
-                dots[:] = 0.0
-                add_dots(scaled[0], rows, 0, 2, n, dots[0])
-                worth[j] += dots[0, 1] - h * dots[0, 0]
-                add_dots(scaled[1], rows, 2, rows.shape[0], n, dots[1])
-                for p in range(n_parameters):
-                    x, priced = market.X2[tastes.rows[p], j], priced_by[p]
-                    right[p, j] += combine(dots[1], p, n_parameters, x, h)
-                    if priced > 0:
-                        v = 2 + p
-                        Av = v + 2 * n_parameters
-                        add_dots(scaled[0], rows, v, v + 1, n, dots[0])
-                        add_dots(scaled[0], rows, Av, Av + 1, n, dots[0])
-                        moved_slope = dots[0, Av] - h * dots[0, v]
-                        right[p, j] += market.slopes[priced, j] * moved_slope
+                for place in range(1 + (k > j)):
+                    add_of_product(
+                        market.X2,
+                        market.slopes,
+                        tastes.rows,
+                        priced_by,
+                        j + place,
+                        h[j + place],
+                        of_W[place],
+                        of_few[place],
+                        right,
+                        worth,
+                    )
+
+
+@exact
+def add_of_product(X2, slopes, kinds, priced_by, j, h, of_W, of_few, right, worth):
+    """Add a product's sums over a tile to its r ``(P + B, J)`` and worth ``(J,)``.
+
+    ``of_W`` (4 P,) are sums of W_ij times v, m, A v and u, and ``of_few`` those of
+    w_i P_ij times 1, A and, for each parameter of a characteristic that depends on
+    prices, v and A v; ``h`` is h_j.
+    """
+    n_parameters, pair = kinds.size, 2
+    worth[j] += of_few[1] - h * of_few[0]
+    for p in range(n_parameters):
+        right[p, j] += combine(of_W, p, n_parameters, X2[kinds[p], j], h)
+        if priced_by[p] > 0:
+            moved_slope = of_few[pair + 1] - h * of_few[pair]
+            right[p, j] += slopes[priced_by[p], j] * moved_slope
+            pair += 2
 
 
 @exact
@@ -209,30 +239,37 @@ def fill_moved_means(rows, means, kind_of, n):
 
 
 @reorder
-def fill_of_owner(rows, sums, kind_of, n):
-    """Fill A_i, and A_i v_ip and u_ip, from A and B ``(1 + K, tile)``.
+def fill_of_owner(rows, few, sums, kind_of, priced_by, n):
+    """Fill A_i v_ip and u_ip, and A_i and its like, from A and B ``(1 + K, tile)``.
 
-    ``rows`` (4 P + 2, tile) are ones, A, and for all p v, m, A v and u.
+    ``rows`` (4 P, tile) are for all p v, m, A v and u; ``few`` ones, A and, for each p
+    of a characteristic that depends on prices, v and A v.
     """
-    n_parameters = kind_of.size
-    A, kept = sums[0], rows[1]
+    n_parameters, pair = kind_of.size, 2
+    A, kept = sums[0], few[1]
     for i in range(n):
         kept[i] = A[i]
     for p in range(n_parameters):
-        v, m = rows[2 + p], rows[2 + n_parameters + p]
-        earned, B = rows[2 + 2 * n_parameters + p], sums[1 + kind_of[p]]
-        u = rows[2 + 3 * n_parameters + p]
+        v, m = rows[p], rows[n_parameters + p]
+        earned, B = rows[2 * n_parameters + p], sums[1 + kind_of[p]]
+        u = rows[3 * n_parameters + p]
         for i in range(n):
             earned[i] = A[i] * v[i]
         for i in range(n):
             u[i] = v[i] * B[i] - 2.0 * (A[i] * m[i])
+        if priced_by[p] > 0:
+            first, second = few[pair], few[pair + 1]
+            for i in range(n):
+                first[i] = v[i]
+                second[i] = earned[i]
+            pair += 2
 
 
 @exact
 def combine(dots, p, n_parameters, x, h):
     """Add up what sums of W times v, m, A v and u give of r_jp."""
-    of_v, of_m = dots[2 + p], dots[2 + n_parameters + p]
-    of_Av, of_u = dots[2 + 2 * n_parameters + p], dots[2 + 3 * n_parameters + p]
+    of_v, of_m = dots[p], dots[n_parameters + p]
+    of_Av, of_u = dots[2 * n_parameters + p], dots[3 * n_parameters + p]
     return of_u + x * of_Av + h * (of_m - x * of_v)
 
 
