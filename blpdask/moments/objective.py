@@ -151,15 +151,15 @@ def prepare_linear_gmm(
     M = ZtX.shape[0]
     W_linear = W[:M, :M]
     root_linear = root if W.shape[0] == M else square_root(W_linear)
-    ZtXc = ZtX[:, concentrated].astype(np.float64)
-    H = root_linear.T @ ZtXc
+    H = root_linear.T @ ZtX[:, concentrated].astype(np.float64)
     scale = float(n_observations) if scale_objective else 1.0
-    inverse = _pseudo_inverse(ZtXc.T @ W_linear @ ZtXc)
-    estimator = inverse @ ZtXc.T @ W_linear
-    basis = _column_space(H)
+    basis, generalised = _invert_columns(H)
+    estimator = generalised @ root_linear.T
     projection = np.sqrt(scale) * (root_linear.T - basis @ (basis.T @ root_linear.T))
     return LinearGmm(
-        *(ZtX, concentrated, W, root, estimator, inverse, projection),
+        *(ZtX, concentrated, W, root, estimator),
+        generalised @ generalised.T,
+        projection,
         n_observations,
         scale,
     )
@@ -234,7 +234,7 @@ def gmm_point(
         turned = turned + np.sqrt(linear.scale) * (linear.root.T @ (by_b @ turning))
     return GmmPoint(
         objective=float(residual @ residual),
-        gradient=2.0 * linear.scale * (moved.T @ (linear.W @ moments)),
+        gradient=2.0 * (turned.T @ residual),
         b=b,
         moments=moments,
         moments_by_theta=by_theta,
@@ -244,15 +244,13 @@ def gmm_point(
     )
 
 
-def _pseudo_inverse(A: Floats) -> Floats:
-    """Invert a symmetric matrix, cutting what rounding makes of zero eigenvalues."""
-    rcond = float(np.finfo(np.float64).eps) * max(A.shape, default=1)
-    return np.asarray(np.linalg.pinv(A, rcond=rcond, hermitian=True))
+def _invert_columns(H: Floats) -> tuple[Floats, Floats]:
+    """Compute an orthonormal basis of H's columns, collinear ones left out, and H⁺.
 
-
-def _column_space(H: Floats) -> Floats:
-    """Compute an orthonormal basis of H's columns, collinear ones left out."""
-    left, sizes, _ = np.linalg.svd(H, full_matrices=False)
-    # The estimator's pseudo-inverse cuts H'H, whose singular values are squares.
+    H'H, whose condition is the square of H's, is never formed.
+    """
+    left, sizes, right = np.linalg.svd(H, full_matrices=False)
     cut = np.sqrt(np.finfo(np.float64).eps * max(H.shape)) * sizes.max(initial=0.0)
-    return np.asarray(left[:, sizes > cut])
+    kept = sizes > cut
+    basis = np.asarray(left[:, kept])
+    return basis, np.asarray((right[kept].T / sizes[kept]) @ basis.T)
