@@ -11,8 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import errors as exceptions
-    from . import options
+    from . import exceptions, options
     from .api import data
     from .api.construction import (
         build_blp_instruments,
@@ -122,18 +121,23 @@ _HOMES = {
     "select_instruments": "api.instrument_selection",
     "simulate_store": "api.stores",
 }
-_MODULES = {"data": "api.data", "exceptions": "errors", "options": "options"}
+_MODULES = {"data": "api.data", "exceptions": "exceptions", "options": "options"}
 
 
 #: What PyBLP has and this version has not.
-_LATER = {
-    "AgentScores",
+_LATER = {"BootstrappedResults", "OptimizationProgress"}
+#: Classes of PyBLP's that are one class here.
+_ALIASES = {
+    "ImportanceSamplingProblem": "Problem",
+    "OptimalInstrumentProblem": "Problem",
 }
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
-    if name in _HOMES:
+    if name in _ALIASES:
+        value = __getattr__(_ALIASES[name])
+    elif name in _HOMES:
         value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
     elif name in _MODULES:
         value = importlib.import_module(f".{_MODULES[name]}", __name__)

@@ -25,6 +25,8 @@ collinear_atol, collinear_rtol
     Tolerances of the collinearity check; zeros turn it off.
 psd_atol, psd_rtol
     Tolerances of the check that a weighting matrix is positive semi-definite.
+stable_atol, stable_rtol
+    Kept for PyBLP scripts; errors are simulated only where phi lets them be stationary.
 micro_computation_chunks
     Into how many parts the agents of a market are cut for functions of micro datasets
     and parts, to bound memory; one number, or a dictionary of numbers by market ID.
@@ -53,6 +55,7 @@ weights_tol = 1e-10
 singular_tol = float(1 / _np.finfo(_np.float64).eps)
 collinear_atol = collinear_rtol = 1e-10
 psd_atol = psd_rtol = 1e-8
+stable_atol = stable_rtol = 1e-8
 detect_micro_collinearity = False
 micro_computation_chunks: "int | dict[_Any, int]" = 1
 micro_bytes = 2**30

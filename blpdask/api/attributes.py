@@ -12,7 +12,7 @@ LISTS = (
     "gamma_labels",
     "theta_labels",
 )
-SCALARS = ("objective", "projected_gradient_norm")
+SCALARS = ("objective",)
 SUMMED = {
     "cumulative_total_time": "total_time",
     "cumulative_optimization_time": "optimization_time",

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..problem.demand_problem import DemandProblem
+from ..problem.fields import factorize
 from ..problem.outline import DemandOutline, outline_of
 from ..problem.stored_problem import StoredProblem
+from .stored import in_memory
 
 
 class Dimensions:
@@ -27,6 +29,33 @@ class Dimensions:
     def unique_market_ids(self) -> np.ndarray[Any, Any]:
         """Sorted market IDs, ``(T,)`` objects."""
         return self.outline.market_ids.astype(object)
+
+    @property
+    def unique_firm_ids(self) -> np.ndarray[Any, Any]:
+        """Sorted IDs of firms, ``(F,)`` objects."""
+        return self._unique("firm_ids")
+
+    @property
+    def unique_product_ids(self) -> np.ndarray[Any, Any]:
+        """Sorted IDs of products, objects; of all columns together."""
+        return self._unique("product_ids")
+
+    @property
+    def unique_agent_ids(self) -> np.ndarray[Any, Any]:
+        """Sorted IDs of agents, none: nothing here tells agents apart."""
+        return np.empty(0, np.object_)
+
+    def _unique(self, name: str) -> np.ndarray[Any, Any]:
+        """Sort identifiers of products, each once."""
+        ids = in_memory(self._demand, f"unique_{name}").products.ids.get(name)
+        if ids is None:
+            return np.empty(0, np.object_)
+        return np.asarray(factorize(np.ravel(ids))[1], dtype=object)
+
+    @property
+    def epsilon_scale(self) -> float:
+        """Scale of the extreme-value errors, ε."""
+        return float(self._demand.epsilon_scale)
 
     @property
     def rc_types(self) -> list[str]:

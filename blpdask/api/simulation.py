@@ -16,7 +16,7 @@ from ..model.parameters import Parameters, tastes_at
 from ..moments.demand import DemandState
 from ..moments.supply import CostState
 from ..problem.demand_problem import DemandProblem
-from ..problem.fields import factorize, field_names
+from ..problem.fields import field_names
 from ..problem.formulas import ParsedFormula
 from ..problem.pricing import PriceSetting, priced_markets
 from ..records import Floats, PriceTastes, Tastes
@@ -159,7 +159,7 @@ class Simulation(Dimensions):
         check_tables(product_data, agent_data)
         check_simulation(formulations)
         names = set(field_names(product_data))
-        self.epsilon_scale = check_scale(
+        scale = check_scale(
             epsilon_scale, nests=bool(names & {"nesting_ids", "nesting_ids0"})
         )
         self.product_formulations = formulations
@@ -180,7 +180,7 @@ class Simulation(Dimensions):
             stream,
             absorption=formulations[0].controls,
             weights_tol=options.weights_tol,
-            epsilon_scale=self.epsilon_scale,
+            epsilon_scale=scale,
             type_shares=type_shares,
         )
         types = check_types(rc_types, economy.demand.products.X2.shape[1])
@@ -249,11 +249,6 @@ class Simulation(Dimensions):
     def MS(self) -> int:
         """Number of supply-side instruments: none, ``to_problem`` makes them."""
         return 0
-
-    @property
-    def unique_firm_ids(self) -> np.ndarray[Any, Any]:
-        """Sorted IDs of firms, ``(F,)`` objects."""
-        return factorize(self.product_data["firm_ids"][:, 0])[1]
 
     def replace_endogenous(
         self,
