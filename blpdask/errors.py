@@ -8,6 +8,7 @@ exception but a status (see :mod:`blpdask.status`); an estimator raises a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -91,16 +92,21 @@ class Faults:
         """Count the faults found so far."""
         return len(self._faults)
 
+    def __iter__(self) -> Iterator[Fault]:
+        """Give the faults found so far."""
+        return iter(self._faults)
+
     def add(self, found: str, expected: str, remedy: str) -> None:
         """Add one fault, once."""
-        self._add(Fault(found=found, expected=expected, remedy=remedy))
+        self.add_fault(Fault(found=found, expected=expected, remedy=remedy))
 
     def extend(self, error: InputError) -> None:
         """Add every fault of an error that was caught."""
         for fault in error.faults:
-            self._add(fault)
+            self.add_fault(fault)
 
-    def _add(self, fault: Fault) -> None:
+    def add_fault(self, fault: Fault) -> None:
+        """Add a fault that was found elsewhere, once."""
         if fault not in self._faults:
             self._faults.append(fault)
 

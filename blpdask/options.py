@@ -27,13 +27,17 @@ psd_atol, psd_rtol
     Tolerances of the check that a weighting matrix is positive semi-definite.
 stable_atol, stable_rtol
     Kept for PyBLP scripts; errors are simulated only where phi lets them be stationary.
+detect_micro_collinearity
+    Whether values of micro parts of one dataset, where its weights are positive, are
+    checked for collinearity with those tolerances, once a solve.
 micro_computation_chunks
     Into how many parts the agents of a market are cut for functions of micro datasets
     and parts, to bound memory; one number, or a dictionary of numbers by market ID.
     What is found is the same.
 micro_bytes
     Bound on weights and values of second choices, of agents and of both choices, that
-    are no products of functions of fewer, over all of them.
+    are no products of functions of fewer, over all of them; of data in a store, over
+    those of a block.
 scratch_bytes
     Bound on exponentiated utilities held at once, for one market (backend "numba") or
     one batch of markets (other backends); beyond it they are computed again.

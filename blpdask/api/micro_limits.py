@@ -13,7 +13,10 @@ from .micro_arguments import is_whole
 
 
 def read_limits() -> SurveyLimits:
-    """Read ``options.micro_computation_chunks`` and ``options.micro_bytes``.
+    """Read options of functions of surveys.
+
+    Those are ``micro_computation_chunks``, ``micro_bytes`` and, where collinearity is
+    to be told of at all, ``detect_micro_collinearity``.
 
     Raises
     ------
@@ -35,4 +38,9 @@ def read_limits() -> SurveyLimits:
             f"options.micro_bytes = {most!r}", "a number of bytes", "pass say 2**30"
         )
     faults.check()
-    return SurveyLimits(chunks=chunks, whole_bytes=most)
+    told = max(options.collinear_atol, options.collinear_rtol) > 0
+    return SurveyLimits(
+        chunks=chunks,
+        whole_bytes=most,
+        factored=told and bool(options.detect_micro_collinearity),
+    )

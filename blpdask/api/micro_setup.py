@@ -6,12 +6,13 @@ in which parts name them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 
+from .. import options
 from ..errors import Faults
 from ..problem.fields import some
 from ..problem.survey_arrays import (
@@ -21,6 +22,8 @@ from ..problem.survey_arrays import (
     SurveyLimits,
     SurveyPart,
 )
+from ..problem.survey_block import SurveyQuestions
+from ..problem.survey_collinearity import ValueFactor, warn_of_collinear_parts
 from ..problem.surveys import Markets, MicroSetup, survey_blocks
 from ..records import MarketBlock
 from ..results.micro_table import MicroLine, MicroSummary
@@ -96,9 +99,16 @@ class MicroMoments:
         InputError
             With every fault of the functions, or of the observed values.
         """
-        surveyed = survey_blocks(
-            blocks,
-            [
+        surveyed = survey_blocks(blocks, self.questions(limits), markets)
+        if observed:
+            self.check_observed(surveyed.spreads)
+            self.warn_of_collinearity(surveyed.factors)
+        return surveyed.blocks
+
+    def questions(self, limits: SurveyLimits | None = None) -> SurveyQuestions:
+        """Give what blocks are asked, within limits."""
+        return SurveyQuestions(
+            datasets=tuple(
                 SurveyDataset(
                     f"the micro dataset '{d.name}'",
                     cast("MarketFunction", d.compute_weights),
@@ -106,27 +116,49 @@ class MicroMoments:
                     d.eliminated_product_ids_index,
                 )
                 for d in self.datasets
-            ],
-            [
+            ),
+            parts=tuple(
                 SurveyPart(
                     f"the micro part '{p.name}' on '{p.dataset.name}'",
                     self.datasets.index(p.dataset),
                     cast("MarketFunction", p.compute_values),
                 )
                 for p in self.parts
-            ],
-            self.setup.targets.layout,
-            markets,
-            limits,
+            ),
+            layout=self.setup.targets.layout,
+            limits=SurveyLimits() if limits is None else limits,
         )
-        if not observed:
-            return surveyed.blocks
-        self._check_observed(surveyed.spreads)
-        middles = np.array([(s.low + s.high) / 2 for s in surveyed.spreads])
-        warn_of_gradients(self.moments, self.setup.targets, middles)
-        return surveyed.blocks
 
-    def _check_observed(self, spreads: Sequence[Spread]) -> None:
+    def check_observed(self, spreads: Sequence[Spread]) -> None:
+        """Check that the model can give what was observed, and gradients of users'.
+
+        Parameters
+        ----------
+        spreads
+            ``(PM,)`` over what parts' values spread.
+
+        Raises
+        ------
+        InputError
+            With every observed value that no choices of any agents can give.
+        """
+        self._check_values(spreads)
+        middles = np.array([(s.low + s.high) / 2 for s in spreads])
+        warn_of_gradients(self.moments, self.setup.targets, middles)
+
+    def warn_of_collinearity(self, factors: Mapping[int, ValueFactor]) -> None:
+        """Warn of parts whose values are collinear, where those are known."""
+        for d, factor in factors.items():
+            own = [part.name for part in self.parts if part.dataset is self.datasets[d]]
+            warn_of_collinear_parts(
+                factor,
+                own,
+                self.datasets[d].name,
+                options.collinear_atol,
+                options.collinear_rtol,
+            )
+
+    def _check_values(self, spreads: Sequence[Spread]) -> None:
         """Refuse observed values that no choices of any agents can give."""
         faults = Faults("micro_moments")
         for m, moment in enumerate(self.moments):
@@ -222,7 +254,6 @@ def check_micro(
 def check_micro_use(
     faults: Faults,
     *,
-    stored: bool,
     random: bool,
     continuous: bool,
     resampling: bool,
@@ -234,12 +265,11 @@ def check_micro_use(
     ----------
     faults
         What faults are added to.
-    stored, random, continuous, resampling, typed
-        Whether data are in a store, there are random coefficients, weights are updated
-        continuously, agents are resampled, and shares of their types are given.
+    random, continuous, resampling, typed
+        Whether there are random coefficients, weights are updated continuously, agents
+        are resampled, and shares of their types are given.
     """
     for wrong, found, expected, remedy in (
-        (stored, "a store", "data in memory", "pass tables to Problem"),
         (not random, "no agents", "random coefficients", "formulate X2"),
         (continuous, "method='cue'", "weights that are fixed in a step", "choose '2s'"),
         (

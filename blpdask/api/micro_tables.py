@@ -1,7 +1,7 @@
 """The tables that functions of surveys see: a market's, with every field of PyBLP's.
 
-Fields that a problem has no data for have no columns, as in PyBLP. Identifiers of
-absorbed effects have none either, since a problem keeps only their codes.
+Identifiers of absorbed effects have no columns (:mod:`blpdask.problem.survey_tables`),
+since a problem keeps only their codes.
 """
 
 from __future__ import annotations
@@ -15,17 +15,14 @@ from ..problem.agents import Agents
 from ..problem.demand_problem import DemandProblem
 from ..problem.fields import field_names, read_field
 from ..problem.survey_market import SurveyedMarket
-from ..problem.surveys import Markets
-from ..records import Floats
-from .structured_tables import agents_table, products_table, structure
-
-Records = np.recarray[Any, Any]
-
-_IDS = (
-    *("firm_ids", "demand_ids", "supply_ids", "nesting_ids", "product_ids"),
-    "clustering_ids",
+from ..problem.survey_tables import (
+    Records,
+    trimmed_agents,
+    whole_agents,
+    whole_products,
 )
-_MATRICES = ("ownership", "ZS", "ZC", "X3")
+from ..problem.surveys import Markets
+from .structured_tables import agents_table, products_table
 
 
 def market_tables(
@@ -42,8 +39,8 @@ def market_tables(
     agent_data
         What the agents were read from, for ``agent_ids``; or None.
     """
-    products = _whole_products(demand)[demand.order]
-    agents = _whole_agents(demand, parameters, agent_data)
+    products = whole_products(_columns(products_table(demand)))[demand.order]
+    agents = _agents(demand, parameters, agent_data)
     offsets, people = demand.tables.product_offsets, demand.agents.offsets
     labels = tuple(column.name for column in demand.agents.columns)
     ids = demand.products.unique_market_ids
@@ -54,41 +51,25 @@ def market_tables(
         return SurveyedMarket(
             market_id=ids[t],
             products=own,
-            agents=_trimmed(everyone, own.size),
+            agents=trimmed_agents(everyone, own.size),
             demographics=labels,
         )
 
     return market
 
 
-def _whole_products(demand: DemandProblem) -> Records:
-    """Give all products, in the user's order."""
-    table = products_table(demand)
-    columns = {name: table[name] for name in table.dtype.names or ()}
-    nothing = {name: np.empty((table.size, 0), object) for name in _IDS}
-    nothing |= {name: np.empty((table.size, 0)) for name in _MATRICES}
-    nothing["lag_indices"] = np.empty((table.size, 0), np.int64)
-    return structure(nothing | columns)
+def _columns(table: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """List the columns of a table by field."""
+    return {name: table[name] for name in table.dtype.names or ()}
 
 
-def _whole_agents(
-    demand: DemandProblem, parameters: Parameters, agent_data: Any
-) -> Records:
+def _agents(demand: DemandProblem, parameters: Parameters, agent_data: Any) -> Records:
     """Give all agents, sorted by market."""
-    agents = demand.agents
-    table = agents_table(demand)[agents.order]
-    columns = {name: table[name] for name in table.dtype.names or ()}
-    n, K2 = table.size, len(parameters.types)
-    if columns["nodes"].shape[1] < K2:
-        nodes = np.zeros((n, K2))
-        own = list(parameters.node_columns)
-        nodes[:, own] = columns["nodes"][:, : len(own)]
-        columns["nodes"] = nodes
-    nothing = {
-        "agent_ids": _agent_ids(agents, agent_data, columns["market_ids"]),
-        "availability": np.empty((n, 0)),
-    }
-    return structure(nothing | columns)
+    columns = _columns(agents_table(demand)[demand.agents.order])
+    ids = _agent_ids(demand.agents, agent_data, columns["market_ids"])
+    return whole_agents(
+        columns | {"agent_ids": ids}, len(parameters.types), parameters.node_columns
+    )
 
 
 def _agent_ids(
@@ -105,16 +86,3 @@ def _agent_ids(
     if not np.array_equal(markets.ravel()[agents.order], market_ids.ravel()):
         return nothing
     return np.asarray(own, object).ravel()[agents.order]
-
-
-def _trimmed(agents: Records, J: int) -> Records:
-    """Keep what agents of a market have for its own products."""
-    by_product: dict[str, Floats] = {}
-    if agents["demographics"].ndim == 3:
-        by_product["demographics"] = agents["demographics"][:, :, :J]
-    if agents["availability"].shape[1]:
-        by_product["availability"] = agents["availability"][:, :J]
-    if not by_product:
-        return agents.copy()
-    names = agents.dtype.names or ()
-    return structure({name: agents[name] for name in names} | by_product)

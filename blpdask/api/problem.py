@@ -78,6 +78,7 @@ from .solve_checks import (
 )
 from .starting_points import starting_points
 from .stored import in_memory, stored_problem, stored_resampling
+from .stored_micro import survey_store
 from .stores import Store, described
 from .structured_tables import agents_table, dimensions_text, products_table
 
@@ -467,7 +468,10 @@ class Problem(Dimensions):
         micro_moments
             Moments of surveys, :class:`blpdask.MicroMoment`, which follow those of
             demand and supply in ḡ and W. Their functions are called once a market, not
-            once an evaluation. Data are in memory and ``method`` is not ``"cue"``.
+            once an evaluation; on a store where its block is loaded, in any process or
+            thread, and again where a process has no room to keep what they gave, and
+            without ``X1`` or ``X3`` where effects are absorbed from it. ``method`` is
+            not ``"cue"``.
         micro_sample_covariances
             ``(MM, MM)`` covariances of the observed values; the model's where None.
         starts
@@ -667,6 +671,10 @@ class Problem(Dimensions):
         else:
             demand = in_memory(self._demand, "moments of innovations")
             prepared = prepare_autocorrelated(demand, types, blocks, survey)
+        if micro is not None and isinstance(self._demand, StoredProblem):
+            prepared = survey_store(
+                prepared, self._demand, micro, parameters, chosen, listener
+            )
         if resampling is not None:
             warn_of_clusters(prepared, (W_type, se_type))
         settings = {
@@ -810,7 +818,9 @@ class Problem(Dimensions):
     ) -> MicroMoments | None:
         """Check micro moments; None without any, or with faults."""
         demand, n_ids = self._demand, 0
-        if not isinstance(demand, StoredProblem):
+        if isinstance(demand, StoredProblem):
+            n_ids = demand.n_product_ids
+        else:
             product_ids = demand.products.ids.get("product_ids")
             n_ids = 0 if product_ids is None else product_ids.shape[1]
         ids = self.outline.market_ids
@@ -818,7 +828,6 @@ class Problem(Dimensions):
         if micro is not None:
             check_micro_use(
                 faults,
-                stored=isinstance(demand, StoredProblem),
                 random=self.K2 > 0,
                 continuous=method == "cue",
                 resampling=resampling,
@@ -826,12 +835,14 @@ class Problem(Dimensions):
             )
         return micro
 
-    def _survey(self, micro: MicroMoments, parameters: Parameters) -> Survey:
-        """Give what evaluates the functions of micro moments on blocks."""
+    def _survey(self, micro: MicroMoments, parameters: Parameters) -> Survey | None:
+        """Give what evaluates functions of micro moments on blocks in memory."""
         if options.verbose:
             table = micro_table(micro.describe(), digits=options.digits)
             options.verbose_output(f"\n{table}\n")
-        demand = in_memory(self._demand, "micro moments")
+        demand = self._demand
+        if isinstance(demand, StoredProblem):
+            return None
         markets = market_tables(demand, parameters, self.given_agents)
         return partial(micro.survey, markets=markets, limits=read_limits())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,8 @@ import numpy as np
 from ..problem.demand_problem import DemandProblem
 from ..problem.fields import field_names, read_field
 from ..problem.supply_side import SupplySide
+from ..problem.survey_tables import numeric
+from ..problem.survey_tables import structure as structure
 from ..results.text_tables import Header, text_table
 
 if TYPE_CHECKING:
@@ -20,18 +21,6 @@ _DIMENSIONS = (
     *("T", "N", "F", "I", "K1", "K2", "K3", "D"),
     *("MD", "MS", "MC", "ED", "ES", "H"),
 )
-
-
-def structure(columns: Mapping[str, np.ndarray[Any, Any]]) -> np.recarray[Any, Any]:
-    """Make a record array of arrays with a row each, ``(N,)``, ``(N, M)``, …."""
-    matrices = {n: v[:, None] if v.ndim == 1 else v for n, v in columns.items()}
-    rows = len(next(iter(matrices.values())))
-    fields = [(n, v.dtype, v.shape[1:]) for n, v in matrices.items()]
-    # Zeros come ten times sooner than what np.recarray fills object columns with.
-    table = np.zeros(rows, dtype=fields).view(np.recarray)
-    for name, values in matrices.items():
-        table[name] = values
-    return table
 
 
 def products_table(demand: DemandProblem) -> np.recarray[Any, Any]:
@@ -46,17 +35,9 @@ def products_table(demand: DemandProblem) -> np.recarray[Any, Any]:
         "X1": products.X1_absorbed,
         "X2": products.X2,
         **_supply_columns(products.supply),
-        **_numeric({n: v for n, v in products.variables.items() if n not in ids}),
+        **numeric({n: v for n, v in products.variables.items() if n not in ids}),
     }
     return structure(columns)
-
-
-def _numeric(
-    variables: Mapping[str, np.ndarray[Any, Any]],
-) -> dict[str, np.ndarray[Any, Any]]:
-    """Keep variables that are numbers or flags."""
-    kept = {n: v for n, v in variables.items() if v.dtype.kind in "bif"}
-    return {n: v.astype(np.float64) for n, v in kept.items()}
 
 
 def _supply_columns(supply: SupplySide | None) -> dict[str, np.ndarray[Any, Any]]:

@@ -150,7 +150,7 @@ def read_products(
     clusters = read_clusters(data, faults)
     nests, nesting_ids = read_nests(data, faults)
     lags = read_lags(data, faults)
-    ids = _identifiers(data, faults)
+    ids = read_identifiers(data, faults)
     supplied: SupplyFields | None = None
     if cost is not None:
         markets = None if market_ids is None else factorize(market_ids)[0]
@@ -283,7 +283,7 @@ def read_nests(
     return codes, unique
 
 
-def _identifiers(data: Any, faults: Faults) -> dict[str, np.ndarray[Any, Any]]:
+def read_identifiers(data: Any, faults: Faults) -> dict[str, np.ndarray[Any, Any]]:
     """Read identifiers that are carried along."""
     found = {}
     for name in ("market_ids", "firm_ids", "nesting_ids"):

@@ -233,6 +233,8 @@ class StoredBlocks:
         self._scratch = scratch
         self._filed: tuple[Path, int] | None = None
         self.name = digest((self._fingerprint, recipe))
+        #: Owns what this process keeps of the source.
+        self._owner = self.name
 
     @property
     def recipe(self) -> BlockRecipe:
@@ -246,7 +248,9 @@ class StoredBlocks:
         if self._filed is None:
             return self._recipe
         path, size = self._filed
-        lookups = RESIDENT.get((self.name, "lookups"), size, lambda: read_sealed(path))
+        lookups = RESIDENT.get(
+            (self._owner, "lookups"), size, lambda: read_sealed(path)
+        )
         return self._recipe.knowing(lookups)
 
     @property
@@ -267,7 +271,7 @@ class StoredBlocks:
             Where the store is not what it was, or values are not finite.
         """
         size = self.size(index)
-        return RESIDENT.get((self.name, index), size, lambda: self._make(index))
+        return RESIDENT.get((self._owner, index), size, lambda: self._make(index))
 
     def load_linear(self, index: int) -> LinearRows:
         """Give the linear rows of a block, held where all blocks fit with theirs.
@@ -278,7 +282,7 @@ class StoredBlocks:
         if not self._holds_rows:
             return self._make_linear(index)
         size = self._row_bytes * self._products[index]
-        key = self.name, index, "linear"
+        key = self._owner, index, "linear"
         return RESIDENT.get(key, size, lambda: self._make_linear(index))
 
     @property
@@ -369,13 +373,23 @@ class StoredBlocks:
 
     def _make(self, index: int) -> MarketBlock:
         """Read a block's columns and make the block."""
-        store, recipe = self._open(), self.recipe
-        product_counts, _ = store.block_counts(index)
+        store = self._open()
+        columns = store.read("products", index, sorted(self._product_names))
+        return self._block(store, columns, index)
+
+    @property
+    def _product_names(self) -> set[str]:
+        """Columns of products that blocks are made of."""
+        recipe = self.recipe
         random = recipe.random
         names = {*recipe.product_names, *(random.names if random is not None else ())}
         names |= set(recipe.supply.owner_names if recipe.supply is not None else ())
-        names |= {recipe.nests.column} if recipe.nests is not None else set()
-        columns = store.read("products", index, sorted(names))
+        return names | ({recipe.nests.column} if recipe.nests is not None else set())
+
+    def _block(self, store: BlockStore, columns: Columns, index: int) -> MarketBlock:
+        """Make a block of its columns."""
+        recipe, random = self.recipe, self.recipe.random
+        product_counts, _ = store.block_counts(index)
         X1, Z = self._linear_matrices(columns, index)
         if recipe.levels:
             effects = [grouping.codes(columns) for grouping in recipe.effects]

@@ -56,6 +56,7 @@ from .stored_checks import StoredFormulas, check_formulas
 from .stored_nests import NestRecipe, read_stored_nests
 from .stored_sums import SumsState, stored_sums_pass, warn_of_collinearity
 from .stored_supply import supply_recipe
+from .stored_surveys import StoredSurveys, SurveyedBlocks
 from .stored_types import read_stored_types
 
 
@@ -201,6 +202,18 @@ class StoredProblem:
         """
         if self._kept is not None and not (directory / PREPARATION).exists():
             write_kept(directory, self._kept)
+
+    def surveyed(self, surveys: StoredSurveys) -> SurveyedBlocks:
+        """Give the blocks of the problem, which is prepared, with what surveys ask."""
+        assert self._kept is not None
+        recipe = self._recipe.knowing(self._kept.lookups)
+        return SurveyedBlocks(self.store, recipe, self._scratch, surveys)
+
+    @property
+    def n_product_ids(self) -> int:
+        """Count the columns of ``product_ids``."""
+        names = [column.name for column in self.store.description.products]
+        return len(matrix_columns(names, "product_ids"))
 
     def in_market_order(self, values: Floats) -> Floats:
         """Give rows as they are: those of a store are in its order, by market."""

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import Faults
+from ..errors import Fault, Faults
 from ..records import Floats
+from .survey_collinearity import ValueFactors
 from .survey_expressions import ChoiceExpression
 from .survey_market import SurveyedMarket
 
@@ -87,8 +88,11 @@ class Spread:
         """Add values."""
         if not values.size:
             return self
-        low, high = float(values.min()), float(values.max())
-        return Spread(min(self.low, low), max(self.high, high))
+        return self.merged(Spread(float(values.min()), float(values.max())))
+
+    def merged(self, other: Spread) -> Spread:
+        """Add the values of another."""
+        return Spread(min(self.low, other.low), max(self.high, other.high))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +106,13 @@ class SurveyLimits:
         numbers by market, one elsewhere.
     whole_bytes
         Bound on functions of agents and of both choices that are no products.
+    factored
+        Whether values are factored, so that collinear ones can be told of.
     """
 
     chunks: int | Mapping[Any, int] = 1
     whole_bytes: float = 2**30
+    factored: bool = False
 
     def chunks_of(self, market_id: Any) -> int:
         """Say into how many parts a market's agents are cut."""
@@ -123,12 +130,13 @@ class Evaluator:
         self.limits = SurveyLimits() if limits is None else limits
         self._whole_bytes = 0
         self.cause: Exception | None = None
-        self._failed: set[str] = set()
+        self.factors = ValueFactors() if self.limits.factored else None
+        self.failed: dict[str, list[Fault]] = {}
         self._shapes: dict[tuple[str, Any], tuple[int, ...]] = {}
 
     def has_failed(self, label: str) -> bool:
         """Tell whether a function was found at fault."""
-        return label in self._failed
+        return label in self.failed
 
     def weights(self, dataset: SurveyDataset, market: SurveyedMarket) -> Floats | None:
         """Evaluate W in a market; None where the survey is not, or at a fault."""
@@ -186,7 +194,13 @@ class Evaluator:
             values, spread = called, spread.joined(called[weights > 0])
         if not self._is_finite(values, weights, part.label, market):
             return None
+        if self.factors is not None:
+            self.factors.add(part.label, values[weights > 0])
         return np.where(np.isfinite(values), values, 0.0), spread
+
+    def orders(self, label: str) -> int:
+        """Count the choices that weights are functions of; zero before there are."""
+        return len(self._shapes.get((label, None), ()))
 
     def _call(
         self, function: MarketFunction, label: str, what: str, market: SurveyedMarket
@@ -285,7 +299,7 @@ class Evaluator:
 
     def fail(self, label: str, found: str, expected: str, remedy: str) -> None:
         """Add a fault, and call the function no more."""
-        self._failed.add(label)
+        self.failed.setdefault(label, []).append(Fault(found, expected, remedy))
         self.faults.add(found, expected, remedy)
 
 

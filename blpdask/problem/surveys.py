@@ -1,42 +1,30 @@
-"""What surveys ask of every block: functions evaluated once, as factors, in memory.
+"""What surveys ask of every block: functions evaluated once, as factors.
 
 θ never enters the user's functions (:mod:`.survey_arrays`), so that they are called
 once a market and problem; what they give is compressed (:mod:`.survey_factors`) and
-travels with the block (:mod:`.survey_functions`).
+travels with the block (:mod:`.survey_block`). Here all blocks are in memory; those of
+a store are asked where they are loaded (:mod:`.stored_surveys`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
 from ..errors import Faults, InputError
-from ..moments.surveys import MicroTargets, SurveyLayout
+from ..moments.surveys import MicroTargets
 from ..records import Floats, MarketBlock
-from .survey_arrays import (
-    Evaluator,
-    Spread,
-    SurveyDataset,
-    SurveyLimits,
-    SurveyPart,
-    expressions_of,
-)
+from .survey_arrays import Evaluator, Spread, expressions_of
+from .survey_block import Flags, SurveyQuestions, survey_block
+from .survey_collinearity import ValueFactor, join_factors
 from .survey_expressions import check_names
-from .survey_factors import Cells, Factors, Split, lay_out_cells
-from .survey_functions import survey_rows
-from .survey_market import INSIDE, SurveyedMarket
-from .survey_pieces import Evaluated, MarketPiece, cut_markets
-from .survey_second_choices import SecondSurveys
-from .survey_second_factors import SecondFactors
+from .survey_market import SurveyedMarket
 
 #: Gives a market by its place among all.
 Markets = Callable[[int], SurveyedMarket]
-
-#: Agents of a market, and weights of theirs.
-Weighed = tuple[MarketPiece, Floats | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,34 +53,28 @@ class SurveyedBlocks:
         The blocks.
     spreads
         ``(PM,)`` over what each part's values spread.
+    factors
+        By dataset, what is known of its parts' values; none where not wanted.
     """
 
     blocks: tuple[MarketBlock, ...]
     spreads: tuple[Spread, ...]
+    factors: dict[int, ValueFactor]
 
 
 def survey_blocks(
-    blocks: Sequence[MarketBlock],
-    datasets: Sequence[SurveyDataset],
-    parts: Sequence[SurveyPart],
-    layout: SurveyLayout,
-    markets: Markets,
-    limits: SurveyLimits | None = None,
+    blocks: Sequence[MarketBlock], questions: SurveyQuestions, markets: Markets
 ) -> SurveyedBlocks:
-    """Evaluate the functions of surveys on blocks.
+    """Evaluate the functions of surveys on blocks in memory.
 
     Parameters
     ----------
     blocks
         All blocks, in order.
-    datasets, parts
-        The surveys and what is averaged of them.
-    layout
-        Of the parts.
+    questions
+        What is asked.
     markets
         Gives the markets' tables.
-    limits
-        How much is evaluated and kept at once.
 
     Raises
     ------
@@ -100,159 +82,66 @@ def survey_blocks(
         With every fault of the functions, from the first error in one of them.
     """
     faults = Faults("micro_moments")
-    _check_formulas(datasets, parts, markets(0), faults)
+    evaluator = Evaluator(faults, questions.limits)
+    check_formulas(questions, markets(0), evaluator)
     faults.check()
-    evaluator = Evaluator(faults, limits)
-    sampled = np.zeros(len(datasets), np.bool_)
-    spreads = [Spread()] * len(parts)
     found = []
     for block in blocks:
-        found.append(
-            _survey_block(
-                block, datasets, parts, layout, markets, evaluator, spreads, sampled
-            )
-        )
-    for dataset, has_some in zip(datasets, sampled, strict=True):
-        if not has_some and not evaluator.has_failed(dataset.label):
+        own = [markets(block.first_market + t) for t in range(block.n_markets)]
+        found.append(survey_block(block, own, questions, evaluator))
+    sampled = np.any([one.sampled for one in found], axis=0)
+    add_unsampled(questions, sampled, evaluator.failed, faults)
+    try:
+        faults.check()
+    except InputError as error:
+        raise error from evaluator.cause
+    return SurveyedBlocks(
+        blocks=tuple(one.block for one in found),
+        spreads=merge_spreads([one.spreads for one in found]),
+        factors=join_factors(pair for one in found for pair in one.factors),
+    )
+
+
+def check_formulas(
+    questions: SurveyQuestions, market: SurveyedMarket, evaluator: Evaluator
+) -> None:
+    """Check that formulas name columns, which are those of any market."""
+    known = market.names()
+    for label, expression in expressions_of(questions.datasets, questions.parts):
+        faults = Faults(label)
+        check_names(expression, known, label, faults)
+        for fault in faults:
+            evaluator.fail(label, fault.found, fault.expected, fault.remedy)
+
+
+def add_unsampled(
+    questions: SurveyQuestions,
+    sampled: Flags,
+    failed: Collection[str],
+    faults: Faults,
+) -> None:
+    """Add a fault for every dataset that records nobody anywhere.
+
+    Parameters
+    ----------
+    questions
+        What was asked.
+    sampled
+        ``(D,)`` whether weights are positive somewhere.
+    failed
+        Labels of what was found at fault already.
+    faults
+        What faults are added to.
+    """
+    for dataset, has_some in zip(questions.datasets, sampled, strict=True):
+        if not has_some and dataset.label not in failed:
             faults.add(
                 f"weights of {dataset.label} that are all zero",
                 "a positive weight somewhere",
                 "correct compute_weights or market_ids",
             )
-    try:
-        faults.check()
-    except InputError as error:
-        raise error from evaluator.cause
-    return SurveyedBlocks(tuple(found), tuple(spreads))
 
 
-def _check_formulas(
-    datasets: Sequence[SurveyDataset],
-    parts: Sequence[SurveyPart],
-    market: SurveyedMarket,
-    faults: Faults,
-) -> None:
-    """Check that formulas name columns."""
-    known = market.names()
-    for label, expression in expressions_of(datasets, parts):
-        check_names(expression, known, label, faults)
-
-
-def _survey_block(
-    block: MarketBlock,
-    datasets: Sequence[SurveyDataset],
-    parts: Sequence[SurveyPart],
-    layout: SurveyLayout,
-    markets: Markets,
-    evaluator: Evaluator,
-    spreads: list[Spread],
-    sampled: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-) -> MarketBlock:
-    """Evaluate what surveys ask of one block, one array at a time."""
-    own = [markets(block.first_market + t) for t in range(block.n_markets)]
-    n_cells = sum(market.n_agents * (1 + market.n_products) for market in own)
-    factors = Factors(n_cells, *_columns(own))
-    lay_out = partial(lay_out_cells, block.product_offsets, block.agent_offsets)
-    both = SecondFactors(factors, block.product_offsets, block.agent_offsets)
-    second = SecondSurveys(block, own, both, evaluator)
-    weighted: list[Split] = []
-    valued = [Split()] * len(parts)
-    for d, dataset in enumerate(datasets):
-        asked = {p: part for p, part in enumerate(parts) if layout.datasets[p] == d}
-        pieces = cut_markets(block, own, evaluator.limits, dataset, asked.values())
-        weights = Evaluated(evaluator.weights(dataset, p.market) for p in pieces)
-        if weights.n_axes == 3:
-            each = zip(pieces, weights, strict=True)
-            found, values, some = second.split(d, dataset, asked, each, spreads)
-        else:
-            weighed = list(zip(pieces, weights, strict=True))
-            some = any(W is not None and W.any() for _, W in weighed)
-            found = factors.split(_flat_weights(weighed), lay_out([True] * len(own)))
-            cells = lay_out(_have_outside(weighed, len(own)))
-            values = _split_parts(asked, weighed, evaluator, spreads, factors, cells)
-        sampled[d] |= some
-        weighted.append(found)
-        for p, split in values.items():
-            valued[p] = split
-    rows = survey_rows(
-        layout, weighted, valued, factors.arrays(), second.rows(len(datasets))
-    )
-    return replace(block, surveys=rows)
-
-
-def _split_parts(
-    parts: dict[int, SurveyPart],
-    weighed: Sequence[Weighed],
-    evaluator: Evaluator,
-    spreads: list[Spread],
-    factors: Factors,
-    cells: Cells,
-) -> dict[int, Split]:
-    """Evaluate the values of parts by their places, and split those without faults."""
-    found = {}
-    for p, part in parts.items():
-        values = _part_values(part, weighed, evaluator, spreads, p)
-        if values is not None:
-            found[p] = factors.split(values, cells)
-    return found
-
-
-def _part_values(
-    part: SurveyPart,
-    weighed: Sequence[Weighed],
-    evaluator: Evaluator,
-    spreads: list[Spread],
-    place: int,
-) -> Floats | None:
-    """Evaluate a part's values where its survey is, side by side; None at a fault."""
-    found = [np.empty(0)]
-    for piece, W in weighed:
-        if W is None:
-            continue
-        evaluated = evaluator.values(part, W, piece.market, spreads[place])
-        if evaluated is None:
-            return None
-        values, spreads[place] = evaluated
-        found.append(values.ravel())
-    return np.concatenate(found)
-
-
-def _have_outside(weighed: Sequence[Weighed], n_markets: int) -> list[bool | None]:
-    """Tell whose weights begin with the outside option; None without any."""
-    found: list[bool | None] = [None] * n_markets
-    for piece, W in weighed:
-        if W is not None:
-            found[piece.place] = W.shape[1] > piece.market.n_products
-    return found
-
-
-def _flat_weights(weighed: Sequence[Weighed]) -> Floats:
-    """Lay weights side by side, zero where nobody is surveyed, ``(V + A,)``."""
-    found = [np.empty(0)]
-    for piece, W in weighed:
-        choices = 1 + piece.market.n_products
-        whole = np.zeros((piece.market.n_agents, choices))
-        if W is not None:
-            whole[:, choices - W.shape[1] :] = W
-        found.append(whole.ravel())
-    return np.concatenate(found)
-
-
-def _columns(markets: Sequence[SurveyedMarket]) -> tuple[Floats, Floats]:
-    """List columns of the data that may be factors, ``(·, A)`` and ``(·, N + T)``."""
-    agents = [_demographics(market) for market in markets]
-    products = [_characteristics(market) for market in markets]
-    return np.hstack(agents), np.hstack(products)
-
-
-def _demographics(market: SurveyedMarket) -> Floats:
-    """Give columns of agents that do not differ over products."""
-    values = market.agents["demographics"]
-    return np.asarray(values.T if values.ndim == 2 else np.empty((0, market.n_agents)))
-
-
-def _characteristics(market: SurveyedMarket) -> Floats:
-    """Give columns of products with zero for the outside option."""
-    named = [market.column(name) for name in (INSIDE, *market.product_names)]
-    X2 = np.asarray(market.products["X2"], dtype=np.float64).T
-    return np.vstack([*named, np.hstack([np.zeros((len(X2), 1)), X2])])
+def merge_spreads(found: Sequence[Sequence[Spread]]) -> tuple[Spread, ...]:
+    """Give the spreads of parts over all blocks."""
+    return tuple(reduce(Spread.merged, own) for own in zip(*found, strict=True))

@@ -14,7 +14,6 @@ import pytest
 import blpdask
 from blpdask import MicroDataset, MicroMoment
 from blpdask.api import problem as problem_module
-from blpdask.errors import BlpdaskError
 from tests.api import nevo
 from tests.api.surveys import (
     PART,
@@ -201,21 +200,6 @@ def test_moments_count_beside_instruments(monkeypatch: pytest.MonkeyPatch) -> No
     says(lambda: problem.solve(nevo.SIGMA, nevo.PI), "13 instruments for 14 parameters")
     one = [MicroMoment.mean("income", value=0.1, dataset=SURVEY)]
     heard(monkeypatch, problem, micro_moments=one)
-
-
-def test_data_in_a_store_are_refused(tmp_path: Path) -> None:
-    products, agents = nevo.tables(3)
-    store = blpdask.build_store(tmp_path / "store", products, agents)
-    problem = blpdask.Problem(
-        (
-            blpdask.Formulation("0 + prices", absorb="C(product_ids)"),
-            blpdask.Formulation("1 + prices + sugar + mushy"),
-        ),
-        store,
-        blpdask.Formulation("0 + income + income_squared + age + child"),
-    )
-    with pytest.raises(BlpdaskError, match="micro_moments with a store"):
-        problem.solve(nevo.SIGMA, nevo.PI, micro_moments=moments_of(blpdask))
 
 
 def with_micro(results: Any) -> Any:

@@ -126,6 +126,38 @@ def read_record(output):
     return read_yaml(text, "").content["record"]["data"]
 
 
+MICRO = """
+micro:
+  datasets:
+    survey: {observations: 1000, weights: inside}
+    rivals:
+      observations: 200
+      weights: inside * second(inside)
+      market_ids: [C01Q1, C03Q2]
+  moments:
+    - {statistic: mean, x: income, given: mushy, value: 0.2, dataset: survey}
+    - {statistic: covariance, x: income, y: prices, value: 0.001, dataset: survey}
+    - {statistic: mean, x: prices * second(prices), value: 0.02, dataset: rivals}
+"""
+
+
+def test_micro_moments_of_a_store_are_those_of_the_job(here):
+    """Columns that formulas name are there, and what is not there is said."""
+    text = JOB.replace('"1 + prices"', '"1 + prices + mushy"')
+    text = text.replace("[[0.5, 0], [0, 2]]", "[[0.5, 0, 0], [0, 2, 0], [0, 0, 0.1]]")
+    job = write(here, text.replace("[[1], [3]]", "[[1], [3], [0]]") + MICRO)
+    assert invoke("store", job, "-o", "s", "--blocks", "3").exit_code == 0
+    stored = on_store(job, "s")
+    found, expected = (estimates(j, here / j.stem) for j in (stored, job))
+    assert_close(found, expected, "micro_values", "micro_covariances", "gradient")
+    assert found.micro_moments == expected.micro_moments
+    assert "functions of micro moments" in (here / "stored/log.txt").read_text()
+    stored.write_text(stored.read_text().replace("x: income, y", "x: incom, y"))
+    result = invoke("run", stored, "-o", here / "wrong")
+    assert result.exit_code == 2
+    assert "no column 'incom'" in result.output
+
+
 @pytest.mark.parametrize("rule", ["monte_carlo", "halton", "product"])
 def test_stored_draws_are_those_of_the_job(here, rule):
     drawn = DRAWN.replace("RULE", rule).replace(

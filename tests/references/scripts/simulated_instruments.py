@@ -36,7 +36,7 @@ first = problem.solve(
 )
 instruments = first.compute_optimal_instruments(method="approximate")
 print(
-    "instruments", instruments.demand_instruments.shape, instruments.computation_time > 0
+    "instruments", instruments.demand_instruments.shape, instruments.fp_converged.all()
 )
 updated = instruments.to_problem()
 second = updated.solve(
