@@ -530,7 +530,6 @@ class Problem(Dimensions):
             m of the moments E[(ξω - m) Z_C] = 0 that follow those of demand and supply
             where there are ``covariance_instruments``. As in PyBLP, what is
             concentrated out of β and γ ignores them; standard errors know that.
-            Not part of this version; passing any is an error that says so.
 
         Returns
         -------
