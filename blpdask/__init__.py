@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import exceptions, options
     from .api import data
+    from .api.conduct_models import ConductModel
     from .api.construction import (
         build_blp_instruments,
         build_differentiation_instruments,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ConductModel",
     "Formulation",
     "ImportanceSamplingResults",
     "InstrumentSelection",
@@ -85,6 +87,7 @@ __all__ = [
 
 #: Where each public name lives; modules stand for themselves.
 _HOMES = {
+    "ConductModel": "api.conduct_models",
     "Formulation": "api.formulation",
     "ImportanceSamplingResults": "api.importance_sampling",
     "InstrumentSelection": "api.instrument_selection",

@@ -102,6 +102,8 @@ _MORROW = "Morrow and Skerlos (2011)"
 _PYBLP = "Conlon and Gortmaker (2020)"
 _CONLON = "Conlon and Gortmaker (2025)"
 _MACKAY = "MacKay and Miller (2025)"
+_DUARTE = "Duarte, Magnolfi, Sølvsten and Sullivan (2024)"
+_RIVERS = "Rivers and Vuong (2002)"
 
 _COUNTS = (
     Symbol("T", "n_markets", "()", "markets", _BLP),
@@ -193,5 +195,17 @@ _SURVEYS = (
     Symbol("ḡ_M", "micro", "(MM, 1)", "what they found, less f_m(v)", _CONLON),
 )
 
+_CONDUCT = (
+    Symbol(
+        "g_m", "Fits.g", "(d, M)", "moments of M models of conduct, Z'ω_m / N", _DUARTE
+    ),
+    Symbol("Q_m", "Fits.Q", "(M,)", "lack of fit of each model, g_m'W g_m", _DUARTE),
+    Symbol(
+        "T^RV", "ConductTest.statistics", "(M, M)", "tests of two models' fit", _RIVERS
+    ),
+)
+
 #: Every symbol, in the order in which a reader of the paper meets it.
-ALPHABET: tuple[Symbol, ...] = _COUNTS + _DATA + _PARAMETERS + _MODEL + _GMM + _SURVEYS
+ALPHABET: tuple[Symbol, ...] = (
+    _COUNTS + _DATA + _PARAMETERS + _MODEL + _GMM + _SURVEYS + _CONDUCT
+)

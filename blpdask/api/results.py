@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from ..analysis.draw_jackknife import DrawJackknife
     from ..analysis.recovered_effects import RecoveredEffects
+    from ..results.conduct_table import ConductTest
     from .estimated_economy import EstimatedEconomy
     from .importance_sampling import ImportanceSamplingResults
     from .integration import Integration
@@ -548,6 +549,57 @@ class ProblemResults(MicroMethods):
         return importance_sampling(
             self, draws, ar_constant, seed, agent_data, integration, delta
         )
+
+    def run_conduct_test(
+        self,
+        models: Sequence[Any],
+        instruments: Any = None,
+        cost_formulation: Any = None,
+        **settings: Any,
+    ) -> ConductTest:
+        """Test models of how firms set prices against each other.
+
+        Tests of Rivers and Vuong (2002) as Duarte, Magnolfi, Sølvsten and Sullivan
+        (2024) make them (:mod:`blpdask.analysis.rivers_vuong`).
+
+        Parameters
+        ----------
+        models
+            Two or more :class:`blpdask.ConductModel`, or names of kinds, such as
+            ``["bertrand", "monopoly", "perfect_competition"]``.
+        instruments
+            ``(N, Q)`` what moves markups and does not shift costs; the problem's
+            ``supply_instruments`` where None.
+        cost_formulation
+            Formulation of what shifts costs, with effects to absorb; X3 where None.
+        **settings
+            ``product_data``, of variables that the problem's formulas do not name;
+            ``costs_type``, ``"linear"`` or ``"log"``, the problem's by default;
+            ``se_type``, ``"robust"`` or ``"clustered"``, the latter by default where
+            there are clusters; ``demand_adjustment=True``, whether variances know that
+            demand was estimated; ``draws=100_000`` and ``seed=0`` of the model
+            confidence set; ``engine``, ``threads``, ``backend`` and ``blocks`` as in
+            :meth:`blpdask.Problem.solve`.
+
+        Returns
+        -------
+        ConductTest
+            Statistics, p-values and strength of instruments of all pairs, and the model
+            confidence set.
+
+        Raises
+        ------
+        BlpdaskError
+            Where the results have lost their problem, or its data are in a store.
+        InputError
+            With every fault of the arguments.
+        NumericalError
+            Where a model implies no markups, or no positive costs in logs.
+        """
+        from .conduct import ConductRequest, run_conduct_test
+
+        request = ConductRequest(models, instruments, cost_formulation, **settings)
+        return run_conduct_test(self, request)
 
     def plot_estimates(self, ax: Any = None) -> Any:
         """Plot estimates of Σ, Π, β and γ with 95 % intervals."""
