@@ -564,9 +564,11 @@ def _where(
 
 def _report(finished: FinishedRun) -> None:
     """Print results, Hansen's J, and where everything is."""
+    from .jobs.merger import show_merger
     from .jobs.report import hansen_sentence
 
-    typer.echo(f"\n{finished.results}\n\n{hansen_sentence(finished.summary)}")
+    hansen, merger = hansen_sentence(finished.summary), show_merger(finished.output)
+    typer.echo(f"\n{finished.results}\n\n{hansen}{merger}")
     if not finished.summary["converged"]:
         typer.echo("The optimiser did not converge: see log.txt there.", err=True)
     shown = _short(finished.output)

@@ -22,6 +22,7 @@ from .fields import (
     Text,
     Whole,
 )
+from .merger import MergerOptions
 from .micro import MicroOptions
 from .simulated import SimulatedSource
 
@@ -302,6 +303,8 @@ class Job(Options):
     """Supply-side linear parameters; null entries are concentrated out."""
     micro: MicroOptions | None = None
     """Micro moments: surveys, and what they found."""
+    merger: MergerOptions | None = None
+    """A merger whose effects are computed at the estimates."""
     bounds: Bounds = Bounds()
     """Bounds on parameters."""
     solve: SolveOptions = SolveOptions()
