@@ -32,6 +32,8 @@ from .array_batches import PreparedBlock
 from .array_conditions import conditions
 from .array_logit import invert, prepare, shares
 from .array_markups import markups
+from .array_removals import removals
+from .array_responses import jacobians
 from .array_surveys import expectations
 
 
@@ -135,6 +137,28 @@ class ArrayBackend:
             delta_by_theta,
             derivatives,
         )
+
+    def jacobians(
+        self,
+        block: MarketBlock,
+        tastes: Tastes,
+        trial: TrialPrices,
+        scratch_bytes: int,
+    ) -> tuple[Floats, Floats]:
+        """Compute ∂s_j/∂x_k of all markets, ``(F,)``, and s ``(N,)``."""
+        prepared, offsets = self._prepare(block), block.product_offsets
+        return jacobians(prepared, offsets, tastes, trial, scratch_bytes)
+
+    def removals(
+        self,
+        block: MarketBlock,
+        tastes: Tastes,
+        delta: Floats,
+        scratch_bytes: int,
+    ) -> tuple[Floats, Floats]:
+        """Compute what k gains where j is gone, ``(F,)``, and s ``(N,)``."""
+        prepared, offsets = self._prepare(block), block.product_offsets
+        return removals(prepared, offsets, tastes, delta, scratch_bytes)
 
     def _prepare(self, block: MarketBlock) -> PreparedBlock:
         """Find the block's batches on the device, or put them there."""

@@ -245,15 +245,7 @@ class ShareMap:
     ) -> tuple[Array, Array, Array]:
         """Compute E ``(B, i, J)``, o ``(B, i)`` and f ``(B, i, H)`` of some agents."""
         xp = self.xp
-        coefficients = random_coefficients(batch.draws[:, agents], self.tastes, xp)
-        E = coefficients @ batch.X2
-        if batch.product_columns:
-            for k in range(coefficients.shape[2]):
-                moved = product_coefficient(
-                    batch, agents, coefficients, k, self.tastes, xp
-                )
-                E += (moved - coefficients[..., k, None]) * batch.X2[:, k][:, None, :]
-        E += xp.where(batch.padding > 0, -xp.inf, reference)[:, None, :]
+        E = utilities(batch, reference, agents, self.tastes, xp)
         nests = nest_tastes(batch, self.tastes.rho)
         if nests is None:
             highest = xp.maximum(E.max(axis=2), 0.0)
@@ -267,6 +259,20 @@ class ShareMap:
         if available is not None:
             E *= available
         return E, o, f
+
+
+def utilities(
+    batch: Batch, delta: Array, agents: slice, tastes: DeviceTastes, xp: ModuleType
+) -> Array:
+    """Compute δ_j + μ_ij of some agents, ``(B, i, J)``; -∞ where padded."""
+    coefficients = random_coefficients(batch.draws[:, agents], tastes, xp)
+    found = coefficients @ batch.X2
+    if batch.product_columns:
+        for k in range(coefficients.shape[2]):
+            moved = product_coefficient(batch, agents, coefficients, k, tastes, xp)
+            found += (moved - coefficients[..., k, None]) * batch.X2[:, k][:, None, :]
+    found += xp.where(batch.padding > 0, -xp.inf, delta)[:, None, :]
+    return found
 
 
 def random_coefficients(draws: Array, tastes: DeviceTastes, xp: ModuleType) -> Array:

@@ -71,6 +71,17 @@ which is exact where groups lie within nests or are unions of them, and without 
 P_ij P_ik / (1 - P_ig) (Conlon and Gortmaker 2025). Of functions of both choices
 
     E_i = Σ_{j,k} P_ijk f_ijk.
+
+Shares respond to a characteristic x that moves utilities by α_ij = ∂u_ij/∂x_j as they
+do to prices, by ∂s_j/∂x_k above; δ is one with α = 1. Where product j alone is gone,
+g = {j}, the others and the outside option gain Σ_i w_i P_ijk, over all k ≠ j s_j in
+sum (Conlon and Mortimer 2021). With c_ij = M_ih (1 - (1 - Q_ij)^(1-ρ_h)), what agent i
+no longer chooses of what was there,
+
+    P_ijk = P_ik (c_ij + 1[k∈h] ((1 - Q_ij)^(-ρ_h) - 1)) / (1 - c_ij),   j ∈ h,
+
+in which nothing is a difference of near numbers if 1 - Q_ij, (1 - Q_ij)^(·) - 1 and
+1 - c_ij = 1 - M_ih + M_ih (1 - Q_ij)^(1-ρ_h) are not computed as differences.
 """
 
 from __future__ import annotations
@@ -162,4 +173,32 @@ class Backend(Protocol):
         derivatives: bool,
     ) -> tuple[Floats, Floats]:
         """Compute E ``(L,)`` of functions and, along δ(θ), ∂E/∂θ ``(L, P)``."""
+        ...
+
+    def jacobians(
+        self,
+        block: MarketBlock,
+        tastes: Tastes,
+        trial: TrialPrices,
+        scratch_bytes: int,
+    ) -> tuple[Floats, Floats]:
+        """Compute ∂s_j/∂x_k of all markets, ``(F,)``, and s ``(N,)``.
+
+        Markets' matrices [j, k] are row-major, one after another (F = Σ J_t²). Of the
+        trial, ``alpha`` is what all agents share of ∂u_ij/∂x_j, and ``X2_by_prices`` is
+        ∂x2/∂x.
+        """
+        ...
+
+    def removals(
+        self,
+        block: MarketBlock,
+        tastes: Tastes,
+        delta: Floats,
+        scratch_bytes: int,
+    ) -> tuple[Floats, Floats]:
+        """Compute what k gains where j is gone, ``(F,)``, and s ``(N,)``.
+
+        As [j, k] likewise; on the diagonals is what the outside option gains.
+        """
         ...

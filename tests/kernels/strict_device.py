@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 OFFERED = {
-    *("abs", "arange", "concatenate", "exp", "eye", "full", "isfinite", "isinf"),
-    *("log", "maximum", "minimum", "ones", "sqrt", "stack", "where", "zeros"),
+    *("abs", "arange", "concatenate", "exp", "expm1", "eye", "full"),
+    *("isfinite", "isinf", "log", "log1p", "maximum", "minimum", "ones"),
+    *("sqrt", "stack", "where", "zeros"),
 }
 
 

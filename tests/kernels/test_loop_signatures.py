@@ -29,6 +29,7 @@ from blpdask.kernels import (
     loop_equilibrium,
     loop_logit,
     loop_markups,
+    loop_responses,
     loop_sums,
 )
 from blpdask.kernels.loop_block import loop_block
@@ -53,6 +54,8 @@ def loops() -> dict[str, KeptLoop]:
         "markups": loop_markups._compiled_markups(fingerprint),
         "conditions": loop_conditions._compiled_conditions(fingerprint),
         "equilibrium": loop_equilibrium._compiled_equilibrium(fingerprint),
+        "jacobians": loop_responses._compiled_jacobians(fingerprint),
+        "removals": loop_responses._compiled_removals(fingerprint),
         "sums": loop_sums._add_products,
     }
 
@@ -126,6 +129,8 @@ def compute(example: Nested, by: Callable[[Any], Any]) -> list[Any]:
     active = by(np.ones(block.n_markets, bool))
     rest = by(eta.eta), active, 2**26
     conditions = loop_conditions.conditions(block, tastes, trial, *rest)
+    moved = loop_responses.jacobians(block, tastes, trial, 2**26)
+    gone = loop_responses.removals(block, tastes, delta, 2**26)
     plain_block = replace(
         block, nests=None, availability=None, product_draws=None, product_columns=()
     )
@@ -137,7 +142,14 @@ def compute(example: Nested, by: Callable[[Any], Any]) -> list[Any]:
     sums = loop_sums.accurate_product(block.draws, block.weights)
     fields = [dataclasses.astuple(r) for r in (*found, eta, plain, conditions)]
     ended = searched.prices, searched.conditions.zeta, searched.evaluations
-    return [shares, sums, *ended, *(value for record in fields for value in record)]
+    return [
+        shares,
+        sums,
+        *moved,
+        *gone,
+        *ended,
+        *(value for record in fields for value in record),
+    ]
 
 
 def same(found: list[Any], expected: list[Any]) -> bool:
@@ -157,7 +169,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 def test_the_kind_of_an_array_does_not_matter(name: str, kind: str) -> None:
     example = nested(**EXAMPLES[name])
     found = compute(example, KINDS[kind])
-    assert len(found) == 5 + 3 * 6 + 2 * 2 + 3
+    assert len(found) == 9 + 3 * 6 + 2 * 2 + 3
     assert same(found, compute(example, np.array))
 
 
@@ -193,7 +205,7 @@ def test_every_loop_is_compiled_once(tmp_path: Path) -> None:
     )
     told = json.loads(said.stdout.splitlines()[-1])
     solving = {"invert": 1, "shares": 0, "markups": 1, "conditions": 0, "sums": 1}
-    solving |= {"equilibrium": 0}
+    solving |= {"equilibrium": 0, "jacobians": 0, "removals": 0}
     everything = dict.fromkeys(loops(), 1)
     assert told == {
         **dict.fromkeys(EXAMPLES, everything),

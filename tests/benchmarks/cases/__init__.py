@@ -24,6 +24,7 @@ from . import (
     recording,
     solve_large,
     start_up,
+    substitution,
     supply_out_of_core,
     threads,
 )
@@ -53,6 +54,7 @@ CASES = (
         "optimal instruments with supply: T=1000 J=50 I=200",
         optimal_instruments.run,
     ),
+    Case("substitution", "elasticities, diversion, mergers", substitution.run),
     Case("threads", "two threads against two processes", threads.run),
     Case("overhead", "what an engine costs at 128 blocks", overhead.run),
     Case("memory", "peak memory of one evaluation", memory.run),
