@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import options
 from ..analysis.estimated_markets import EstimatedMarkets, estimated_markets
 from ..errors import BlpdaskError, Faults
+from ..integration.rules import Rule
 from ..model.parameters import Parameters
+from ..problem.agents import read_agents
 from ..problem.demand_problem import DemandProblem, prepare_demand
 from ..problem.formulas import ParsedFormula
+from ..problem.outline import DemandOutline, outline_of
 from ..problem.products import read_products
 from ..records import Floats
 from .estimated_errors import estimated_layout
@@ -39,6 +45,14 @@ class EstimatedEconomy:
         Of the demographics, or None.
     agent_data
         What agents were read from, None where a rule built them.
+    lay_out
+        Lays θ out for the problem with other agents.
+    beta, gamma
+        ``(K1,)`` and ``(K3,)``.
+    log_costs
+        Whether X3 explains log c.
+    table
+        Table of agents or of demographics alone, None where there is none.
     """
 
     demand: DemandProblem
@@ -47,6 +61,11 @@ class EstimatedEconomy:
     delta: Floats
     formula: ParsedFormula | None
     agent_data: Any
+    lay_out: Callable[[DemandOutline], Parameters]
+    beta: Floats
+    gamma: Floats
+    log_costs: bool
+    table: Any
 
     @property
     def n_product_ids(self) -> int:
@@ -64,6 +83,41 @@ class EstimatedEconomy:
             market_tables(self.demand, self.parameters, self.agent_data),
         )
 
+    def with_agents(self, agent_data: Any, rule: Rule | None) -> EstimatedEconomy:
+        """Put other agents in the place of the problem's own.
+
+        Parameters
+        ----------
+        agent_data
+            Table of them; where None, the problem's where demographics are needed.
+        rule
+            Builds nodes and weights, or None.
+
+        Raises
+        ------
+        InputError
+            With every fault of the agents.
+        """
+        products, availability = self.demand.products, self.demand.agents.availability
+        if agent_data is None and (
+            self.formula is not None or availability is not None
+        ):
+            agent_data = self.table
+        agents = read_agents(
+            agent_data,
+            self.formula,
+            rule,
+            unique_market_ids=products.unique_market_ids,
+            product_counts=np.bincount(products.market_codes),
+            K2=len(self.demand.types),
+            weights_tol=options.weights_tol,
+        )
+        demand = prepare_demand(
+            products, agents, self.demand.types, self.demand.epsilon_scale
+        )
+        parameters = self.lay_out(outline_of(demand))
+        return replace(self, demand=demand, parameters=parameters)
+
 
 def of_problem(results: ProblemResults, what: str) -> EstimatedEconomy:
     """Put a problem at its estimates.
@@ -79,8 +133,6 @@ def of_problem(results: ProblemResults, what: str) -> EstimatedEconomy:
     ------
     BlpdaskError
         Where the results have lost their problem, or its data are in a store.
-    InputError
-        Where there are no agents, or shares of their types are estimated.
     """
     problem, estimates = results.problem, results.estimates
     if problem is None:
@@ -90,45 +142,32 @@ def of_problem(results: ProblemResults, what: str) -> EstimatedEconomy:
             "from the saved estimates with Optimization('return')"
         )
     demand = in_memory(problem.demand, what)
-    faults = Faults(what)
-    _check_agents(demand, faults)
-    if estimates.type_shares.size:
-        faults.add(
-            f"{what} with type_shares",
-            "agents whose weights are given",
-            "give agents weights times their type's share, and solve at the estimates",
-        )
-    faults.check()
     formulation = problem.agent_formulation
+    lay_out = partial(estimated_layout, estimates)
     return EstimatedEconomy(
         demand=demand,
-        parameters=estimated_layout(estimates, problem.outline),
+        parameters=lay_out(problem.outline),
         theta=estimates.theta,
         delta=np.asarray(results.delta)[:, 0],
         formula=None if formulation is None else formulation.parsed,
         agent_data=problem.given_agents,
+        lay_out=lay_out,
+        beta=estimates.beta[:, 0],
+        gamma=estimates.gamma[:, 0],
+        log_costs=problem.costs_type == "log",
+        table=problem.agent_table,
     )
 
 
-def of_simulation(results: SimulationResults, what: str) -> EstimatedEconomy:
+def of_simulation(results: SimulationResults) -> EstimatedEconomy:
     """Put a simulation's own agents and what was solved for at its true parameters.
 
     Parameters
     ----------
     results
         Of a :class:`blpdask.Simulation`.
-    what
-        Is asked for, for messages.
-
-    Raises
-    ------
-    InputError
-        Where there are no agents.
     """
     own = results.simulation
-    faults = Faults(what)
-    _check_agents(own.demand, faults)
-    faults.check()
     linear, random, cost = own.product_formulations
     products = read_products(
         results.product_data,
@@ -148,14 +187,41 @@ def of_simulation(results: SimulationResults, what: str) -> EstimatedEconomy:
         delta=results.delta[:, 0],
         formula=None if agent_formulation is None else agent_formulation.parsed,
         agent_data=own.agent_data,
+        lay_out=own.lay_out,
+        beta=own.beta[:, 0],
+        gamma=own.gamma[:, 0],
+        log_costs=own.costs_type == "log",
+        table=own.agent_data,
     )
 
 
-def _check_agents(demand: DemandProblem, faults: Faults) -> None:
-    """Check that there are random coefficients."""
-    if not demand.types:
+def check_surveyed(economy: EstimatedEconomy, what: str) -> EstimatedEconomy:
+    """Give an economy whose agents surveys can ask; an error where it is none.
+
+    Parameters
+    ----------
+    economy
+        At its parameters.
+    what
+        Is asked for, for messages.
+
+    Raises
+    ------
+    InputError
+        Where there are no agents, or shares of their types are estimated.
+    """
+    faults = Faults(what)
+    if not economy.demand.types:
         faults.add(
             "no random coefficients",
             "agents, whose choices surveys are of",
             "formulate X2, with sigma zero where tastes are known",
         )
+    if economy.parameters.start.type_shares.size:
+        faults.add(
+            f"{what} with type_shares",
+            "agents whose weights are given",
+            "give agents weights times their type's share, and solve at the estimates",
+        )
+    faults.check()
+    return economy

@@ -16,7 +16,7 @@ from ..problem.agents import Agents, read_agents
 from ..problem.demand_problem import DemandProblem
 from ..problem.fields import field_names, read_field, read_vector
 from ..results.text_tables import Header, format_number, text_table
-from .estimated_economy import of_problem
+from .estimated_economy import check_surveyed, of_problem
 from .estimated_errors import estimated_layout
 from .integration import Integration
 from .micro_arguments import is_whole
@@ -136,6 +136,7 @@ def importance_sampling(
     """Sample agents at estimates; see :class:`blpdask.ProblemResults`."""
     began = time.perf_counter()
     economy = of_problem(results, "importance_sampling")
+    check_surveyed(economy, "importance_sampling")
     faults = Faults("importance_sampling")
     if not is_whole(draws, 1):
         faults.add(f"draws={draws!r}", "a whole number, at least 1", "correct draws")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..records import Floats
+from .at_parameters import AtParameters
 
 if TYPE_CHECKING:
     from .estimated_economy import EstimatedEconomy
@@ -16,18 +16,14 @@ if TYPE_CHECKING:
     from .micro import MicroDataset, MicroMoment
 
 
-class MicroMethods(ABC):
+class MicroMethods(AtParameters):
     """What a model at its parameters says about surveys, under PyBLP's names."""
 
-    @abstractmethod
-    def estimated_economy(self, what: str) -> EstimatedEconomy:
-        """Give the problem at its parameters.
+    def _surveyed_economy(self, what: str) -> EstimatedEconomy:
+        """Give the problem at its parameters, whose agents surveys can ask."""
+        from .estimated_economy import check_surveyed
 
-        Parameters
-        ----------
-        what
-            Is asked for, for messages.
-        """
+        return check_surveyed(self.estimated_economy(what), what)
 
     def compute_micro_values(
         self,
@@ -60,7 +56,7 @@ class MicroMethods(ABC):
         """
         from .micro_results import micro_values
 
-        economy = self.estimated_economy("compute_micro_values")
+        economy = self._surveyed_economy("compute_micro_values")
         return micro_values(economy, micro_moments, engine, threads, backend)
 
     def simulate_micro_data(
@@ -98,7 +94,7 @@ class MicroMethods(ABC):
         """
         from .micro_results import simulated_micro_data
 
-        economy = self.estimated_economy("simulate_micro_data")
+        economy = self._surveyed_economy("simulate_micro_data")
         return simulated_micro_data(economy, dataset, seed)
 
     def compute_micro_scores(
@@ -145,7 +141,7 @@ class MicroMethods(ABC):
         """
         from .micro_results import scores_of_observations
 
-        economy = self.estimated_economy("compute_micro_scores")
+        economy = self._surveyed_economy("compute_micro_scores")
         return scores_of_observations(economy, dataset, micro_data, integration)
 
     def compute_agent_scores(
@@ -182,5 +178,5 @@ class MicroMethods(ABC):
         """
         from .micro_results import scores_of_agents
 
-        economy = self.estimated_economy("compute_agent_scores")
+        economy = self._surveyed_economy("compute_agent_scores")
         return scores_of_agents(economy, dataset, micro_data, integration)

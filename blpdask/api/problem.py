@@ -273,6 +273,11 @@ class Problem(Dimensions):
         return self._agent_data if self._integration is None else None
 
     @property
+    def agent_table(self) -> Any:
+        """The table of agents, or of demographics alone; None where there is none."""
+        return self._agent_data
+
+    @property
     def integration_rule(self) -> Rule | None:
         """The rule that nodes come from, None where they are data."""
         return None if self._integration is None else self._integration.rule

@@ -33,6 +33,7 @@ from ..results.tables import (
 )
 from ..results.test_statistic import TestStatistic
 from .attributes import ATTRIBUTES, JOINED, LISTS, SCALARS, SUMMED
+from .economy_methods import EconomyMethods
 from .micro_methods import MicroMethods
 from .pickles import save_pickle
 
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from .problem import Problem
 
 
-class ProblemResults(MicroMethods):
+class ProblemResults(EconomyMethods, MicroMethods):
     """Estimates of a GMM step, with those of the steps before it.
 
     Attributes are those of :class:`blpdask.results.estimates.GmmEstimates` and PyBLP's:

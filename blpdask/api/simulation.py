@@ -18,6 +18,7 @@ from ..moments.supply import CostState
 from ..problem.demand_problem import DemandProblem
 from ..problem.fields import field_names
 from ..problem.formulas import ParsedFormula
+from ..problem.outline import DemandOutline
 from ..problem.pricing import PriceSetting, priced_markets
 from ..records import Floats, PriceTastes, Tastes
 from ..simulation.autocorrelated_errors import autocorrelate
@@ -211,14 +212,23 @@ class Simulation(Dimensions):
     def _set_parameters(self, **values: Any) -> None:
         """Check the true parameters and keep them under PyBLP's names."""
         check_linear(values["beta"], self.K1, values["gamma"], self.K3)
-        self._parameters = self.outline.lay_out(
-            **values, bounded=False, default_bounds=False
-        )
+        self._given = values
+        self._parameters = self.lay_out(self.outline)
         start = self._parameters.start
         self.sigma, self.pi = start.sigma, start.pi
         self.beta, self.gamma = start.beta, start.gamma
         self.rho = start.rho
         self.phi = start.phi
+
+    def lay_out(self, outline: DemandOutline) -> Parameters:
+        """Lay the true parameters out for this simulation, or with other agents.
+
+        Parameters
+        ----------
+        outline
+            Of the problem that they are for.
+        """
+        return outline.lay_out(**self._given, bounded=False, default_bounds=False)
 
     def _autocorrelate(
         self, errors: tuple[Floats, Floats], variances: Floats

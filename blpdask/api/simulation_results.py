@@ -24,6 +24,7 @@ from ..simulation.profits import (
 from ..simulation.solutions import Exogenous
 from ..status import InversionStatus, PriceStatus
 from .construction import build_blp_instruments
+from .economy_methods import EconomyMethods
 from .formulation import Formulation, build_matrix
 from .integration import Integration
 from .micro_methods import MicroMethods
@@ -70,7 +71,7 @@ class Search:
     seconds: float
 
 
-class SimulationResults(MicroMethods):
+class SimulationResults(EconomyMethods, MicroMethods):
     """A solved simulation.
 
     Attributes
@@ -175,7 +176,8 @@ class SimulationResults(MicroMethods):
         """
         from .estimated_economy import of_simulation
 
-        return of_simulation(self, what)
+        del what
+        return of_simulation(self)
 
     def to_problem(
         self,

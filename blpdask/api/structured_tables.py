@@ -26,7 +26,8 @@ _DIMENSIONS = (
 def products_table(demand: DemandProblem) -> np.recarray[Any, Any]:
     """Give products as PyBLP does, in the user's order, effects absorbed."""
     products = demand.products
-    ids = {n: v for n, v in products.ids.items() if n != "prices"}
+    numbers = ("prices", "ownership")
+    ids = {n: v for n, v in products.ids.items() if n not in numbers}
     columns = {
         **{n: np.asarray(v, dtype=object) for n, v in ids.items()},
         **({} if products.lags is None else {"lag_indices": products.lags.rows}),

@@ -31,9 +31,16 @@ from itertools import pairwise
 
 import numpy as np
 
+from ..kernels.array_batches import prepare
 from ..kernels.array_nests import NestTastes, inclusive_values, shift
-from ..kernels.array_shares import move_tastes, random_coefficients
+from ..kernels.array_shares import (
+    DeviceTastes,
+    move_tastes,
+    product_coefficient,
+    random_coefficients,
+)
 from ..records import Floats, Integers, MarketBlock, Tastes, TrialPrices
+from .inversion import one_market
 
 #: Probabilities held at a time.
 HELD = 2**20
@@ -44,7 +51,9 @@ class _Market:
     """One market: tastes and weights of its agents, and what prices move.
 
     ``coefficients`` (I, K2), ``weights`` (I,), ``curvature`` (J,) and (R, J),
-    ``margins`` (J,), ``H`` (J, J), and ``available`` (I, J) a_ij or None.
+    ``margins`` (J,), ``H`` (J, J), ``available`` (I, J) a_ij or None, and ``moved``
+    (K2, I, J) by how much coefficients of products differ from ``coefficients``, or
+    None.
     """
 
     coefficients: Floats
@@ -55,6 +64,7 @@ class _Market:
     H: Floats
     nests: NestTastes | None
     available: Floats | None
+    moved: Floats | None = None
 
     @property
     def stretch(self) -> Floats:
@@ -66,13 +76,21 @@ class _Market:
 
     def take(self, agents: slice) -> _Market:
         """Keep some agents."""
-        available = self.available
+        available, moved = self.available, self.moved
         return replace(
             self,
             coefficients=self.coefficients[agents],
             weights=self.weights[agents],
             available=None if available is None else available[agents],
+            moved=None if moved is None else moved[:, agents],
         )
+
+    def along(self, places: Integers, values: Floats) -> Floats:
+        """Add values ``(R, J)`` of some columns up by coefficients, ``(I, J)``."""
+        found: Floats = self.coefficients[:, places] @ values
+        if self.moved is not None:
+            found += np.einsum("rij,rj->ij", self.moved[places], values)
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,8 +153,9 @@ def profit_hessians(
             last = first_available + n_agents * n
             available = available[first_available:last].reshape(n_agents, n)
             first_available = last
+        coefficients = random_coefficients(block.draws[agents], on_host, np)
         market = _Market(
-            random_coefficients(block.draws[agents], on_host, np),
+            coefficients,
             block.weights[agents],
             _rows_of(trial, rows),
             (curvature[0][rows], curvature[1][:, rows]),
@@ -144,6 +163,7 @@ def profit_hessians(
             H,
             None if block.nests is None else _nests(block.nests[rows], tastes),
             available,
+            _moved(block, t, coefficients, on_host),
         )
         found.append(_hessian(market).ravel())
     return np.concatenate(found)
@@ -158,6 +178,22 @@ def _rows_of(trial: TrialPrices, rows: slice) -> TrialPrices:
         X2=trial.X2[:, rows],
         X2_by_prices=trial.X2_by_prices[:, rows],
         X2_priced=trial.X2_priced,
+    )
+
+
+def _moved(
+    block: MarketBlock, t: int, coefficients: Floats, tastes: DeviceTastes
+) -> Floats | None:
+    """Say how coefficients of products differ from those of agents, ``(K2, I, J)``."""
+    if not block.product_columns:
+        return None
+    (batch,) = prepare(one_market(block, t)).groups
+    own = coefficients[None]
+    return np.concatenate(
+        [
+            product_coefficient(batch, slice(None), own, k, tastes, np) - own[..., [k]]
+            for k in range(coefficients.shape[1])
+        ]
     )
 
 
@@ -192,11 +228,11 @@ def _hessian(market: _Market) -> Floats:
 
 def _add(market: _Market, sums: _Sums) -> None:
     """Add what some agents add to the sums."""
-    c, w, trial = market.coefficients, market.weights[:, None], market.trial
+    w, trial, priced = market.weights[:, None], market.trial, market.trial.X2_priced
     m, H, stretch = market.margins, market.H, market.stretch
     P, Q = _probabilities(market)
-    alpha = trial.alpha + c[:, trial.X2_priced] @ trial.X2_by_prices
-    alpha_by_prices = market.curvature[0] + c[:, trial.X2_priced] @ market.curvature[1]
+    alpha = trial.alpha + market.along(priced, trial.X2_by_prices)
+    alpha_by_prices = market.curvature[0] + market.along(priced, market.curvature[1])
     a = (P * m) @ H.T
     net = stretch * np.diag(H) * m - a
     moved = alpha * P
@@ -223,7 +259,8 @@ def _add(market: _Market, sums: _Sums) -> None:
 
 def _probabilities(market: _Market) -> tuple[Floats, Floats]:
     """Compute P and Q ``(I, J)`` without overflow; Q is P without nests."""
-    utilities = market.coefficients @ market.trial.X2 + market.trial.delta
+    X2 = market.trial.X2
+    utilities = market.along(np.arange(len(X2)), X2) + market.trial.delta
     available = 1.0 if market.available is None else market.available
     nests = market.nests
     if nests is None:

@@ -1,6 +1,7 @@
 """Markets whose prices are to be found: how utilities and costs move when prices do.
 
-A problem's columns are functions of the data, and can be evaluated at any prices:
+A problem's columns are functions of the data, and can be evaluated at any prices, or at
+other values of any other variable x in the place of prices:
 
     δ(p) = δ + Σ_k β_k (x1_k(p) - x1_k(p_0)),
     c(s) = c + Σ_k γ_k (x3_k(s) - x3_k(s_0)),
@@ -69,7 +70,7 @@ class UtilityColumns:
     Attributes
     ----------
     X1, X2
-        Columns that depend on prices.
+        Columns that depend on prices, or on another ``variable``.
     beta
         ``(Q,)`` coefficients of those of X1.
     X2_priced
@@ -80,6 +81,8 @@ class UtilityColumns:
         ``(N,)``, ``(Q, N)`` and ``(K2, N)`` at the prices of the data.
     epsilon_scale
         ε, by which what is evaluated is divided.
+    variable
+        What is called prices here; None for δ itself, on which no column depends.
     """
 
     X1: tuple[Column, ...]
@@ -91,11 +94,13 @@ class UtilityColumns:
     X1_before: Floats
     X2_before: Floats
     epsilon_scale: float = 1.0
+    variable: str | None = "prices"
 
     def __call__(self, prices: Floats) -> TrialPrices:
         """Evaluate δ, X2 and their derivatives by prices at prices ``(N,)``."""
-        at = {"prices": prices}
-        delta, X2 = self.delta.copy(), self.X2_before.copy()
+        at = {self.variable or "delta": prices}
+        delta = (self.delta if self.variable else prices).copy()
+        X2 = self.X2_before.copy()
         for b, column, before in zip(self.beta, self.X1, self.X1_before, strict=True):
             delta += b * (column.evaluate(self.rows, at) - before)
         for k, column in zip(self.X2_priced, self.X2, strict=True):
@@ -108,23 +113,33 @@ class UtilityColumns:
     @property
     def is_linear(self) -> bool:
         """Tell whether all that moves with prices is linear in them."""
-        return all(column.is_linear_in("prices") for column in (*self.X1, *self.X2))
+        name = self.variable or "delta"
+        return all(column.is_linear_in(name) for column in (*self.X1, *self.X2))
 
     def curvature(self, prices: Floats) -> tuple[Floats, Floats]:
         """Evaluate Σ_k β_k ∂²x1_k/∂p² ``(N,)`` and ∂²x2/∂p² ``(R, N)``."""
         return self._derivatives(prices, order=2)
 
+    def take(self, rows: Integers) -> UtilityColumns:
+        """Keep some rows."""
+        return replace(
+            self,
+            rows=_take(self.rows, rows),
+            delta=self.delta[rows],
+            X1_before=self.X1_before[:, rows],
+            X2_before=np.ascontiguousarray(self.X2_before[:, rows]),
+        )
+
     def _derivatives(self, prices: Floats, order: int) -> tuple[Floats, Floats]:
         """Differentiate what is linear in β, ``(N,)``, and X2, ``(R, N)``."""
-        at = {"prices": prices}
-        alpha, X2_by_prices = (
-            np.zeros(prices.size),
-            np.zeros((len(self.X2), prices.size)),
-        )
+        name = self.variable or "delta"
+        at = {name: prices}
+        alpha = np.full(prices.size, float(self.variable is None and order == 1))
+        X2_by_prices = np.zeros((len(self.X2), prices.size))
         for b, column in zip(self.beta, self.X1, strict=True):
-            alpha += b * column.derivative("prices", self.rows, at, order)
+            alpha += b * column.derivative(name, self.rows, at, order)
         for r, column in enumerate(self.X2):
-            X2_by_prices[r] = column.derivative("prices", self.rows, at, order)
+            X2_by_prices[r] = column.derivative(name, self.rows, at, order)
         return alpha / self.epsilon_scale, X2_by_prices / self.epsilon_scale
 
 
@@ -170,6 +185,7 @@ def priced_markets(
     beta: Floats,
     delta: Floats,
     n_blocks: int | None = None,
+    market: int | None = None,
 ) -> HeldBlocks:
     """Cut a problem into blocks whose prices are to be found.
 
@@ -185,12 +201,12 @@ def priced_markets(
         ``(K1,)`` and ``(N,)`` β, and δ at the prices of the data, in the user's order.
     n_blocks
         Number of blocks, chosen from the data where None.
+    market
+        The place of the one market that is wanted; None for all.
     """
-    tables = _tables(demand, setting)
-    edges = tables.plan(n_blocks)
-    if n_blocks is None:
-        edges = tables.plan(min(edges.size - 1, _most_blocks(tables)))
-    utility = _utility(demand, data, beta, delta)
+    tables = owned_tables(demand, setting.firms, setting.ownership, setting.start)
+    edges = plan_markets(tables, n_blocks, market)
+    utility = utility_columns(demand, data, beta=beta, delta=delta)
     linear = utility.is_linear
     costs = _costs(demand, data, setting)
     blocks = []
@@ -200,7 +216,7 @@ def priced_markets(
         blocks.append(
             PricedMarkets(
                 markets=block,
-                utility=_take_utility(utility, rows),
+                utility=utility.take(rows),
                 linear=linear,
                 start=setting.start[rows],
                 costs=setting.costs[rows],
@@ -212,33 +228,69 @@ def priced_markets(
     return HeldBlocks(blocks, labels=labels)
 
 
-def _most_blocks(tables: SortedTables) -> int:
-    """Count the blocks that are worth their overhead."""
+def plan_markets(
+    tables: SortedTables, n_blocks: int | None = None, market: int | None = None
+) -> Integers:
+    """Choose the first market of each block, and where the last block ends.
+
+    Parameters
+    ----------
+    tables
+        Of all markets.
+    n_blocks
+        Number of blocks; where None, as many as are worth their overhead.
+    market
+        The place of the one market that is wanted; None for all.
+    """
+    if market is not None:
+        return np.array([market, market + 1])
+    edges = tables.plan(n_blocks)
+    if n_blocks is not None:
+        return edges
     work = int(np.diff(tables.product_offsets) @ np.diff(tables.agent_offsets))
-    return min(MOST_BLOCKS, 1 + work // LEAST_WORK)
+    return tables.plan(min(edges.size - 1, MOST_BLOCKS, 1 + work // LEAST_WORK))
 
 
-def _tables(demand: DemandProblem, setting: PriceSetting) -> SortedTables:
-    """Give the problem's tables these owners, and agents where none are needed."""
+def owned_tables(
+    demand: DemandProblem, firms: Integers, ownership: Floats | None, prices: Floats
+) -> SortedTables:
+    """Give the problem's tables these owners, and agents where none are needed.
+
+    Parameters
+    ----------
+    demand
+        The problem.
+    firms, ownership, prices
+        ``(N,)`` codes of firms, ``(N, max J)`` weights on profits or None, and
+        ``(N,)`` prices, rows in the user's order.
+    """
     tables, N = demand.tables, demand.n_products
     offsets, order = tables.product_offsets, demand.order
-    ownership, firms = np.empty(0), setting.firms[order]
-    if setting.ownership is not None:
-        ownership = flatten_ownership(setting.ownership[order], offsets)
-        firms = np.zeros(N, np.int64)
+    weights, owners = np.empty(0), firms[order]
+    if ownership is not None:
+        weights = flatten_ownership(ownership[order], offsets)
+        owners = np.zeros(N, np.int64)
     supply = SupplyRows(
-        prices=setting.start[order],
-        owners=number_owners(firms, offsets),
-        ownership=ownership,
+        prices=prices[order],
+        owners=number_owners(owners, offsets),
+        ownership=weights,
         X1_by_prices=np.empty((0, N)),
         X2_by_prices=np.empty((0, N)),
         X2_priced=np.empty(0, np.int64),
         ZS=np.empty((N, 0)),
     )
-    tables = replace(tables, supply=supply, linear=None)
+    return replace(with_agents(demand), supply=supply)
+
+
+def with_agents(demand: DemandProblem) -> SortedTables:
+    """Give the tables that choices need: with an agent a market where there are none.
+
+    What only moments need is left out.
+    """
+    tables, N, T = demand.tables, demand.n_products, demand.n_markets
+    tables = replace(tables, supply=None, linear=None, ZD=np.empty((N, 0)))
     if tables.X2.shape[1]:
         return tables
-    T = demand.n_markets
     return replace(
         tables,
         agent_offsets=np.arange(T + 1),
@@ -247,25 +299,39 @@ def _tables(demand: DemandProblem, setting: PriceSetting) -> SortedTables:
     )
 
 
-def _utility(
-    demand: DemandProblem, data: Any, beta: Floats, delta: Floats
+def utility_columns(
+    demand: DemandProblem,
+    data: Any,
+    *,
+    beta: Floats,
+    delta: Floats,
+    variable: str | None = "prices",
 ) -> UtilityColumns:
-    """Collect what moves with prices, rows in the user's order."""
+    """Collect what moves with a variable, rows in the user's order.
+
+    Parameters
+    ----------
+    demand, data, beta, delta
+        As in :func:`priced_markets`.
+    variable
+        Its name, None for δ.
+    """
     products = demand.products
     X1, X2 = products.X1_columns, products.X2_columns
-    linear = [k for k, column in enumerate(X1) if "prices" in column.names]
-    random = [k for k, column in enumerate(X2) if "prices" in column.names]
+    linear = [k for k, column in enumerate(X1) if variable in column.names]
+    random = [k for k, column in enumerate(X2) if variable in column.names]
     columns = [*(X1[k] for k in linear), *(X2[k] for k in random)]
     return UtilityColumns(
         X1=tuple(X1[k] for k in linear),
         X2=tuple(X2[k] for k in random),
         beta=beta[linear],
         X2_priced=np.array(random, np.int64),
-        rows=_read_rows(data, columns, "prices"),
+        rows=_read_rows(data, columns, variable),
         delta=delta,
         X1_before=products.X1[:, linear].T,
         X2_before=products.X2.T,
         epsilon_scale=demand.epsilon_scale,
+        variable=variable,
     )
 
 
@@ -290,25 +356,14 @@ def _costs(
     )
 
 
-def _read_rows(data: Any, columns: Any, moved: str) -> Rows:
+def _read_rows(data: Any, columns: Any, moved: str | None) -> Rows:
     """Read the variables of columns; what moves is among them, to count rows."""
-    names = {moved}.union(*(column.names for column in columns))
+    names = ({moved} if moved else set()).union(*(column.names for column in columns))
     return {name: read_column(data, name) for name in sorted(names)}
 
 
 def _take(rows: Rows, some: Integers) -> Rows:
     return {name: values[some] for name, values in rows.items()}
-
-
-def _take_utility(columns: UtilityColumns, some: Integers) -> UtilityColumns:
-    """Keep some rows."""
-    return replace(
-        columns,
-        rows=_take(columns.rows, some),
-        delta=columns.delta[some],
-        X1_before=columns.X1_before[:, some],
-        X2_before=np.ascontiguousarray(columns.X2_before[:, some]),
-    )
 
 
 def _take_costs(columns: CostColumns, some: Integers) -> CostColumns:

@@ -65,7 +65,7 @@ class Products:
     clusters
         ``(N,)`` codes of clusters, ``(N, W)`` where there are W ways, or None.
     ids
-        Identifiers and prices by name: firm_ids, product_ids, ….
+        Identifiers, prices and ownership by name: firm_ids, product_ids, ….
     variables
         ``(N,)`` variables that formulas name, categorical ones too, by name.
     supply
@@ -294,7 +294,7 @@ def read_identifiers(data: Any, faults: Faults) -> dict[str, np.ndarray[Any, Any
     if len({len(values) for values in ways}) == 1:
         matrix = [np.asarray(values, dtype=object) for values in ways]
         found["clustering_ids"] = ways[0] if len(ways) == 1 else np.column_stack(matrix)
-    for name in ("product_ids", "prices"):
+    for name in ("product_ids", "prices", "ownership"):
         values = read_matrix(data, name, faults)
         if values is not None:
             found[name] = values

@@ -1,0 +1,328 @@
+"""Questions about firms and welfare at parameters: costs, mergers, profits, surplus."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..records import Floats
+from .at_parameters import AtParameters
+
+if TYPE_CHECKING:
+    from .iteration import Iteration
+
+
+class FirmMethods(AtParameters):
+    """What firms do, and what it is worth to whom, under PyBLP's names."""
+
+    def compute_costs(
+        self,
+        firm_ids: Any = None,
+        ownership: Any = None,
+        market_id: Any = None,
+        *,
+        engine: Any = None,
+        threads: int | None = None,
+        backend: str = "numba",
+    ) -> Floats:
+        """Compute marginal costs that first-order conditions imply, c = p - η.
+
+        Parameters
+        ----------
+        firm_ids
+            ``(N,)`` firms; those of product_data where None.
+        ownership
+            ``(N, max J)`` weights on profits, as of :func:`blpdask.build_ownership`;
+            where None, firms say it all, unless neither argument is given and
+            product_data has ``ownership``.
+        market_id
+            The one market that is wanted, all where None.
+        engine, threads, backend
+            As in :meth:`blpdask.Problem.solve`.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(N, 1)``. Markets in which costs cannot be solved for are named in a
+            warning.
+
+        Raises
+        ------
+        BlpdaskError
+            Where the results have lost their problem, or its data are in a store.
+        InputError
+            With every fault of the arguments.
+        """
+        from .firm_answers import costs
+
+        question = self._ask("compute_costs", market_id, engine, threads, backend)
+        return costs(question, firm_ids, ownership)
+
+    def compute_approximate_prices(
+        self,
+        firm_ids: Any = None,
+        ownership: Any = None,
+        costs: Any = None,
+        market_id: Any = None,
+        *,
+        engine: Any = None,
+        threads: int | None = None,
+        backend: str = "numba",
+    ) -> Floats:
+        """Approximate prices of other owners or costs at today's shares and slopes.
+
+        They are c + η, with η of these owners at the shares and slopes of the data
+        (Hausman, Leonard and Zona 1994; Werden 1997).
+
+        Parameters
+        ----------
+        firm_ids, ownership, market_id, engine, threads, backend
+            As in :meth:`compute_costs`.
+        costs
+            ``(N,)`` c; what :meth:`compute_costs` gives where None.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(N, 1)``.
+        """
+        from .firm_answers import approximate_prices
+
+        question = self._ask(
+            "compute_approximate_prices", market_id, engine, threads, backend
+        )
+        return approximate_prices(question, firm_ids, ownership, costs)
+
+    def compute_prices(
+        self,
+        firm_ids: Any = None,
+        ownership: Any = None,
+        costs: Any = None,
+        prices: Any = None,
+        iteration: Iteration | None = None,
+        constant_costs: bool = True,
+        market_id: Any = None,
+        *,
+        engine: Any = None,
+        threads: int | None = None,
+        backend: str = "numba",
+    ) -> Floats:
+        """Compute equilibrium prices of other owners or costs.
+
+        Parameters
+        ----------
+        firm_ids, ownership, market_id, engine, threads, backend
+            As in :meth:`compute_costs`.
+        costs
+            ``(N,)`` c; what :meth:`compute_costs` gives where None.
+        prices
+            ``(N,)`` prices where iteration starts; those of the data where None.
+        iteration
+            How prices iterate, as in :meth:`blpdask.Simulation.replace_endogenous`.
+        constant_costs
+            Whether costs stay as they are where X3 has ``shares``; if not they follow
+            the shares of equilibrium.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(N, 1)``. Markets in which no equilibrium was found are named in a
+            warning.
+        """
+        from .firm_answers import equilibrium_prices
+
+        question = self._ask("compute_prices", market_id, engine, threads, backend)
+        return equilibrium_prices(
+            question, firm_ids, ownership, costs, prices, iteration, constant_costs
+        )
+
+    def compute_passthrough(
+        self,
+        firm_ids: Any = None,
+        ownership: Any = None,
+        market_id: Any = None,
+        *,
+        engine: Any = None,
+        threads: int | None = None,
+        backend: str = "numba",
+    ) -> Floats:
+        """Compute how equilibrium prices follow costs, ∂p_j/∂c_k.
+
+        Parameters
+        ----------
+        firm_ids, ownership, market_id, engine, threads, backend
+            As in :meth:`compute_costs`. Costs are those at which prices of the data are
+            optimal for these owners.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(N, max J)`` stacked matrices, NaN beyond a market's products, and in
+            markets where second-order conditions are singular, which are named in a
+            warning.
+        """
+        from .firm_answers import passthrough_matrices
+
+        question = self._ask("compute_passthrough", market_id, engine, threads, backend)
+        return passthrough_matrices(question, firm_ids, ownership)
+
+    def compute_profit_hessians(
+        self,
+        prices: Any = None,
+        costs: Any = None,
+        market_id: Any = None,
+        *,
+        engine: Any = None,
+        threads: int | None = None,
+        backend: str = "numba",
+    ) -> Floats:
+        """Compute second derivatives of products' profits, ∂²π_j/∂p_k∂p_l.
+
+        Parameters
+        ----------
+        prices, costs, market_id, engine, threads, backend
+            As in :meth:`compute_markups`.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(N, max J, max J)`` stacked cubes, NaN beyond a market's products.
+        """
+        from .firm_answers import hessians_of_profits
+
+        question = self._ask(
+            "compute_profit_hessians", market_id, engine, threads, backend
+        )
+        return hessians_of_profits(question, prices, costs)
+
+    def compute_markups(
+        self,
+        prices: Any = None,
+        costs: Any = None,
+        market_id: Any = None,
+        *,
+        engine: Any = None,
+        threads: int | None = None,
+        backend: str = "numba",
+    ) -> Floats:
+        """Compute markups, (p - c) / p.
+
+        Parameters
+        ----------
+        prices
+            ``(N,)`` p; those of the data where None.
+        costs
+            ``(N,)`` c; what :meth:`compute_costs` gives where None.
+        market_id, engine, threads, backend
+            As in :meth:`compute_costs`.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(N, 1)``.
+        """
+        from .firm_answers import markups
+
+        question = self._ask("compute_markups", market_id, engine, threads, backend)
+        return markups(question, prices, costs)
+
+    def compute_profits(
+        self,
+        prices: Any = None,
+        shares: Any = None,
+        costs: Any = None,
+        market_id: Any = None,
+        *,
+        engine: Any = None,
+        threads: int | None = None,
+        backend: str = "numba",
+    ) -> Floats:
+        """Compute profits per consumer, (p - c) s.
+
+        Parameters
+        ----------
+        prices, costs, market_id, engine, threads, backend
+            As in :meth:`compute_markups`.
+        shares
+            ``(N,)`` s; those of the data where None.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(N, 1)``.
+        """
+        from .firm_answers import profits
+
+        question = self._ask("compute_profits", market_id, engine, threads, backend)
+        return profits(question, prices, shares, costs)
+
+    def compute_hhi(
+        self, firm_ids: Any = None, shares: Any = None, market_id: Any = None
+    ) -> Floats:
+        """Compute Herfindahl-Hirschman indices, 10,000 Σ_f (s_f / Σ_g s_g)².
+
+        Shares are those in what is sold, without the outside option, as PyBLP computes
+        them and its documentation does not: a monopolist has 10,000.
+
+        Parameters
+        ----------
+        firm_ids
+            ``(N,)`` firms; those of product_data where None.
+        shares
+            ``(N,)`` s; those of the data where None.
+        market_id
+            The one market that is wanted, all where None.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(T, 1)``, markets in sorted order.
+        """
+        from .firm_answers import indices
+
+        return indices(self._ask("compute_hhi", market_id), firm_ids, shares)
+
+    def compute_consumer_surpluses(
+        self,
+        prices: Any = None,
+        keep_all: bool = False,
+        eliminate_product_ids: Any = None,
+        product_ids_index: int = 0,
+        market_id: Any = None,
+        *,
+        engine: Any = None,
+        threads: int | None = None,
+        backend: str = "numba",
+    ) -> Floats:
+        """Compute consumer surpluses, log(1 + Σ_h e^{I_ih}) over -∂u_i1/∂p_1.
+
+        Utility is taken to be linear in prices, with one slope for all products: where
+        slopes differ within a market, a warning names it.
+
+        Parameters
+        ----------
+        prices
+            ``(N,)`` prices at which they, and the slope of utility, are wanted; those
+            of the data where None.
+        keep_all
+            Whether surpluses of all agents are given.
+        eliminate_product_ids
+            Identifiers of products that are taken away, a list.
+        product_ids_index
+            The column of ``product_ids`` that they are in.
+        market_id, engine, threads, backend
+            As in :meth:`compute_costs`; no backend differs from another here.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(T, 1)`` per consumer, markets in sorted order; with ``keep_all``
+            ``(T, max I)``, agents in the order of their market, NaN beyond.
+        """
+        from .firm_answers import surpluses
+
+        question = self._ask(
+            "compute_consumer_surpluses", market_id, engine, threads, backend
+        )
+        return surpluses(
+            question, prices, keep_all, eliminate_product_ids, product_ids_index
+        )
