@@ -17,12 +17,12 @@ from ..problem.fields import some
 from ..results.merger_table import MergerEffects
 
 if TYPE_CHECKING:
-    from .firm_methods import FirmMethods
+    from .economy_methods import EconomyMethods
     from .iteration import Iteration
 
 
 def merger_effects(
-    results: FirmMethods,
+    results: EconomyMethods,
     mergers: Mapping[Any, Any],
     costs: Any,
     iteration: Iteration | None,

@@ -82,8 +82,10 @@ class MergerEffects:
         """
         import pandas as pd
 
-        names = ("market_ids", "firm_ids", "new_firm_ids", "costs", "prices")
-        names += ("new_prices", "shares", "new_shares", "profits", "new_profits")
+        names = (
+            *("market_ids", "firm_ids", "new_firm_ids", "costs", "prices"),
+            *("new_prices", "shares", "new_shares", "profits", "new_profits"),
+        )
         return pd.DataFrame({name: getattr(self, name) for name in names})
 
     def markets_frame(self) -> pd.DataFrame:
