@@ -9,6 +9,8 @@ from .demand_methods import DemandMethods
 from .firm_methods import FirmMethods
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from ..results.merger_table import MergerEffects
     from .iteration import Iteration
 
@@ -58,3 +60,105 @@ class EconomyMethods(DemandMethods, FirmMethods):
 
         computing = {"engine": engine, "threads": threads, "backend": backend}
         return merger_effects(self, mergers, costs, iteration, computing)
+
+    def plot_elasticities(
+        self, market_id: Any, name: str | None = "prices", ax: Axes | None = None
+    ) -> Axes:
+        """Draw a market's elasticities as a heat map, own ones left white.
+
+        Row j is about product j's share, column k about product k's variable.
+
+        Parameters
+        ----------
+        market_id
+            The market.
+        name
+            The variable, as of :meth:`compute_elasticities`.
+        ax
+            Axes to draw on, new ones where None.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The axes, for titles and further changes.
+
+        Raises
+        ------
+        BlpdaskError
+            Where Matplotlib is not installed.
+        """
+        from .economy_plots import market_matrix, plot_matrix
+
+        found = self.compute_elasticities(name, market_id)
+        values, names = market_matrix(self, found, market_id)
+        title = f"Elasticities by {name or 'δ'}, market {market_id}"
+        return plot_matrix(values, names, title, ax, own=False)
+
+    def plot_diversion_ratios(
+        self, market_id: Any, long_run: bool = False, ax: Axes | None = None
+    ) -> Axes:
+        """Draw a market's diversion ratios as a heat map, outside on the diagonal.
+
+        Row j is about who leaves product j, column k about where they go.
+
+        Parameters
+        ----------
+        market_id
+            The market.
+        long_run
+            Whether product j is taken away, and not a little dearer.
+        ax
+            Axes to draw on, new ones where None.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The axes.
+        """
+        from .economy_plots import market_matrix, plot_matrix
+
+        if long_run:
+            found = self.compute_long_run_diversion_ratios(market_id)
+        else:
+            found = self.compute_diversion_ratios(market_id=market_id)
+        values, names = market_matrix(self, found, market_id)
+        title = f"Diversion ratios, market {market_id}"
+        return plot_matrix(values, names, title, ax, own=True)
+
+    def plot_markups(self, ax: Axes | None = None) -> Axes:
+        """Draw how markups, (p - c) / p, are distributed over products.
+
+        Parameters
+        ----------
+        ax
+            Axes to draw on, new ones where None.
+        """
+        from .economy_plots import plot_histogram
+
+        return plot_histogram(self.compute_markups()[:, 0], "markup, (p - c) / p", ax)
+
+    def plot_costs(self, ax: Axes | None = None) -> Axes:
+        """Draw how marginal costs are distributed over products.
+
+        Parameters
+        ----------
+        ax
+            Axes to draw on, new ones where None.
+        """
+        from .economy_plots import plot_histogram
+
+        return plot_histogram(self.compute_costs()[:, 0], "marginal cost", ax)
+
+    def plot_merger(self, effects: MergerEffects, ax: Axes | None = None) -> Axes:
+        """Draw how many per cent a merger changes prices.
+
+        Parameters
+        ----------
+        effects
+            Of :meth:`simulate_merger`.
+        ax
+            Axes to draw on, new ones where None.
+        """
+        from .economy_plots import plot_price_changes
+
+        return plot_price_changes(effects, ax)

@@ -50,7 +50,7 @@ def plot_estimates(estimates: GmmEstimates, ax: Axes | None = None) -> Axes:
     """
     rows = [row for row in parameter_rows(estimates) if row.std_error > 0]
     if ax is None:
-        _, ax = _pyplot().subplots(
+        _, ax = pyplot().subplots(
             figsize=(7, 0.9 + 0.3 * len(rows)), layout="constrained"
         )
     places = np.arange(len(rows))
@@ -95,7 +95,7 @@ def plot_search(events: Iterable[Event], ax: Axes | None = None) -> Axes:
     """
     searches = _heights(events)
     if ax is None:
-        _, ax = _pyplot().subplots(figsize=(7, 4), layout="constrained")
+        _, ax = pyplot().subplots(figsize=(7, 4), layout="constrained")
     for name, (numbers, heights) in searches.items():
         ax.plot(numbers, heights, marker="o", markersize=3, label=name)
     ax.set_yscale("log")
@@ -138,7 +138,7 @@ def _heights(events: Iterable[Event]) -> dict[str, tuple[list[int], list[float]]
     return found
 
 
-def _pyplot() -> ModuleType:
+def pyplot() -> ModuleType:
     """Import Matplotlib, or say which extra brings it."""
     try:
         import matplotlib.pyplot

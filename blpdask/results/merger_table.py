@@ -127,6 +127,21 @@ class MergerEffects:
         found["Consumer surplus"] = float(surpluses[0]), float(surpluses[1])
         return found
 
+    def profits_by_firm(self) -> pd.DataFrame:
+        """Add up profits by owner after the merger.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a firm: ``before`` and ``after``, per market and consumer.
+        """
+        import pandas as pd
+
+        T = self.unique_market_ids.size
+        columns = {"before": self.profits / T, "after": self.new_profits / T}
+        owners = pd.Index(self.new_firm_ids, name="firm_ids")
+        return pd.DataFrame(columns, index=owners).groupby(level=0).sum()
+
     def __str__(self) -> str:
         """Print averages before and after."""
         rows = []

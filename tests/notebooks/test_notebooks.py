@@ -39,6 +39,15 @@ KEY_NUMBERS = {
         "40 replicates kept",
         "sigma_se [0.0604] -> [0.0635]",
     ),
+    "merger.ipynb": (
+        "own elasticities: mean -3.618, from -6.56 to -1.07",
+        *("rows sum to [1.]", "mean markup 0.3639", "4 costs of 2256 below zero"),
+        "Prices of merging firms    +1.204553E-01   +1.350949E-01",
+        "+3.408194E+03   +5.199027E+03",
+        "-1.361168E+01",
+        "median 26.6 %, mean markup needed 0.5027",
+        "merging       13.352          18.51",
+    ),
     "nevo.ipynb": (
         *("4.561514", "588.3251", "-62.7299"),
         *("-60.34 (13.75)", "(True, True)"),
