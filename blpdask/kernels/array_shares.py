@@ -245,7 +245,7 @@ class ShareMap:
     ) -> tuple[Array, Array, Array]:
         """Compute E ``(B, i, J)``, o ``(B, i)`` and f ``(B, i, H)`` of some agents."""
         xp = self.xp
-        E = utilities(batch, reference, agents, self.tastes, xp)
+        E = self._utilities(batch, reference, agents)
         nests = nest_tastes(batch, self.tastes.rho)
         if nests is None:
             highest = xp.maximum(E.max(axis=2), 0.0)
@@ -259,6 +259,46 @@ class ShareMap:
         if available is not None:
             E *= available
         return E, o, f
+
+    def _utilities(self, batch: Batch, reference: Array, agents: slice) -> Array:
+        """Compute δ⁰ + μ ``(B, i, J)``, -∞ for what nobody, or not who, can buy."""
+        xp = self.xp
+        V = utilities(batch, reference, agents, self.tastes, xp)
+        available = batch.available(agents)
+        return V if available is None else xp.where(available > 0.0, V, -xp.inf)
+
+    def left(self, agents: slice, gone: Array) -> Probabilities:
+        """Compute probabilities at the reference with choices ``(B, 1, 1 + J)`` gone.
+
+        Utilities are exponentiated relative to the best that is left.
+        """
+        xp, nests = self.xp, self.nests
+        V = self._utilities(self.batch, self.reference, agents)
+        V = xp.where(gone[..., 1:] > 0.0, -xp.inf, V)
+        outside = xp.where(gone[..., 0] > 0.0, -xp.inf, 0.0)
+        best = xp.maximum(V.max(axis=2), outside)
+        best = xp.where(xp.isfinite(best), best, 0.0)
+        if nests is not None:
+            best = xp.where(gone[..., 0] > 0.0, best, 0.0)
+        V = V - best[..., None]
+        available = self.batch.available(agents)
+        there = 1.0 if available is None else available
+        if nests is None:
+            E, o = xp.exp(V) * there, xp.exp(outside - best)
+            total = o + E.sum(axis=2)
+            inverse = xp.where(total > 0.0, 1.0 / total, 0.0)
+            return Probabilities(
+                agents, E * inverse[..., None], o * inverse, None, None
+            )
+        V = V * nests.stretch[:, None, :]
+        o, f = shift(V, nests, xp)
+        E, o = xp.exp(V) * there, o * (1.0 - gone[..., 0])
+        G = nests.sums(E)
+        M, per_G, P0 = inclusive_values(G, o, f, nests, xp)
+        M, per_G = xp.where(G > 0.0, M, 0.0), xp.where(G > 0.0, per_G, 0.0)
+        Q = E * nests.expand(xp.where(G > 0.0, 1.0 / xp.where(G > 0.0, G, 1.0), 0.0))
+        P0 = xp.where(xp.isfinite(P0), P0, 0.0)
+        return Probabilities(agents, E * nests.expand(per_G), P0, Q, M)
 
 
 def utilities(

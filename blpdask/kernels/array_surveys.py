@@ -11,9 +11,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..records import ChoiceFunctions, Floats, InversionControls, MarketBlock, Tastes
+from .array_adjoints import Adjoint, adjoint
 from .array_batches import Array, PreparedBlock, gather, to_host
 from .array_choice_functions import BatchFunctions, move_functions, of_batch
-from .array_second_choices import Adjoint, adjoint, second_expectation
+from .array_second_choices import second_expectation
 from .array_shares import (
     Probabilities,
     ShareMap,
@@ -72,12 +73,11 @@ def _add_batch(
 ) -> None:
     """Add what a batch of markets adds to E and to ∂E/∂θ."""
     xp, functions = share_map.xp, own.functions
-    chunks = share_map.probabilities(delta, slice(None))
-    for chunk, tile in zip(chunks, share_map.tiles(), strict=True):
+    for chunk in share_map.probabilities(delta, slice(None)):
         moved = moved_utilities(share_map, chunk, by_delta)
         for s in range(functions.choice_terms.shape[0]):
             if functions.removals.size and functions.removals[s] >= 0:
-                found = second_expectation(share_map, chunk, tile, own, s)
+                found = second_expectation(share_map, chunk, own, s)
             else:
                 found = _first_expectation(share_map, chunk, own, s)
             slopes = _by_theta(share_map, found, moved)
@@ -94,8 +94,8 @@ def _first_expectation(
 ) -> Adjoint:
     """Average a shape of first choices."""
     f = own.first(s, chunk.agents)
-    mean = chunk.P0 * f[..., 0] + (chunk.P * f[..., 1:]).sum(axis=2)
-    return adjoint(share_map, chunk, f, mean)
+    p = share_map.xp.concatenate([chunk.P0[..., None], chunk.P], axis=2)
+    return adjoint(share_map, chunk, p * f)
 
 
 def moved_utilities(

@@ -57,6 +57,8 @@ from .loop_plain_curvature import plain_curvature
 from .loop_plain_market import is_plain
 
 INDEFINITE_JACOBIAN = int(InversionStatus.INDEFINITE_JACOBIAN)
+#: ∂log s_j/∂δ_j that is the rounding of a sum of as many numbers as there are agents.
+FLAT = 4e-15
 #: A last Newton step longer than this says that δ is not the solution after all.
 BELIEVED = 1e-6
 METHODS = {"newton": 0, "simple": 1, "squarem": 2, "return": 3}
@@ -192,7 +194,7 @@ def differentiate_market(
     status = CONVERGED
     if not math.isfinite(size) or not math.isfinite(sup_norm(tangents.ravel())):
         status = NONFINITE
-    elif cholesky(A, lower):
+    elif not decouple_flat(A, shares, right) and cholesky(A, lower):
         solve_cholesky_rows(lower, right)
     else:
         lower[:] = math.nan
@@ -213,6 +215,25 @@ def differentiate_market(
     if polish and length < 1e-3:
         add_multiple(delta, 1.0, x)
     return status, length
+
+
+@exact
+def decouple_flat(A, shares, right):
+    """Give products whose shares respond to nothing rows of the identity; say if any.
+
+    Where all who can buy a product do, ∂s_j/∂δ is rounding and δ_j is not determined,
+    for no δ explains a larger share: neither does it move, nor does it move others.
+    """
+    found = False
+    for j in range(shares.size):
+        if abs(A[j, j]) <= FLAT * abs(shares[j]):
+            found = True
+            for k in range(shares.size):
+                A[max(j, k), min(j, k)] = 0.0
+            A[j, j] = 1.0
+            for p in range(right.shape[0]):
+                right[p, j] = 0.0
+    return found
 
 
 @exact

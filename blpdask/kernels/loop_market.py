@@ -33,6 +33,8 @@ from .loop_product_draws import add_product_utilities, load_products
 CURVATURE_ROWS = 256
 #: Utilities up to this size are exponentiated as they are: e^500 squared is finite.
 LARGE_UTILITY = 300.0
+#: Utility of what is not available: it is never the best.
+NEVER = -1e300
 
 
 class LoopMarket(NamedTuple):
@@ -221,6 +223,8 @@ def fill_exponentials(market, first, stop):
     flat = rows.reshape(rows.size)
     if market.product_draws.shape[0] > 0:
         add_product_utilities(market, first, rows)
+    if market.availability.size > 0:
+        hide_unavailable(rows, market.availability[first:stop])
     for i in range(stop - first):
         market.o[i, 0] = 1.0
     if market.nests.shape[1] > 0:
@@ -234,6 +238,15 @@ def fill_exponentials(market, first, stop):
     exponentiate(flat)
     if market.availability.size > 0:
         multiply_rows(rows, market.availability[first:stop])
+
+
+@exact
+def hide_unavailable(rows, availability):
+    """Keep utilities ``(n, J)`` of what is not available from being the best."""
+    for i in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            if availability[i, j] == 0.0:
+                rows[i, j] = NEVER
 
 
 @reorder

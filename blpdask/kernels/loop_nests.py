@@ -249,3 +249,45 @@ def add_outer(q, scale, first, stop, A):
         c = scale * q[j]
         for k in range(first, j + 1):
             A[j, k] += c * q[k]
+
+
+@exact
+def add_nested_adjoint(P, Q, M, weighted, mean, offsets, rho, places, logs, B, by_rho):
+    """Add one agent's slopes by utilities ``(J,)``, and by ρ at given ones, ``(R,)``.
+
+    Of Σ_j y_j dlog P_j over all choices, where ``weighted`` (J,) is y of products and
+    ``mean`` the sum of all. ``P``, ``Q``, ``logs`` (J,) and ``M`` (H,) are the agent's;
+    ``logs`` is log Q, availability apart.
+    """
+    for h in range(rho.size):
+        first, stop = offsets[h], offsets[h + 1]
+        within = 0.0
+        for j in range(first, stop):
+            within += weighted[j]
+        for j in range(first, stop):
+            B[j] += weighted[j] - (1.0 - rho[h]) * P[j] * mean - rho[h] * Q[j] * within
+        place = int(places[h])
+        if place >= 0 and by_rho.size > 0:
+            found, E = 0.0, entropy(Q, logs, first, stop)
+            for j in range(first, stop):
+                found += weighted[j] * logs[j]
+            found += rho[h] * E * within
+            by_rho[place] += found / (1.0 - rho[h]) + M[h] * E * mean
+
+
+@exact
+def add_within_adjoint(Q, weighted, of_rho, offsets, rho, places, logs, B, by_rho):
+    """Add the same of Σ_j y_j dlog Q_j + Σ_h of_rho_h dρ_h, y being ``weighted``."""
+    for h in range(rho.size):
+        first, stop = offsets[h], offsets[h + 1]
+        within = 0.0
+        for j in range(first, stop):
+            within += weighted[j]
+        for j in range(first, stop):
+            B[j] += weighted[j] - Q[j] * within
+        place = int(places[h])
+        if place >= 0 and by_rho.size > 0:
+            found = entropy(Q, logs, first, stop) * within
+            for j in range(first, stop):
+                found += weighted[j] * logs[j]
+            by_rho[place] += of_rho[h] + found / (1.0 - rho[h])

@@ -126,6 +126,37 @@ def fill_probabilities(market, where, P, Q, M):
 
 
 @exact
+def fill_outside(market, where, M, P0):
+    """Fill P_i0 ``(n,)`` at the reference point, given M, of agents as there.
+
+    With nests it is o_i / (f_ih G_ih^(1 - ρ_h)) M_ih, of the likeliest nest.
+    """
+    E, o = market.E[where:], market.o[where:]
+    if market.nests.shape[1] == 0:
+        normalize_outside(E, o, P0)
+        return
+    for i in range(P0.size):
+        h = np.argmax(M[i])
+        G, rho = 0.0, market.nests[0, h]
+        for j in range(market.nest_offsets[h], market.nest_offsets[h + 1]):
+            G += E[i, j]
+        P0[i] = 1.0
+        if G > 0.0:
+            worth = o[i, 1 + h] * math.exp((1.0 - rho) * math.log(G))
+            P0[i] = o[i, 0] * (M[i, h] / worth) if worth > 0.0 else 1.0
+
+
+@reorder
+def normalize_outside(E, o, P0):
+    """Fill P_i0 ``(n,)``, o_i divided by o_i + Σ_j E_ij."""
+    for i in range(P0.size):
+        total = o[i, 0]
+        for j in range(E.shape[1]):
+            total += E[i, j]
+        P0[i] = o[i, 0] / total
+
+
+@exact
 def fill_price_slopes(market, pricing, begin, slopes):
     """Fill α_ij = ∂u_ij/∂p_j ``(n, J)`` of agents from ``begin``."""
     priced, X2_by_prices = pricing.priced, pricing.X2_by_prices

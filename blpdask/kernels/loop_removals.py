@@ -21,10 +21,10 @@ import math
 import numpy as np
 
 from .loop_compiler import exact
+from .loop_left_choices import remove_group
 from .loop_market import fill_exponentials
 from .loop_pricing import DIFFERENTIATED_ROWS
 from .loop_product_draws import add_product_utilities
-from .loop_second_choices import remove_group
 
 #: What is left beside one choice, at most, where that is as good as certain.
 CERTAIN = 1e-250

@@ -2,279 +2,91 @@
 
 Equations are in :mod:`blpdask.kernels.contract`. With p = (P_i0, P_i1, …) over all
 choices, groups g that are removed together (the outside option is one of its own) and
-π_g = Σ_{j∈g} p_j, what moves E_i along p is y = ∂E_i/∂p. Without nests
+1 - π_g = Σ_{k∉g} p_k summed over what is left, without nests who chose j ∈ g chooses k
+with probability q_gk = p_k / (1 - π_g), k ∉ g, so that
 
-    E_i = Σ_g 1 / (1 - π_g) Σ_{j∈g} p_j G_j,   G_j = Σ_{k∉g} p_k f_jk,
-    y_j = G_j / (1 - π_g) + Q_g / (1 - π_g)² + Σ_{l∉g} p_l f_lj / (1 - π_l),
-    Q_g = Σ_{j∈g} p_j G_j,
+    E_i  = Σ_g Σ_{j∈g} p_j m_j,   m_j = Σ_{k∉g} q_gk f_jk,
+    dE_i = Σ_g {Σ_{j∈g} p_j m_j dlog p_j + Σ_{k∉g} q_gk z_gk dlog q_gk},
+    z_gk = Σ_{j∈g} p_j f_jk,   dlog p_j = dV_j - Σ_l p_l dV_l,
+    dlog q_gk = dV_k - Σ_{l∉g} q_gl dV_l,
 
-of which products f_jk = c_j e_k need J and not J² terms. With nests
+and, gathered by utilities, with z̄_g = Σ_{k∉g} q_gk z_gk = Σ_{j∈g} p_j m_j,
 
-    E_i = Σ_g Σ_k z_gk (p_k^-g - p_k),   z_gk = Σ_{j∈g} p_j / π_g f_jk,   k ∉ g,
+    B_ij = p_j (m_j - E_i) + Σ_{g∌j} q_gj (z_gj - z̄_g),
 
-where p^-g are probabilities with g gone, which move as nested ones do. Either way y
-takes the place of f in the slopes of first choices' expectations.
+probabilities times values less their means: as exact as f is, however small or large a
+group. Products f_jk = c_j e_k need J and not J² terms: with F_g = Σ_{j∈g} p_j c_j and
+n_g = Σ_{k∉g} q_gk e_k
+
+    m_j = c_j n_g,   B_ij = p_j (m_j - E_i + e_j Σ_{g∌j} F_g / (1 - π_g)
+                            - Σ_{g∌j} F_g n_g / (1 - π_g)),
+
+where sums over all groups but one are sums of those before and of those behind it.
+Products that are not available have p = 0 and are in none. Where there are nests see
+:mod:`blpdask.kernels.loop_nested_second_choices`.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
+from .loop_choice_functions import (
+    fill_common,
+    fill_groups,
+    fill_square,
+    is_product,
+    multiply_tables,
+)
 from .loop_compiler import exact
-from .loop_nests import entropy, log_conditionals
-
-#: Share of a group above which 1 - π_g is added up of the others'.
-LARGE_GROUP = 0.5
+from .loop_left_choices import FEW, fill_few
+from .loop_nested_second_choices import nested_expectation
 
 
 @exact
-def fill_common(functions, s, t, a, order, firsts, seconds):
-    """Fill what a shape has of first and of second choices alone, ``(1 + J,)`` each.
+def fill_second_choices(
+    functions, s, t, a, order, market, begin, where, P, P0, means, B, by_rho
+):
+    """Fill E_i and B, and slopes by ρ at given utilities, of agents from ``begin``.
 
-    ``a`` is the first product of market t; products are put nest by nest.
+    Parameters
+    ----------
+    functions, s
+        A shape of first and second choices.
+    t, a, order
+        The market's place, its first product, and where its products were.
+    market, begin, where
+        The market, its first agent here, and that agent's row of E.
+    P, P0 : (n, J), (n,)
+        Probabilities.
+    means, B, by_rho : (n,), (n, J), (n, R)
+        Filled.
     """
-    firsts[:] = 1.0
-    seconds[:] = 1.0
-    for r in range(3):
-        for which in range(2):
-            terms = functions.choice_terms if which == 0 else functions.second_terms
-            filled = firsts if which == 0 else seconds
-            term = terms[s, r]
-            if term >= 0:
-                filled[0] *= functions.choices[term, a + t]
-                for j in range(order.size):
-                    filled[1 + j] *= functions.choices[term, a + t + 1 + order[j]]
-
-
-@exact
-def multiply_tables(functions, terms, s, t, order, agent, filled):
-    """Multiply one agent's ``filled`` ``(1 + J,)`` by tables of a shape."""
-    for r in range(3):
-        term = terms[s, r]
-        if term >= 0:
-            place = functions.table_offsets[t] + agent * filled.size
-            filled[0] *= functions.tables[term, place]
-            for j in range(order.size):
-                filled[1 + j] *= functions.tables[term, place + 1 + order[j]]
-
-
-@exact
-def fill_groups(functions, removal, t, a, order, codes):
-    """Fill codes of the groups ``(1 + J,)`` that choices are removed with."""
-    codes[0] = functions.groups[removal, a + t]
-    for j in range(order.size):
-        codes[1 + j] = functions.groups[removal, a + t + 1 + order[j]]
-    return codes.max() + 1
-
-
-@exact
-def is_product(functions, s):
-    """Tell whether a shape has no factor that mixes first and second choices."""
-    for r in range(3):
-        if functions.pair_terms[s, r] >= 0 or functions.triple_terms[s, r] >= 0:
-            return False
-    return True
-
-
-@exact
-def fill_square(functions, s, t, order, agent, firsts, seconds, f):
-    """Fill one agent's f_jk ``(1 + J, 1 + J)``."""
-    n = firsts.size
-    for j in range(n):
-        for k in range(n):
-            f[j, k] = firsts[j] * seconds[k]
-    for r in range(3):
-        pair, triple = functions.pair_terms[s, r], functions.triple_terms[s, r]
-        if pair >= 0:
-            place = functions.pair_offsets[t]
-            multiply_square(functions.pairs[pair], place, order, f)
-        if triple >= 0:
-            place = functions.triple_offsets[t] + agent * n * n
-            multiply_square(functions.triples[triple], place, order, f)
-
-
-@exact
-def multiply_square(values, place, order, f):
-    """Multiply f by what lies from ``place``, first choices first, in data's order."""
-    n = f.shape[0]
-    for j in range(n):
-        row = 0 if j == 0 else 1 + order[j - 1]
-        for k in range(n):
-            column = 0 if k == 0 else 1 + order[k - 1]
-            f[j, k] *= values[place + row * n + column]
-
-
-@exact
-def fill_remaining(p, codes, n_groups, shares, remaining):
-    """Fill π_g and 1 - π_g ``(G,)``."""
-    shares[:] = 0.0
-    for j in range(p.size):
-        shares[codes[j]] += p[j]
-    for g in range(n_groups):
-        remaining[g] = 1.0 - shares[g]
-        if shares[g] > LARGE_GROUP:
-            remaining[g] = 0.0
-            for j in range(p.size):
-                if codes[j] != g:
-                    remaining[g] += p[j]
-
-
-@exact
-def product_expectation(p, codes, remaining, c, e, y):
-    """Compute E of f_jk = c_j e_k, and fill y ``(1 + J,)``, without nests."""
-    n_groups = remaining.size
-    F, S = np.zeros(n_groups), np.zeros(n_groups)
-    for j in range(p.size):
-        F[codes[j]] += p[j] * c[j]
-        S[codes[j]] += p[j] * e[j]
-    total, ratios, E = S.sum(), 0.0, 0.0
-    for g in range(n_groups):
-        if remaining[g] > 0.0:
-            E += F[g] * (total - S[g]) / remaining[g]
-            ratios += F[g] / remaining[g]
-    for j in range(p.size):
-        g = codes[j]
-        y[j] = e[j] * ratios
-        if remaining[g] > 0.0:
-            others, ratio = (total - S[g]) / remaining[g], F[g] / remaining[g]
-            y[j] += c[j] * others + ratio * others - e[j] * ratio
-    return E
-
-
-@exact
-def square_expectation(p, codes, remaining, f, y):
-    """Compute E of any f ``(1 + J, 1 + J)``, and fill y ``(1 + J,)``, without nests."""
-    n = p.size
-    Q = np.zeros(remaining.size)
-    y[:] = 0.0
-    for j in range(n):
-        g = codes[j]
-        if remaining[g] > 0.0:
-            gained, weight = 0.0, p[j] / remaining[g]
-            for k in range(n):
-                if codes[k] != g:
-                    gained += p[k] * f[j, k]
-                    y[k] += weight * f[j, k]
-            y[j] += gained / remaining[g]
-            Q[g] += p[j] * gained
-    E = 0.0
-    for j in range(n):
-        g = codes[j]
-        if remaining[g] > 0.0:
-            y[j] += Q[g] / remaining[g] ** 2
-    for g in range(remaining.size):
-        if remaining[g] > 0.0:
-            E += Q[g] / remaining[g]
-    return E
-
-
-@exact
-def remove_group(E, o, offsets, rho, codes, g, P, Q, M):
-    """Fill one agent's P, Q ``(J,)`` and M ``(H,)`` with group g gone; return P_0.
-
-    ``E`` (J,), ``o`` (1 + H,) are those of the agent. The outside option may be what is
-    gone.
-    """
-    denominator = 0.0 if codes[0] == g else o[0]
-    for h in range(rho.size):
-        G = 0.0
-        for j in range(offsets[h], offsets[h + 1]):
-            if codes[1 + j] != g:
-                G += E[j]
-        M[h], inverse = 0.0, 0.0
-        if G > 0.0:
-            M[h] = o[1 + h] * math.exp((1.0 - rho[h]) * math.log(G))
-            inverse = 1.0 / G
-        denominator += M[h]
-        for j in range(offsets[h], offsets[h + 1]):
-            Q[j] = 0.0 if codes[1 + j] == g else E[j] * inverse
-    left = denominator > 0.0
-    for h in range(rho.size):
-        M[h] = M[h] / denominator if left else 0.0
-        for j in range(offsets[h], offsets[h + 1]):
-            P[j] = M[h] * Q[j]
-    return 0.0 if codes[0] == g or not left else o[0] / denominator
-
-
-@exact
-def add_nested_adjoint(P, Q, M, f, mean, offsets, rho, places, logs, B, by_rho):
-    """Add one agent's B ``(J,)``, and slopes by ρ at given utilities, ``(R,)``.
-
-    ``P``, ``Q``, ``logs`` (J,), ``M`` (H,), ``f`` (1 + J,), of which ``mean`` is the
-    expectation; ``logs`` is log Q, availability apart.
-    """
-    for h in range(rho.size):
-        first, stop = offsets[h], offsets[h + 1]
-        within = 0.0
-        for j in range(first, stop):
-            within += P[j] * f[1 + j]
-        for j in range(first, stop):
-            own = f[1 + j] - (1.0 - rho[h]) * mean
-            B[j] += P[j] * own - rho[h] * Q[j] * within
-        place = int(places[h])
-        if place >= 0 and by_rho.size > 0:
-            found, E = 0.0, entropy(Q, logs, first, stop)
-            for j in range(first, stop):
-                found += P[j] * f[1 + j] * logs[j]
-            found += rho[h] * E * within
-            by_rho[place] += found / (1.0 - rho[h]) + M[h] * E * mean
-
-
-@exact
-def nested_expectation(market, agent, E, o, codes, n_groups, f, B, by_rho):
-    """Compute one agent's E of f ``(1 + J, 1 + J)``; add B and slopes by ρ.
-
-    ``E`` (J,) and ``o`` (1 + H,) are the agent's exponentials.
-    """
-    offsets, rho, places = market.nest_offsets, market.nests[0], market.nests[2]
-    J, n_nests = E.size, rho.size
-    available = np.empty(0)
-    if market.availability.size > 0:
-        available = market.availability[agent]
-    P, Q, logs, M = np.empty(J), np.empty(J), np.empty(J), np.empty(n_nests)
-    p, z, y = np.empty(J + 1), np.empty(J + 1), np.zeros(J + 1)
-    p[0] = remove_group(E, o, offsets, rho, codes, -1, P, Q, M)
-    p[1:] = P
-    left, left_Q = np.empty(J), np.empty(J)
-    gained, left_M = np.empty(J + 1), np.empty(n_nests)
-    found = 0.0
-    for g in range(n_groups):
-        share = 0.0
-        for j in range(J + 1):
-            share += p[j] if codes[j] == g else 0.0
-        if not share > 0.0:
+    n = P.shape[1] + 1
+    common, seconds = np.empty(n), np.empty(n)
+    c, e, codes = np.empty(n), np.empty(n), np.empty(n, np.int64)
+    fill_common(functions, functions.choice_terms, s, t, a, order, common)
+    fill_common(functions, functions.second_terms, s, t, a, order, seconds)
+    n_groups = fill_groups(functions, functions.removals[s], t, a, order, codes)
+    plain, product = is_plain(market), is_product(functions, s)
+    f, p, left = np.empty((n, n)), np.empty(n), np.empty(n_groups)
+    for i in range(P.shape[0]):
+        c[:], e[:], B[i] = common, seconds, 0.0
+        second = functions.second_table_terms
+        multiply_tables(functions, functions.table_terms, s, t, order, begin + i, c)
+        multiply_tables(functions, second, s, t, order, begin + i, e)
+        p[0], p[1:] = P0[i], P[i]
+        sum_others(p, codes, left)
+        if plain and product and left.min() > FEW:
+            means[i] = product_expectation(p, codes, left, c, e, B[i])
             continue
-        gained[0] = remove_group(E, o, offsets, rho, codes, g, left, left_Q, left_M)
-        gained[1:] = left
-        z[:] = 0.0
-        mean = 0.0
-        for j in range(J + 1):
-            if codes[j] == g:
-                gain = 0.0
-                for k in range(J + 1):
-                    if codes[k] != g:
-                        gain += (gained[k] - p[k]) * f[j, k]
-                        z[k] += p[j] / share * f[j, k]
-                y[j] += gain / share
-                mean += p[j] / share * gain
-        found += mean
-        for j in range(J + 1):
-            y[j] -= mean / share if codes[j] == g else z[j]
-        log_conditionals(left_Q, available, logs)
-        average = 0.0
-        for k in range(J + 1):
-            average += z[k] * gained[k]
-        add_nested_adjoint(
-            left, left_Q, left_M, z, average, offsets, rho, places, logs, B, by_rho
+        fill_square(functions, s, t, order, begin + i, c, e, f)
+        if plain:
+            means[i] = square_expectation(market, begin + i, p, codes, left, f, B[i])
+            continue
+        E, o = market.E[where + i], market.o[where + i]
+        means[i] = nested_expectation(
+            market, begin + i, E, o, codes, n_groups, f, B[i], by_rho[i]
         )
-    log_conditionals(Q, available, logs)
-    average = 0.0
-    for j in range(J + 1):
-        average += y[j] * p[j]
-    add_nested_adjoint(P, Q, M, y, average, offsets, rho, places, logs, B, by_rho)
-    return found
 
 
 @exact
@@ -287,58 +99,71 @@ def is_plain(market):
 
 
 @exact
-def fill_second_choices(
-    functions, s, t, a, order, market, begin, where, P, means, B, by_rho
-):
-    """Fill E_i and B, and slopes by ρ at given utilities, of agents from ``begin``.
+def sum_others(values, codes, others):
+    """Sum values ``(1 + J,)`` over all groups but each, ``(G,)``."""
+    sums = np.zeros(others.size)
+    for j in range(values.size):
+        sums[codes[j]] += values[j]
+    leave_out(sums, others)
 
-    Parameters
-    ----------
-    functions, s
-        A shape of first and second choices.
-    t, a, order
-        The market's place, its first product, and where its products were.
-    market, begin, where
-        The market, its first agent here, and that agent's row of E.
-    P : (n, J)
-        Probabilities.
-    means, B, by_rho : (n,), (n, J), (n, R)
-        Filled.
-    """
-    n = P.shape[1] + 1
-    common, seconds = np.empty(n), np.empty(n)
-    c, e, codes = np.empty(n), np.empty(n), np.empty(n, np.int64)
-    fill_common(functions, s, t, a, order, common, seconds)
-    n_groups = fill_groups(functions, functions.removals[s], t, a, order, codes)
-    plain, product = is_plain(market), is_product(functions, s)
-    f = np.empty((0, 0)) if plain and product else np.empty((n, n))
-    p, y = np.empty(n), np.empty(n)
-    shares, remaining = np.empty(n_groups), np.empty(n_groups)
-    for i in range(P.shape[0]):
-        c[:], e[:] = common, seconds
-        multiply_tables(functions, functions.table_terms, s, t, order, begin + i, c)
-        second = functions.second_table_terms
-        multiply_tables(functions, second, s, t, order, begin + i, e)
-        if f.size > 0:
-            fill_square(functions, s, t, order, begin + i, c, e, f)
-        B[i] = 0.0
-        E, o = market.E[where + i], market.o[where + i]
-        if not plain:
-            means[i] = nested_expectation(
-                market, begin + i, E, o, codes, n_groups, f, B[i], by_rho[i]
-            )
-            continue
-        p[0] = max(1.0 - P[i].sum(), 0.0)
-        if market.nests.shape[1] == 0:
-            p[0] = o[0] / (o[0] + E.sum())
-        p[1:] = P[i]
-        fill_remaining(p, codes, n_groups, shares, remaining)
-        if product:
-            means[i] = product_expectation(p, codes, remaining, c, e, y)
+
+@exact
+def leave_out(sums, others):
+    """Sum ``sums`` ``(G,)`` over all but each."""
+    before, behind = 0.0, 0.0
+    for g in range(sums.size):
+        others[g] = before
+        before += sums[g]
+    for g in range(sums.size - 1, -1, -1):
+        others[g] += behind
+        behind += sums[g]
+
+
+@exact
+def product_expectation(p, codes, left, c, e, B):
+    """Compute one agent's E of f_jk = c_j e_k, and add B ``(J,)``."""
+    F, n = np.zeros(left.size), np.empty(left.size)
+    sum_others(p * e, codes, n)
+    n /= left
+    E = 0.0
+    for j in range(p.size):
+        F[codes[j]] += p[j] * c[j]
+        E += p[j] * c[j] * n[codes[j]]
+    F /= left
+    slopes, levels = np.empty(left.size), np.empty(left.size)
+    leave_out(F, slopes)
+    leave_out(F * n, levels)
+    for j in range(1, p.size):
+        g = codes[j]
+        B[j - 1] += p[j] * (c[j] * n[g] - E + e[j] * slopes[g] - levels[g])
+    return E
+
+
+@exact
+def square_expectation(market, agent, p, codes, left, f, B):
+    """Compute one agent's E of any f ``(1 + J, 1 + J)``, and add B ``(J,)``."""
+    n, n_nests = p.size, market.nests.shape[1]
+    q, z, m = np.empty(n), np.empty(n), np.zeros(n)
+    Q, M = np.empty(n - 1), np.empty(n_nests)
+    E = 0.0
+    for g in range(left.size):
+        if left[g] > FEW:
+            for k in range(n):
+                q[k] = 0.0 if codes[k] == g else p[k] / left[g]
         else:
-            means[i] = square_expectation(p, codes, remaining, f, y)
-        average = 0.0
+            q[0] = fill_few(market, agent, codes, g, q[1:], Q, M)
+        z[:] = 0.0
+        mean = 0.0
         for j in range(n):
-            average += p[j] * y[j]
-        for j in range(n - 1):
-            B[i, j] = P[i, j] * (y[1 + j] - average)
+            if codes[j] == g:
+                for k in range(n):
+                    if codes[k] != g:
+                        m[j] += q[k] * f[j, k]
+                        z[k] += p[j] * f[j, k]
+                mean += p[j] * m[j]
+        for k in range(1, n):
+            B[k - 1] += q[k] * (z[k] - mean)
+        E += mean
+    for j in range(1, n):
+        B[j - 1] += p[j] * (m[j] - E)
+    return E

@@ -34,6 +34,7 @@ from ..records import (
     Tastes,
 )
 from .loop_block import loop_block, loop_tastes
+from .loop_choice_functions import fill_shape
 from .loop_compiler import exact, reorder
 from .loop_curvature import taste_slopes
 from .loop_kept import fingerprint_of_loops, kept
@@ -43,10 +44,10 @@ from .loop_market import (
     prepare_market,
     rows_held,
 )
-from .loop_nests import log_conditionals
-from .loop_pricing import DIFFERENTIATED_ROWS, fill_probabilities
+from .loop_nests import add_nested_adjoint, log_conditionals
+from .loop_pricing import DIFFERENTIATED_ROWS, fill_outside, fill_probabilities
 from .loop_product_draws import product_slopes
-from .loop_second_choices import add_nested_adjoint, fill_second_choices
+from .loop_second_choices import fill_second_choices
 
 
 class LoopFunctions(NamedTuple):
@@ -142,33 +143,6 @@ def _loop_functions(block: MarketBlock, functions: ChoiceFunctions) -> LoopFunct
 
 
 @exact
-def fill_shape(functions, s, t, a, order, begin, f):
-    """Fill f_ij ``(n, 1 + J)`` of agents from ``begin``, products nest by nest.
-
-    ``a`` is the first product of market t.
-    """
-    n_choices = f.shape[1]
-    common = np.ones(n_choices)
-    for r in range(functions.choice_terms.shape[1]):
-        term = functions.choice_terms[s, r]
-        if term >= 0:
-            common[0] *= functions.choices[term, a + t]
-            for j in range(order.size):
-                common[1 + j] *= functions.choices[term, a + t + 1 + order[j]]
-    for i in range(f.shape[0]):
-        for j in range(n_choices):
-            f[i, j] = common[j]
-    for r in range(functions.table_terms.shape[1]):
-        term = functions.table_terms[s, r]
-        if term >= 0:
-            for i in range(f.shape[0]):
-                place = functions.table_offsets[t] + (begin + i) * n_choices
-                f[i, 0] *= functions.tables[term, place]
-                for j in range(order.size):
-                    f[i, 1 + j] *= functions.tables[term, place + 1 + order[j]]
-
-
-@exact
 def weigh_agents(functions, el, first_agent, weights, weighed):
     """Fill w_i Π_r a_ir ``(n,)`` of function l."""
     for i in range(weights.size):
@@ -181,14 +155,13 @@ def weigh_agents(functions, el, first_agent, weights, weighed):
 
 
 @reorder
-def average(P, f, means):
+def average(P, P0, f, means):
     """Fill E_i = Σ_{j=0..J} P_ij f_ij ``(n,)``."""
     for i in range(P.shape[0]):
-        inside, found = 0.0, 0.0
+        found = P0[i] * f[i, 0]
         for j in range(P.shape[1]):
-            inside += P[i, j]
             found += P[i, j] * f[i, 1 + j]
-        means[i] = (1.0 - inside) * f[i, 0] + found
+        means[i] = found
 
 
 @reorder
@@ -204,17 +177,20 @@ def fill_nested_adjoints(market, begin, P, Q, M, f, means, B, by_rho):
     """Fill B ``(n, J)`` and add slopes by ρ at given utilities to ``by_rho`` (n, R)."""
     offsets, rho, places = market.nest_offsets, market.nests[0], market.nests[2]
     logs, available = np.empty(P.shape[1]), np.empty(0)
+    weighted = np.empty(P.shape[1])
     B[:] = 0.0
     for i in range(P.shape[0]):
         if by_rho.shape[1] > 0:
             if market.availability.size > 0:
                 available = market.availability[begin + i]
             log_conditionals(Q[i], available, logs)
+        for j in range(weighted.size):
+            weighted[j] = P[i, j] * f[i, 1 + j]
         add_nested_adjoint(
             P[i],
             Q[i],
             M[i],
-            f[i],
+            weighted,
             means[i],
             offsets,
             rho,
@@ -290,7 +266,7 @@ def _compiled_expectations(fingerprint: str) -> Callable[..., Any]:
             )
             Ms, fs = np.empty((chunk, market.nests.shape[1])), np.empty((chunk, n + 1))
             vs, ys = np.empty((chunk, n_tastes)), np.empty((chunk, n_parameters))
-            means, weighed = np.empty(chunk), np.empty(chunk)
+            P0s, means, weighed = np.empty(chunk), np.empty(chunk), np.empty(chunk)
             by_delta = np.zeros((by_theta.shape[0] if n_parameters > 0 else 0, n))
             for first in range(0, n_agents, held):
                 stop = min(first + held, n_agents)
@@ -301,7 +277,9 @@ def _compiled_expectations(fingerprint: str) -> Callable[..., Any]:
                     size = end - begin
                     P, Q, M, f = Ps[:size], Qs[:size], Ms[:size], fs[:size]
                     B, v, y, E = Bs[:size], vs[:size], ys[:size], means[:size]
+                    P0 = P0s[:size]
                     fill_probabilities(market, begin - first, P, Q, M)
+                    fill_outside(market, begin - first, M, P0)
                     if n_parameters > 0:
                         c, draws = market.coefficients, market.draws
                         taste_slopes(
@@ -325,13 +303,14 @@ def _compiled_expectations(fingerprint: str) -> Callable[..., Any]:
                                 begin,
                                 begin - first,
                                 P,
+                                P0,
                                 E,
                                 B,
                                 y[:, n_tastes:],
                             )
                         else:
                             fill_shape(functions, s, t, a, order, begin, f)
-                            average(P, f, E)
+                            average(P, P0, f, E)
                         if n_parameters > 0 and functions.removals[s] < 0:
                             if market.nests.shape[1] > 0:
                                 fill_nested_adjoints(
