@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import exceptions, options
     from .api import data
+    from .api.bootstrapped_results import BootstrappedResults
     from .api.conduct_models import ConductModel
     from .api.construction import (
         build_blp_instruments,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from .api.micro import MicroDataset, MicroMoment, MicroPart
     from .api.observed_moments import ObservedMoments, observe_micro_moments
     from .api.optimal_instruments import OptimalInstrumentResults
-    from .api.optimization import Optimization
+    from .api.optimization import Optimization, OptimizationProgress
     from .api.parallel import parallel
     from .api.pickles import read_pickle, save_pickle
     from .api.problem import Problem
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BootstrappedResults",
     "ConductModel",
     "Formulation",
     "ImportanceSamplingResults",
@@ -56,6 +58,7 @@ __all__ = [
     "ObservedMoments",
     "OptimalInstrumentResults",
     "Optimization",
+    "OptimizationProgress",
     "Problem",
     "ProblemResults",
     "Resamples",
@@ -87,6 +90,7 @@ __all__ = [
 
 #: Where each public name lives; modules stand for themselves.
 _HOMES = {
+    "BootstrappedResults": "api.bootstrapped_results",
     "ConductModel": "api.conduct_models",
     "Formulation": "api.formulation",
     "ImportanceSamplingResults": "api.importance_sampling",
@@ -99,6 +103,7 @@ _HOMES = {
     "ObservedMoments": "api.observed_moments",
     "OptimalInstrumentResults": "api.optimal_instruments",
     "Optimization": "api.optimization",
+    "OptimizationProgress": "api.optimization",
     "Problem": "api.problem",
     "ProblemResults": "api.results",
     "Resamples": "api.resamples",
@@ -128,7 +133,7 @@ _MODULES = {"data": "api.data", "exceptions": "exceptions", "options": "options"
 
 
 #: What PyBLP has and this version has not.
-_LATER = {"BootstrappedResults", "OptimizationProgress"}
+_LATER: set[str] = set()
 #: Classes of PyBLP's that are one class here.
 _ALIASES = {
     "ImportanceSamplingProblem": "Problem",

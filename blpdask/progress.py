@@ -69,11 +69,14 @@ class BlocksEvent:
         Blocks worked on, and all of them.
     seconds
         Since the pass began.
+    unit
+        What is counted, where it is not blocks.
     """
 
     done: int
     total: int
     seconds: float
+    unit: str = "block"
 
 
 Event = EvaluationEvent | StepEvent | BlocksEvent

@@ -56,5 +56,5 @@ class Printer:
         if min(event.seconds, now - self._told) >= _BLOCKS_SECONDS:
             self._told = now
             self._output(
-                f"... block {event.done} of {event.total}, {event.seconds:.0f} s"
+                f"... {event.unit} {event.done} of {event.total}, {event.seconds:.0f} s"
             )

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ..analysis.draw_jackknife import DrawJackknife
     from ..analysis.recovered_effects import RecoveredEffects
     from ..results.conduct_table import ConductTest
+    from .bootstrapped_results import BootstrappedResults
     from .estimated_economy import EstimatedEconomy
     from .importance_sampling import ImportanceSamplingResults
     from .integration import Integration
@@ -438,6 +439,65 @@ class ProblemResults(EconomyMethods, MicroMethods):
         from .draw_jackknife import draw_jackknife
 
         return draw_jackknife(self, parts, seed, settings)
+
+    def bootstrap(
+        self,
+        draws: int = 1000,
+        seed: int | None = None,
+        iteration: Iteration | None = None,
+        constant_costs: bool = True,
+        *,
+        engine: Any = None,
+        threads: int | None = None,
+        backend: str = "numba",
+        progress: Listener | None = None,
+    ) -> BootstrappedResults:
+        """Draw parameters around their estimates, and solve for what they imply.
+
+        Parameters are drawn from the normal distribution of the estimates, and put on
+        their bounds where beyond; ξ and ω are held. With a supply side prices are those
+        of equilibrium.
+
+        Parameters
+        ----------
+        draws, seed
+            How many, and the seed of PyBLP's stream.
+        iteration
+            How prices of equilibrium are found, as in
+            :meth:`blpdask.Simulation.replace_endogenous`.
+        constant_costs
+            Whether costs stay as they are where X3 has shares.
+        engine, threads, backend, progress
+            As in :meth:`blpdask.Problem.solve`.
+
+        Returns
+        -------
+        BootstrappedResults
+            Whose methods are these results', with a leading axis of draws.
+
+        Raises
+        ------
+        BlpdaskError
+            Where the results have lost their problem, its data are in a store, or
+            covariances are not finite.
+        InputError
+            With every fault of the arguments.
+        """
+        from .bootstrap import BootstrapRequest, bootstrap
+
+        return bootstrap(
+            self,
+            BootstrapRequest(
+                draws=draws,
+                seed=seed,
+                iteration=iteration,
+                constant_costs=constant_costs,
+                engine=engine,
+                threads=threads,
+                backend=backend,
+                progress=progress,
+            ),
+        )
 
     def compute_optimal_instruments(
         self,

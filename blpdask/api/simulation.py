@@ -55,7 +55,12 @@ from .simulation_results import (
 )
 from .simulation_text import simulation_text
 from .solve_checks import check_choices, check_engine, check_iteration, check_numbers
-from .structured_tables import agents_table, products_table, structure
+from .structured_tables import (
+    agents_table,
+    products_table,
+    simulated_agents,
+    simulated_products,
+)
 
 
 class Simulation(Dimensions):
@@ -188,8 +193,9 @@ class Simulation(Dimensions):
         self._problem = replace(economy.demand, types=types)
         self._demand = self._problem
         self._economy = economy
-        self.product_data = structure(economy.products)
-        self.agent_data = None if economy.agents is None else structure(economy.agents)
+        people = economy.agents
+        self.product_data = simulated_products(economy.products)
+        self.agent_data = None if people is None else simulated_agents(people)
         self._set_parameters(
             sigma=sigma, pi=pi, rho=rho, phi=phi, beta=beta, gamma=gamma
         )

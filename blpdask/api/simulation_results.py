@@ -29,7 +29,7 @@ from .formulation import Formulation, build_matrix
 from .integration import Integration
 from .micro_methods import MicroMethods
 from .pickles import save_pickle
-from .structured_tables import structure
+from .structured_tables import simulated_products, structure
 
 if TYPE_CHECKING:
     from .estimated_economy import EstimatedEconomy
@@ -108,7 +108,7 @@ class SimulationResults(EconomyMethods, MicroMethods):
         data = simulation.product_data
         columns = {name: data[name] for name in field_names(data)}
         self.simulation = simulation
-        self.product_data = structure({**columns, **replaced})
+        self.product_data = simulated_products({**columns, **replaced})
         self.delta = delta.reshape(-1, 1)
         self.costs = None if costs is None else costs.reshape(-1, 1)
         self.computation_time = search.seconds

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..problem.demand_problem import DemandProblem
-from ..problem.fields import field_names, read_field
+from ..problem.fields import field_names
 from ..problem.supply_side import SupplySide
-from ..problem.survey_tables import numeric
+from ..problem.survey_tables import (
+    AGENT_FIELDS,
+    numeric,
+    whole_products,
+    with_fields,
+)
 from ..problem.survey_tables import structure as structure
 from ..results.text_tables import Header, text_table
 
@@ -17,6 +23,10 @@ if TYPE_CHECKING:
     from .problem import Problem
     from .simulation import Simulation
 
+#: Fields that products of a simulation may have no data for.
+_SIMULATED = (
+    *("nesting_ids", "product_ids", "clustering_ids", "lag_indices", "ownership"),
+)
 _DIMENSIONS = (
     *("T", "N", "F", "I", "K1", "K2", "K3", "D"),
     *("MD", "MS", "MC", "ED", "ES", "H"),
@@ -24,7 +34,10 @@ _DIMENSIONS = (
 
 
 def products_table(demand: DemandProblem) -> np.recarray[Any, Any]:
-    """Give products as PyBLP does, in the user's order, effects absorbed."""
+    """Give products as PyBLP does, in the user's order, effects absorbed.
+
+    Fields without data have no columns.
+    """
     products = demand.products
     numbers = ("prices", "ownership")
     ids = {n: v for n, v in products.ids.items() if n not in numbers}
@@ -38,7 +51,7 @@ def products_table(demand: DemandProblem) -> np.recarray[Any, Any]:
         **_supply_columns(products.supply),
         **numeric({n: v for n, v in products.variables.items() if n not in ids}),
     }
-    return structure(columns)
+    return whole_products(columns)
 
 
 def _supply_columns(supply: SupplySide | None) -> dict[str, np.ndarray[Any, Any]]:
@@ -54,7 +67,10 @@ def _supply_columns(supply: SupplySide | None) -> dict[str, np.ndarray[Any, Any]
 
 
 def agents_table(demand: DemandProblem) -> np.recarray[Any, Any]:
-    """Give agents as PyBLP does, in the user's order."""
+    """Give agents as PyBLP does, in the user's order.
+
+    Fields without data have no columns; identifiers are not kept.
+    """
     agents = demand.agents
     place = np.argsort(agents.order)
     columns = {
@@ -74,7 +90,21 @@ def agents_table(demand: DemandProblem) -> np.recarray[Any, Any]:
         names = np.empty(len(agents.type_ids), object)
         names[:] = agents.type_ids
         columns["type_ids"] = names[agents.types[place]]
-    return structure(columns)
+    return structure(with_fields(columns, AGENT_FIELDS))
+
+
+def simulated_products(
+    columns: Mapping[str, np.ndarray[Any, Any]],
+) -> np.recarray[Any, Any]:
+    """Make the table of a simulation's products, fields without data among them."""
+    return structure(with_fields(columns, _SIMULATED))
+
+
+def simulated_agents(
+    columns: Mapping[str, np.ndarray[Any, Any]],
+) -> np.recarray[Any, Any]:
+    """Make the table of a simulation's agents, fields without data among them."""
+    return structure(with_fields(columns, AGENT_FIELDS))
 
 
 def data_to_dict(data: Any, ignore_empty: bool = True) -> dict[str, Any]:
@@ -95,9 +125,9 @@ def data_to_dict(data: Any, ignore_empty: bool = True) -> dict[str, Any]:
     ['nodes0', 'nodes1', 'weights']
     """
     found: dict[str, Any] = {}
-    for name in field_names(data):
-        values = read_field(data, name)
-        assert values is not None
+    dtype = getattr(data, "dtype", None)
+    for name in getattr(dtype, "names", None) or field_names(data):
+        values = np.asarray(data[name])
         if values.ndim == 1 or values.shape[1] == 1:
             found[name] = values.reshape(len(values))
         elif values.shape[1] == 0:

@@ -21,10 +21,16 @@ if TYPE_CHECKING:
 
 
 def field_names(data: Any) -> tuple[str, ...]:
-    """List the fields of a table."""
+    """List the fields of a table; those of record arrays without columns are none.
+
+    Examples
+    --------
+    >>> field_names(np.zeros(3, [("x", float), ("ownership", float, (0,))]))
+    ('x',)
+    """
     dtype = getattr(data, "dtype", None)
     if dtype is not None and getattr(dtype, "names", None):
-        return tuple(dtype.names)
+        return tuple(name for name in dtype.names if 0 not in dtype[name].shape)
     if hasattr(data, "columns"):
         return tuple(str(name) for name in data.columns)
     return tuple(data)

@@ -1,4 +1,4 @@
-"""Record arrays of PyBLP's fields, for functions of surveys.
+"""Record arrays of PyBLP's fields, for functions of surveys and for users.
 
 Fields that a problem has no data for have no columns, as in PyBLP. What differs over
 products has a column a product of the market.
@@ -19,6 +19,8 @@ _IDS = (
     *("firm_ids", "demand_ids", "supply_ids", "nesting_ids", "product_ids"),
     "clustering_ids",
 )
+#: Fields that agents may have no data for.
+AGENT_FIELDS = ("agent_ids", "availability")
 _MATRICES = ("ownership", "ZS", "ZC", "X3")
 
 
@@ -54,12 +56,29 @@ def whole_products(
     unknown
         Fields that the table does not have: their numbers are not known.
     """
-    rows = len(columns["shares"])
-    nothing = {name: np.empty((rows, 0), object) for name in _IDS}
-    nothing |= {name: np.empty((rows, 0)) for name in _MATRICES}
-    nothing["lag_indices"] = np.empty((rows, 0), np.int64)
-    found = nothing | dict(columns)
+    names = [*_IDS, *_MATRICES, "lag_indices"]
+    found = with_fields(columns, names)
     return structure({n: v for n, v in found.items() if n not in unknown})
+
+
+def with_fields(
+    columns: Mapping[str, np.ndarray[Any, Any]], names: Collection[str]
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Put fields of PyBLP's that a table has no data for before its columns.
+
+    Parameters
+    ----------
+    columns
+        By field, a row each.
+    names
+        Of the fields, ``(N, 0)`` where the columns do not have them.
+    """
+    rows = len(next(iter(columns.values())))
+    kinds = {name: np.dtype(object) for name in (*_IDS, "agent_ids")}
+    kinds["lag_indices"] = np.dtype(np.int64)
+    number = np.dtype(np.float64)
+    nothing = {n: np.empty((rows, 0), kinds.get(n, number)) for n in names}
+    return nothing | dict(columns)
 
 
 def whole_agents(
@@ -76,17 +95,13 @@ def whole_agents(
     node_columns
         Which of them the given ones are, where there are fewer.
     """
-    own, n = dict(columns), len(columns["weights"])
+    own = dict(columns)
     if own["nodes"].shape[1] < K2:
-        nodes = np.zeros((n, K2))
+        nodes = np.zeros((len(own["weights"]), K2))
         places = list(node_columns)
         nodes[:, places] = own["nodes"][:, : len(places)]
         own["nodes"] = nodes
-    nothing = {
-        "agent_ids": np.empty((n, 0), object),
-        "availability": np.empty((n, 0)),
-    }
-    return structure(nothing | own)
+    return structure(with_fields(own, AGENT_FIELDS))
 
 
 def trimmed_agents(agents: Records, J: int) -> Records:
