@@ -306,11 +306,13 @@ def utilities(
 ) -> Array:
     """Compute δ_j + μ_ij of some agents, ``(B, i, J)``; -∞ where padded."""
     coefficients = random_coefficients(batch.draws[:, agents], tastes, xp)
-    found = coefficients @ batch.X2
     if batch.product_columns:
+        found = 0.0
         for k in range(coefficients.shape[2]):
             moved = product_coefficient(batch, agents, coefficients, k, tastes, xp)
-            found += (moved - coefficients[..., k, None]) * batch.X2[:, k][:, None, :]
+            found = found + moved * batch.X2[:, k][:, None, :]
+    else:
+        found = coefficients @ batch.X2
     found += xp.where(batch.padding > 0, -xp.inf, delta)[:, None, :]
     return found
 
@@ -347,19 +349,18 @@ def product_coefficient(
 ) -> Array:
     """Compute g_k(b_ik + z_ijk), z loading on draws that differ over products.
 
-    ``coefficients`` ``(B, i, K2)`` holds g_k(b_ik); as in
+    ``coefficients`` ``(B, i, K2)`` holds g_k(b_ik), of which b is not had back; as in
     :mod:`blpdask.kernels.loop_product_draws`. Gives ``(B, i, J)``.
     """
     z = 0.0
     for s, column in enumerate(batch.product_columns):
         z = z + tastes.loadings[k, column] * batch.product_draws[:, s, agents]
-    c = coefficients[..., k, None]
+    if k not in tastes.log_columns and k not in tastes.logit_columns:
+        return coefficients[..., k, None] + z
+    moved = (batch.draws[:, agents] @ tastes.loadings[k])[..., None] + z
     if k in tastes.log_columns:
-        return c * xp.exp(z)
-    if k in tastes.logit_columns:
-        moved = c * xp.exp(z)
-        return moved / (1.0 - c + moved)
-    return c + z
+        return xp.exp(moved)
+    return 1.0 / (1.0 + xp.exp(-moved))
 
 
 def product_coefficients_by_theta(

@@ -213,7 +213,7 @@ def subsample(market, stride, delta):
     coarse = LoopMarket(
         market.characteristics.copy(),
         market.coefficients[::stride].copy(),
-        market.draws[:0],
+        market.draws[::stride].copy(),
         weights,
         market.log_shares,
         market.outside,

@@ -18,7 +18,7 @@ import numpy as np
 from .loop_compiler import exact
 from .loop_market import NEVER, exponentiate
 from .loop_nests import shift_nests
-from .loop_product_draws import add_product_utilities
+from .loop_product_draws import fill_product_utilities
 
 #: A sum of exponentials below which they have no digits: none is below e^-708.
 FEW = 1e-250
@@ -62,7 +62,7 @@ def exponentiate_left(market, agent, codes, g, E, o):
     c = market.coefficients[agent : agent + 1]
     np.dot(c, market.characteristics, rows)
     if market.product_draws.shape[0] > 0:
-        add_product_utilities(market, agent, rows)
+        fill_product_utilities(market, agent, rows)
     if market.availability.size > 0:
         there[:] = market.availability[agent]
     best = -math.inf if codes[0] == g else 0.0

@@ -27,7 +27,7 @@ from ..records import Floats, Integers, MarketBlock
 from .loop_compiler import exact, inlined, reorder
 from .loop_nests import add_nested_shares, shift_nests
 from .loop_numeric import exponential, total
-from .loop_product_draws import add_product_utilities, load_products
+from .loop_product_draws import fill_product_utilities, load_products
 
 #: Agents whose probabilities are held at a time while curvature is accumulated.
 CURVATURE_ROWS = 256
@@ -48,7 +48,7 @@ class LoopMarket(NamedTuple):
     ``nest_offsets`` (H + 1,), and ``nests`` (3, H) with rows ρ_h, log Σ_{j∈h} S_j and
     the place of ρ_h among its free parameters, or -1; H is zero without nests.
     ``availability`` (I, J), or (0, 0). ``product_draws`` (S, I J) draws that differ
-    over products, and ``product_loadings`` (S + 1, K2 + 1) those of coefficients on
+    over products, and ``product_loadings`` (S + L + 1, K2 + 1) those of coefficients on
     them, with the types of coefficients in the last row and the places of the draws in
     the last column; of size zero without any. Scratch ``E`` (rows, J) and ``o`` (rows,
     1 + H), where rows is I or, under a memory bound, fewer. Few arrays make calls
@@ -222,7 +222,7 @@ def fill_exponentials(market, first, stop):
     np.dot(market.coefficients[first:stop], market.characteristics, rows)
     flat = rows.reshape(rows.size)
     if market.product_draws.shape[0] > 0:
-        add_product_utilities(market, first, rows)
+        fill_product_utilities(market, first, rows)
     if market.availability.size > 0:
         hide_unavailable(rows, market.availability[first:stop])
     for i in range(stop - first):

@@ -161,13 +161,15 @@ def fill_price_slopes(market, pricing, begin, slopes):
     """Fill α_ij = ∂u_ij/∂p_j ``(n, J)`` of agents from ``begin``."""
     priced, X2_by_prices = pricing.priced, pricing.X2_by_prices
     c = market.coefficients[begin : begin + slopes.shape[0]]
-    price_slopes(c, pricing.alpha, X2_by_prices, priced, slopes)
-    if market.product_draws.shape[0] > 0:
-        for i in range(slopes.shape[0]):
-            for j in range(slopes.shape[1]):
-                for r in range(priced.size):
-                    moved = moved_coefficient(market, begin + i, j, priced[r])
-                    slopes[i, j] += (moved - c[i, priced[r]]) * X2_by_prices[r, j]
+    if market.product_draws.shape[0] == 0:
+        price_slopes(c, pricing.alpha, X2_by_prices, priced, slopes)
+        return
+    for i in range(slopes.shape[0]):
+        for j in range(slopes.shape[1]):
+            slopes[i, j] = pricing.alpha[j]
+            for r in range(priced.size):
+                moved = moved_coefficient(market, begin + i, j, priced[r])
+                slopes[i, j] += moved * X2_by_prices[r, j]
 
 
 @reorder

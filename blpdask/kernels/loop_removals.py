@@ -24,7 +24,7 @@ from .loop_compiler import exact
 from .loop_left_choices import remove_group
 from .loop_market import fill_exponentials
 from .loop_pricing import DIFFERENTIATED_ROWS
-from .loop_product_draws import add_product_utilities
+from .loop_product_draws import fill_product_utilities
 
 #: What is left beside one choice, at most, where that is as good as certain.
 CERTAIN = 1e-250
@@ -143,7 +143,7 @@ def stretched_utilities(market, agent):
     """Compute t_h V_ij + log a_ij ``(J,)`` of an agent at the reference point."""
     rows = np.dot(market.coefficients[agent : agent + 1], market.characteristics)
     if market.product_draws.shape[0] > 0:
-        add_product_utilities(market, agent, rows)
+        fill_product_utilities(market, agent, rows)
     if market.availability.size > 0:
         for j in range(rows.shape[1]):
             rows[0, j] += log_of(market.availability[agent, j])

@@ -213,6 +213,26 @@ def nested(
     return Nested(block, tastes, beta, delta)
 
 
+@pytest.mark.parametrize("kind", [1, 2])
+def test_far_coefficients_that_distances_bring_back(kernels, kind):
+    """g_k(b) is all but one, or very large, where b + z is small."""
+    made = nested((kind, 0, 0), distances=(3,))
+    block, tastes = made.block, made.tastes
+    far = np.arange(block.weights.size) % 2 == 0
+    draws = block.draws.copy()
+    draws[far, 0] += 80.0
+    products = np.repeat(np.diff(block.product_offsets), np.diff(block.agent_offsets))
+    moved = block.product_draws - np.repeat(np.where(far, 40.0 / 0.3, 0.0), products)
+    loadings = tastes.loadings.copy()
+    loadings[1:, 3] = 0.0  # of the far coefficient alone
+    loadings[1, 0] = loadings[2, 0] = 0.0
+    tastes = replace(tastes, loadings=loadings, rho=0.5 * tastes.rho)
+    block = replace(block, draws=draws, product_draws=moved)
+    expected = shares_of(block, tastes, made.delta)
+    found = kernels.shares(block, tastes, made.delta)
+    np.testing.assert_allclose(found, expected, rtol=1e-11)
+
+
 CASES = {
     "by nest": {},
     "scalar": {"rho": (0.5, 0.5, 0.5), "places": (0, 0, 0)},
