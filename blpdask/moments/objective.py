@@ -234,7 +234,7 @@ def gmm_point(
         turned = turned + np.sqrt(linear.scale) * (linear.root.T @ (by_b @ turning))
     return GmmPoint(
         objective=float(residual @ residual),
-        gradient=2.0 * (turned.T @ residual),
+        gradient=2.0 * np.sqrt(linear.scale) * (moved.T @ (linear.root @ residual)),
         b=b,
         moments=moments,
         moments_by_theta=by_theta,

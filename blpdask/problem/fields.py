@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
 
 def field_names(data: Any) -> tuple[str, ...]:
-    """List the fields of a table; those of record arrays without columns are none.
+    """List the fields of a table; arrays without columns are none.
 
     Examples
     --------
     >>> field_names(np.zeros(3, [("x", float), ("ownership", float, (0,))]))
+    ('x',)
+    >>> field_names({"x": np.zeros(3), "ownership": np.zeros((3, 0))})
     ('x',)
     """
     dtype = getattr(data, "dtype", None)
@@ -33,7 +35,8 @@ def field_names(data: Any) -> tuple[str, ...]:
         return tuple(name for name in dtype.names if 0 not in dtype[name].shape)
     if hasattr(data, "columns"):
         return tuple(str(name) for name in data.columns)
-    return tuple(data)
+    shapes = {name: getattr(values, "shape", ()) for name, values in data.items()}
+    return tuple(name for name, shape in shapes.items() if shape[1:2] != (0,))
 
 
 def check_table(data: Any, faults: Faults) -> bool:
