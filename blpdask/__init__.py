@@ -132,8 +132,6 @@ _HOMES = {
 _MODULES = {"data": "api.data", "exceptions": "exceptions", "options": "options"}
 
 
-#: What PyBLP has and this version has not.
-_LATER: set[str] = set()
 #: Classes of PyBLP's that are one class here.
 _ALIASES = {
     "ImportanceSamplingProblem": "Problem",
@@ -150,8 +148,7 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = importlib.import_module(f".{_MODULES[name]}", __name__)
     else:
-        later = " yet: it is not in this version" if name in _LATER else ""
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{later}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
     return value
 

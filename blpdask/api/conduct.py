@@ -29,7 +29,7 @@ from ..analysis.rivers_vuong import (
     orthonormal,
     statistics,
 )
-from ..errors import BlpdaskError, Faults, NumericalError
+from ..errors import Faults, NumericalError
 from ..problem.clusters import check_one_way
 from ..problem.demand_problem import DemandProblem
 from ..problem.fields import some
@@ -44,6 +44,7 @@ from .conduct_columns import (
 from .conduct_models import read_models
 from .estimated_errors import estimated_layout
 from .solve_checks import check_choices, check_engine, check_numbers
+from .solved_problem import problem_of
 from .stored import in_memory
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class ConductRequest:
 
 def run_conduct_test(results: ProblemResults, request: ConductRequest) -> ConductTest:
     """Test models of conduct; see ``ProblemResults.run_conduct_test``."""
-    problem = _problem_of(results)
+    problem = problem_of(results)
     demand = in_memory(problem.demand, _WHAT)
     faults = Faults("run_conduct_test")
     conducts = read_models(request.models, demand, faults)
@@ -109,17 +110,6 @@ def run_conduct_test(results: ProblemResults, request: ConductRequest) -> Conduc
         clusters,
     )
     return _record(request, conducts, implied, instruments, fits, clusters)
-
-
-def _problem_of(results: ProblemResults) -> Problem:
-    """Give the problem that results are of."""
-    if results.problem is None:
-        raise BlpdaskError(
-            "found: results without their problem\n  expected: results of "
-            "Problem.solve, not read from disk\n  what to do: solve again, starting "
-            "from the saved estimates with Optimization('return')"
-        )
-    return results.problem
 
 
 def _check(

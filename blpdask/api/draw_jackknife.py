@@ -15,12 +15,13 @@ from ..analysis.draw_jackknife import (
     part_of_agents,
     split_draws,
 )
-from ..errors import BlpdaskError, Faults
+from ..errors import Faults
 from ..problem.agents import Agents
 from ..problem.fields import some
 from ..records import Floats
 from ..results.parameter_places import parameter_places, place_parameters
 from .moment_types import moment_counts, pair_types
+from .solved_problem import problem_of
 from .stored import in_memory
 
 if TYPE_CHECKING:
@@ -45,13 +46,7 @@ def draw_jackknife(
     results: ProblemResults, parts: int, seed: int, settings: dict[str, Any]
 ) -> DrawJackknife:
     """Compute what :meth:`ProblemResults.draw_jackknife` says."""
-    if results.problem is None:
-        raise BlpdaskError(
-            "found: results without their problem\n  expected: results of "
-            "Problem.solve, not read from disk\n  what to do: solve again, starting "
-            "from the saved estimates with Optimization('return')"
-        )
-    problem, estimates = results.problem, results.estimates
+    problem, estimates = problem_of(results), results.estimates
     agents = in_memory(problem.demand, "the draw jackknife").agents
     faults = Faults("draw_jackknife")
     _check_arguments(parts, seed, settings, estimates.estimator, faults)

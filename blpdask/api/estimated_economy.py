@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import options
 from ..analysis.estimated_markets import EstimatedMarkets, estimated_markets
-from ..errors import BlpdaskError, Faults
+from ..errors import Faults
 from ..integration.rules import Rule
 from ..model.parameters import Parameters
 from ..problem.agents import read_agents
@@ -22,6 +22,7 @@ from ..problem.products import read_products
 from ..records import Floats
 from .estimated_errors import estimated_layout
 from .micro_tables import market_tables
+from .solved_problem import problem_of
 from .stored import in_memory
 
 if TYPE_CHECKING:
@@ -134,13 +135,7 @@ def of_problem(results: ProblemResults, what: str) -> EstimatedEconomy:
     BlpdaskError
         Where the results have lost their problem, or its data are in a store.
     """
-    problem, estimates = results.problem, results.estimates
-    if problem is None:
-        raise BlpdaskError(
-            f"found: {what} of results without their problem\n  expected: results of "
-            "Problem.solve, not read from disk\n  what to do: solve again, starting "
-            "from the saved estimates with Optimization('return')"
-        )
+    problem, estimates = problem_of(results, what), results.estimates
     demand = in_memory(problem.demand, what)
     formulation = problem.agent_formulation
     lay_out = partial(estimated_layout, estimates)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import options
-from ..errors import BlpdaskError, DataWarning, Faults, InputError
+from ..errors import DataWarning, Faults, InputError
 from ..estimators.drawn_markets import Expectation, predicted_prices
 from ..estimators.optimal_instruments import OptimalInstruments, optimal_instruments
 from ..problem.demand_problem import DemandProblem
@@ -29,6 +29,7 @@ from .optimal_instrument_checks import check_dropped, check_expectation, check_s
 from .pickles import save_pickle
 from .printing import choose_listener
 from .solve_checks import check_choices, check_engine, check_numbers
+from .solved_problem import problem_of
 from .stored import in_memory
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class OptimalInstrumentResults:
         self.contraction_evaluations = found.evaluations
         self.supply_shifter_formulation: Formulation | None = None
         self.demand_shifter_formulation: Formulation | None = None
-        linear, _, cost = _problem_of(problem_results).product_formulations
+        linear, _, cost = problem_of(problem_results).product_formulations
         if cost is not None:
             own, others = _shifters(linear, "prices"), _shifters(cost, "shares")
             self.supply_shifter_formulation = _sum_of(others - own)
@@ -172,7 +173,7 @@ class OptimalInstrumentResults:
         InputError
             With every fault of the arguments.
         """
-        problem = _problem_of(self.problem_results)
+        problem = problem_of(self.problem_results)
         demand = in_memory(problem.demand, "optimal instruments")
         faults = Faults("to_problem")
         shifters = check_shifters(
@@ -264,7 +265,7 @@ def compute_optimal_instruments(
 ) -> OptimalInstrumentResults:
     """Compute optimal instruments of results; see ``ProblemResults``."""
     began = time.perf_counter()
-    problem = _problem_of(results)
+    problem = problem_of(results)
     demand = in_memory(problem.demand, "optimal instruments")
     if problem.MC:
         warnings.warn(
@@ -322,17 +323,6 @@ def compute_optimal_instruments(
     if options.verbose and progress is None:
         options.verbose_output(f"\n{instruments}")
     return instruments
-
-
-def _problem_of(results: ProblemResults) -> Problem:
-    """Give the problem that results are of."""
-    if results.problem is None:
-        raise BlpdaskError(
-            "found: results without their problem\n  expected: results of "
-            "Problem.solve, not read from disk\n  what to do: solve again, starting "
-            "from the saved estimates with Optimization('return')"
-        )
-    return results.problem
 
 
 def _shifters(formulation: Formulation, endogenous: str) -> set[str]:

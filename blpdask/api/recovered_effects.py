@@ -17,7 +17,7 @@ from ..analysis.recovered_effects import (
     absorbed_levels,
     connected,
 )
-from ..errors import BlpdaskError, Faults
+from ..errors import Faults
 from ..moments.weighting import is_clustered
 from ..problem.absorption import group_codes
 from ..problem.clusters import check_one_way
@@ -27,6 +27,7 @@ from ..problem.products import Products
 from ..records import Floats, Integers
 from ..results.estimates import GmmEstimates
 from ..results.parameter_places import parameter_places
+from .solved_problem import problem_of
 from .stored import in_memory
 
 if TYPE_CHECKING:
@@ -37,15 +38,10 @@ def recover_effects(
     results: ProblemResults, variable: str | None, product_data: Any, side: str
 ) -> RecoveredEffects:
     """Give fixed effects of results, with covariances; see ``ProblemResults``."""
-    if results.problem is None:
-        raise BlpdaskError(
-            "found: results without their problem\n  expected: results of "
-            "Problem.solve, not read from disk\n  what to do: solve again, starting "
-            "from the saved estimates with Optimization('return')"
-        )
-    products = in_memory(results.problem.demand, "fixed effects").products
+    problem = problem_of(results)
+    products = in_memory(problem.demand, "fixed effects").products
     equation = _equation(products, side)
-    formulation = results.problem.product_formulations[2 * equation]
+    formulation = problem.product_formulations[2 * equation]
     assert formulation is not None
     terms = formulation.parsed.absorbed_terms
     effects = products.effects
