@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -95,6 +95,39 @@ def test_unbounded_minimum(method, compute_gradient):
     assert all(
         (e.gradient is not None) == compute_gradient for e in objective.evaluations
     )
+
+
+@dataclass
+class Lifted(LinearSquares):
+    """The same less its minimum, ``height`` above zero, with gradients ``turn``ed."""
+
+    height: float = 0.0
+    turn: float = 1.0
+
+    def __call__(self, theta, *, derivatives=True):
+        point = super().__call__(theta, derivatives=derivatives)
+        self.evaluations[-1] = replace(
+            point,
+            objective=self.height + point.objective - np.sum((A @ SOLUTION - B) ** 2),
+            gradient=self.turn * point.gradient,
+        )
+        return self.evaluations[-1]
+
+
+def test_bfgs_has_converged_where_the_objective_has_no_digits_left():
+    """No gradient is below zero, so that it ends where no step lowers 1e4 any more."""
+    bfgs = Optimization("bfgs", {"gtol": 0.0}).choice
+    outcome = bfgs(Lifted(height=1e4), START, FREE)
+    assert outcome.converged
+    assert "below the rounding of the objective" in outcome.message
+    assert outcome.theta == pytest.approx(SOLUTION, abs=1e-5)
+
+
+def test_bfgs_with_wrong_gradients_has_not_converged():
+    bfgs = Optimization("bfgs", {"gtol": 1e-14}).choice
+    outcome = bfgs(Lifted(turn=-1.0), START, FREE)
+    assert not outcome.converged
+    assert "precision loss" in outcome.message
 
 
 @pytest.mark.parametrize("method", BOUNDED_METHODS)

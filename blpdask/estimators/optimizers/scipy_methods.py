@@ -4,6 +4,15 @@ Options go to :func:`scipy.optimize.minimize` as they are. Two are not SciPy's o
 ``keep_feasible`` makes bounds strict for methods that can, and ``hess`` replaces the
 BFGS approximation that ``"trust-constr"`` uses by default. Major iterations are counted
 by SciPy's callback.
+
+SciPy's ``"bfgs"`` gives up with "precision loss" where no step lowers q any more, and
+calls it a failure. Whether it is one is decided by what the quadratic model of q at the
+end, with the approximate inverse Hessian B, says is left to gain (Nocedal and Wright
+2006, equation 6.3, at its minimiser -Bg):
+
+    gain = g'B g / 2;    converged where gain <= eps |q|,
+
+for a gain below the spacing of doubles at q cannot be told from none.
 """
 
 from __future__ import annotations
@@ -24,6 +33,8 @@ BOUNDED_METHODS = ("l-bfgs-b", "tnc", "slsqp", "trust-constr")
 UNBOUNDED_METHODS = ("cg", "bfgs", "newton-cg")
 #: Methods that use neither.
 SIMPLE_METHODS = ("nelder-mead", "powell")
+#: What BFGS returns as ``status`` where its line search finds no lower value.
+LINE_SEARCH_FAILED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +76,7 @@ def minimize(
     Returns
     -------
     Outcome
-        Converged where SciPy says so.
+        Converged where SciPy says so, or where q has no digits left to lower.
     """
     import scipy.optimize
 
@@ -86,13 +97,26 @@ def minimize(
         callback=lambda *_: recorder.end_iteration(),
         options=settings,
     )
+    exhausted = options.method == "bfgs" and _is_exhausted(result)
     return Outcome(
         theta=np.array(result.x, dtype=np.float64),
-        converged=bool(result.success),
+        converged=bool(result.success) or exhausted,
         iterations=recorder.iterations,
         evaluations=recorder.evaluations,
-        message=str(result.message),
+        message=(
+            "What is left to gain is below the rounding of the objective."
+            if exhausted
+            else str(result.message)
+        ),
     )
+
+
+def _is_exhausted(result: Any) -> bool:
+    """Say whether BFGS ended where its model sees no gain that q could show."""
+    if result.status != LINE_SEARCH_FAILED:
+        return False
+    gain = result.jac @ result.hess_inv @ result.jac / 2
+    return bool(0 <= gain <= np.finfo(np.float64).eps * abs(result.fun))
 
 
 def _gradient_of(recorder: Recorder) -> Any:
