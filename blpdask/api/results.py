@@ -6,7 +6,7 @@ before it and, where it was not read from disk, with its problem.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,11 @@ from ..estimators.gmm import Minimum
 from ..progress import Listener
 from ..records import Floats
 from ..results import specification_tests
-from ..results.delta_method import DeltaMethod, Function, delta_method
+from ..results.delta_method import DeltaMethod, delta_method
 from ..results.estimates import GmmEstimates
 from ..results.identification import Identification, identification
 from ..results.micro_table import MicroSummary, as_plain, from_plain, micro_table
+from ..results.parameter_places import parameter_places
 from ..results.rows_at_rest import RowsAtRest
 from ..results.store import read_estimates, read_micro, save_estimates
 from ..results.tables import (
@@ -36,6 +37,7 @@ from .attributes import ATTRIBUTES, JOINED, LISTS, SCALARS, SUMMED
 from .economy_methods import EconomyMethods
 from .micro_methods import MicroMethods
 from .pickles import save_pickle
+from .printing import choose_listener
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from .importance_sampling import ImportanceSamplingResults
     from .integration import Integration
     from .iteration import Iteration
+    from .moved_results import MovedResults
     from .optimal_instruments import OptimalInstrumentResults
     from .problem import Problem
 
@@ -210,14 +213,33 @@ class ProblemResults(EconomyMethods, MicroMethods):
             self.estimates, restrictions, restrictions_jacobian
         )
 
-    def delta_method(self, function: Function) -> DeltaMethod:
+    def delta_method(
+        self,
+        function: Callable[[MovedResults], Any],
+        *,
+        engine: Any = None,
+        threads: int | None = None,
+        progress: Listener | None = None,
+    ) -> DeltaMethod:
         """Compute a function of the parameters, with standard errors.
+
+        The function may use parameters, and ask whatever can be asked of results::
+
+            results.delta_method(lambda at: at.beta[1, 0] / at.sigma[0, 0])
+            results.delta_method(lambda at: at.compute_markups().mean())
+
+        Answers are those at the parameters and the δ at which they explain observed
+        shares; each parameter takes four of them.
 
         Parameters
         ----------
         function
             Takes a record whose ``sigma``, ``pi``, ``rho``, ``beta``, ``gamma`` and
-            ``sigma_squared`` are matrices as in these results; gives numbers.
+            ``sigma_squared`` are matrices as in these results, and whose methods are
+            those of these results; gives numbers.
+        engine, threads, progress
+            What solves for δ, as in :meth:`blpdask.Problem.solve`, and who is told of
+            evaluations.
 
         Returns
         -------
@@ -226,10 +248,18 @@ class ProblemResults(EconomyMethods, MicroMethods):
 
         Raises
         ------
+        BlpdaskError
+            Where the function asks more than parameters of results that have lost their
+            problem, or whose data are in a store.
         InputError
             Where the function gives what is not a finite number.
         """
-        return delta_method(self.estimates, function)
+        from .moved_results import EconomiesNear, asked_of_results
+
+        places = parameter_places(self.estimates)
+        near = EconomiesNear(self, engine, threads)
+        asked = asked_of_results(function, places, near, self.estimates.theta.size)
+        return delta_method(self.estimates, asked, choose_listener(progress))
 
     def estimated_economy(self, what: str) -> EstimatedEconomy:
         """Give the problem at its estimates.

@@ -19,6 +19,8 @@ Teukolsky, Vetterling and Flannery (2007), "Numerical Recipes", section 5.7.
 
 from __future__ import annotations
 
+import itertools
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import Faults, NumericalWarning
+from ..progress import BlocksEvent, Listener, silent
 from ..records import Floats
 from .estimates import GmmEstimates
 from .parameter_places import ParameterMatrices, parameter_places, place_parameters
@@ -37,10 +40,14 @@ Function = Callable[[ParameterMatrices], Any]
 
 #: h over the scale of a parameter.
 _STEP = float(np.finfo(np.float64).eps) ** 0.2
+#: Evaluations a parameter takes.
+DIFFERENCES = 4
 #: The least scale of a parameter, over its standard error.
 _LEAST_SCALE = 0.01
 #: Error of the differences, over the standard error it makes, that a warning is worth.
 _ROUGH = 1e-3
+#: The same over the value itself: less is rounding, as where f does not move at all.
+_NOISE = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +117,9 @@ class DeltaMethod:
     __repr__ = __str__
 
 
-def delta_method(estimates: GmmEstimates, function: Function) -> DeltaMethod:
+def delta_method(
+    estimates: GmmEstimates, function: Function, listener: Listener = silent
+) -> DeltaMethod:
     """Compute a function of the parameters, with standard errors.
 
     Parameters
@@ -119,8 +128,10 @@ def delta_method(estimates: GmmEstimates, function: Function) -> DeltaMethod:
         With standard errors.
     function
         Takes :class:`~blpdask.results.parameter_places.ParameterMatrices`, gives a
-        number or an array of them. It should depend on the parameters alone: what is
-        computed from δ̂ or ξ̂ moves with them in ways that it does not see.
+        number or an array of them. What it takes from elsewhere, as from δ̂ or ξ̂, is
+        held where it is.
+    listener
+        Is told of evaluations.
 
     Raises
     ------
@@ -138,8 +149,14 @@ def delta_method(estimates: GmmEstimates, function: Function) -> DeltaMethod:
     with np.errstate(invalid="ignore"):
         spread = np.sqrt(V.diagonal())
 
+    began, total = time.perf_counter(), 1 + DIFFERENCES * psi.size
+    numbers = itertools.count(1)
+
     def evaluate(values: Floats) -> Floats:
-        return _numbers(function(place_parameters(estimates, places, values)))
+        found = _numbers(function(place_parameters(estimates, places, values)))
+        seconds = time.perf_counter() - began
+        listener(BlocksEvent(next(numbers), total, seconds, unit="evaluation"))
+        return found
 
     value = evaluate(psi)
     F, doubt = _differentiate(evaluate, psi, spread, value)
@@ -148,7 +165,8 @@ def delta_method(estimates: GmmEstimates, function: Function) -> DeltaMethod:
     with np.errstate(invalid="ignore"):
         errors = np.sqrt(covariances.diagonal())
         # Of a parameter without a standard error, the covariances have said enough.
-        rough = doubt @ np.nan_to_num(spread) > _ROUGH * errors
+        told = np.maximum(_ROUGH * errors, _NOISE * np.abs(np.ravel(value)))
+        rough = doubt @ np.nan_to_num(spread) > told
     if rough.any():
         warnings.warn(
             f"differences of the function do not settle in {rough.sum()} of its "
