@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from .api.micro import MicroDataset, MicroMoment, MicroPart
     from .api.observed_moments import ObservedMoments, observe_micro_moments
     from .api.optimal_instruments import OptimalInstrumentResults
-    from .api.optimization import Optimization, OptimizationProgress
+    from .api.optimization import Optimization
+    from .api.optimization_progress import OptimizationProgress
     from .api.parallel import parallel
     from .api.pickles import read_pickle, save_pickle
     from .api.problem import Problem
@@ -103,7 +104,7 @@ _HOMES = {
     "ObservedMoments": "api.observed_moments",
     "OptimalInstrumentResults": "api.optimal_instruments",
     "Optimization": "api.optimization",
-    "OptimizationProgress": "api.optimization",
+    "OptimizationProgress": "api.optimization_progress",
     "Problem": "api.problem",
     "ProblemResults": "api.results",
     "Resamples": "api.resamples",

@@ -11,10 +11,6 @@ from typing import Any
 
 from ..errors import Faults
 from ..estimators.optimizers.choose import OptimizerChoice, check_choice
-from ..estimators.optimizers.protocol import Evaluation
-
-#: What custom methods get with each objective, under PyBLP's name.
-OptimizationProgress = Evaluation
 
 _DESCRIPTIONS = {
     "structured": "structured quasi-Newton least squares",
@@ -54,9 +50,10 @@ class Optimization:
         of pairs, ``iteration_callback()`` is to be called after each major iteration,
         and
         ``objective_function(theta) -> (objective, gradient, progress)``, where
-        ``progress``, an ``OptimizationProgress``, holds ``theta``, ``objective``,
-        ``gradient``, ``residual`` and ``residual_jacobian``. It counts as heeding
-        bounds.
+        ``progress``, an :class:`blpdask.OptimizationProgress`, holds ``theta``,
+        ``objective``, ``gradient``, ``residual``, ``residual_jacobian`` and, computed
+        when asked for, ``xi``, ``delta`` and whatever else results have. It counts as
+        heeding bounds.
     method_options
         Options of the method. Those of SciPy's methods are SciPy's, and
         ``keep_feasible``. Those of a function are passed by keyword. Those of

@@ -45,6 +45,7 @@ from .micro_setup import MicroMoments, check_micro, check_micro_use
 from .micro_tables import market_tables
 from .moment_types import check_identified, check_moment_types
 from .optimization import Optimization
+from .optimization_progress import watched
 from .printing import choose_listener
 from .problem_checks import (
     check_costs_type,
@@ -691,6 +692,11 @@ class Problem(Dimensions):
         }
         if prepared.quasi is not None:
             settings["moments and lags"] = types, prepared.quasi.lags
+        wrap = partial(
+            ProblemResults,
+            problem=self,
+            micro_moments=() if micro is None else micro.describe(),
+        )
         asked: dict[str, Any] = {}
         if micro is not None:
             asked["micro"] = micro.setup
@@ -703,7 +709,7 @@ class Problem(Dimensions):
                 prepared,
                 parameters,
                 engine=recording,
-                optimizer=optimizer,
+                optimizer=watched(optimizer, self, lambda step: wrap([step])),
                 options=how,
                 W=weights,
                 delta=None
@@ -714,12 +720,7 @@ class Problem(Dimensions):
                 resampling=resampling,
                 **asked,
             )
-        results = ProblemResults(
-            run.steps,
-            minima=run.minima,
-            problem=self,
-            micro_moments=() if micro is None else micro.describe(),
-        )
+        results = wrap(run.steps, minima=run.minima)
         if progress is None and options.verbose:
             options.verbose_output(f"\n{results}")
         return results

@@ -54,6 +54,8 @@ from .simulation_error import Resampling, SimulationError, simulation_covariance
 
 #: An optimiser with its options bound: objective, start (P,), bounds (P, 2) -> Outcome.
 Optimizer = Callable[[Objective, Floats, Floats], Outcome]
+#: Number of the start that evaluations beside a search are called by.
+_ASIDE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +278,7 @@ class _Run:
             n_observations=self.problem.n_products,
             scale_objective=self.options.scale_objective,
         )
-        objective = self._objective(linear, step, 0)
+        objective = self._searched(linear, step, 0)
         outcome = Outcome(theta, True, 0, 0, "nothing to optimise")
         seconds = 0.0
         if step > 0 and self.parameters.size > 0:
@@ -310,6 +312,40 @@ class _Run:
         self._move_anchor(final.name)
         return estimates
 
+    def _searched(self, linear: LinearGmm, step: int, start: int) -> GmmObjective:
+        """Give the objective of a search, whose evaluations can be concluded."""
+        conclude = partial(self._conclude_at, linear, step)
+        return self._objective(linear, step, start, conclude=conclude)
+
+    def _conclude_at(self, linear: LinearGmm, step: int, theta: Floats) -> GmmEstimates:
+        """Compute what a step would end with, were θ its minimum; warnings are kept."""
+        began = time.perf_counter()
+        objective = self._objective(linear, step, _ASIDE)
+        final = objective.evaluate(theta, from_scratch=True, forgive=True)
+        record = StepRecord(
+            step=step,
+            outcome=Outcome(theta, False, 0, 0, "the search goes on"),
+            hessian=np.full((theta.size, theta.size), np.nan),
+            history=tuple(objective.history),
+            optimization_time=0.0,
+            began=began,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NumericalWarning)
+            found = conclude_step(
+                self.problem,
+                self.placement,
+                self.parameters,
+                _of_fixed_weights(self.options),
+                linear,
+                final,
+                record,
+                self._name_markets,
+                micro=self._micro(final),
+            )
+        objective.release()
+        return found
+
     def _objective(
         self,
         linear: LinearGmm,
@@ -317,6 +353,7 @@ class _Run:
         start: int,
         parameters: Parameters | None = None,
         reweight: Reweight | None = None,
+        conclude: Callable[[Floats], GmmEstimates] | None = None,
     ) -> GmmObjective:
         parameters = self.parameters if parameters is None else parameters
         return GmmObjective(
@@ -334,6 +371,7 @@ class _Run:
             reweight=reweight,
             further=self._families(parameters),
             quasi=self.problem.quasi,
+            conclude=conclude,
         )
 
     def _families(self, parameters: Parameters) -> tuple[Further, ...]:
@@ -357,7 +395,7 @@ class _Run:
         minima = []
         for number, start in enumerate([theta, *starts]):
             searched = (
-                objective if number == 0 else self._objective(linear, step, number)
+                objective if number == 0 else self._searched(linear, step, number)
             )
             outcome = self.optimizer(searched, start, bounds)
             value, failed = 0.0, False

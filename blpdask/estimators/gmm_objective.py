@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from ..moments.objective import GmmPoint, LinearGmm, concentrate, gmm_point
 from ..moments.quasi_differences import QuasiDifferences
 from ..progress import EvaluationEvent, Listener
 from ..records import Floats, Integers
+from ..results.estimates import GmmEstimates
 from ..status import CostStatus, InversionStatus
 from .autocorrelation import add_phi, moments_at
 from .further_moments import Further, bring_further
@@ -67,6 +69,7 @@ class GmmObjective:
         reweight: Reweight | None = None,
         further: Sequence[Further] = (),
         quasi: QuasiDifferences | None = None,
+        conclude: Callable[[Floats], GmmEstimates] | None = None,
     ) -> None:
         """Evaluate on a placement, from the memories named ``anchor`` at first.
 
@@ -75,7 +78,7 @@ class GmmObjective:
         memories are as long as the data times P, and no longer. ``reweight`` replaces
         the objective by another, of weights that move with θ. ``further`` moments are
         computed of the evaluation that blocks remember. ``quasi`` makes moments of
-        innovations of blocks' sums.
+        innovations of blocks' sums. ``conclude`` computes all that follows from a θ.
         """
         self._placement = placement
         self._parameters = parameters
@@ -92,6 +95,7 @@ class GmmObjective:
         self._reweight = reweight
         self._further = tuple(further)
         self._quasi = quasi
+        self._conclude = conclude
         self._names: dict[bytes, str] = {}
         self._best = np.inf
         self.accepted = 0
@@ -103,7 +107,12 @@ class GmmObjective:
         evaluated = self.evaluate(theta, derivatives=derivatives)
         self._tell(evaluated, derivatives, time.perf_counter() - began)
         point = evaluated.point
-        evaluation = Evaluation(theta=np.array(theta), objective=point.objective)
+        at = np.array(theta)
+        evaluation = Evaluation(
+            theta=at,
+            objective=point.objective,
+            conclude=None if self._conclude is None else partial(self._conclude, at),
+        )
         if not derivatives:
             return evaluation
         return replace(

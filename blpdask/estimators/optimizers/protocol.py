@@ -10,8 +10,9 @@ Estimators know no optimiser and optimisers no economics.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,9 @@ class Evaluation:
         ``(M,)`` r(θ); ``None`` where the objective is not a sum of squares.
     residual_jacobian
         ``(M, P)`` J = ∂r/∂θ'; ``None`` where not asked for.
+    conclude
+        Computes all else that the estimator knows at ``theta``; ``None`` where it does
+        not say.
     """
 
     theta: Floats
@@ -42,6 +46,7 @@ class Evaluation:
     gradient: Floats | None = None
     residual: Floats | None = None
     residual_jacobian: Floats | None = None
+    conclude: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
 
     @property
     def finite(self) -> bool:
