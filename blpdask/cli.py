@@ -564,11 +564,12 @@ def _where(
 
 def _report(finished: FinishedRun) -> None:
     """Print results, Hansen's J, and where everything is."""
-    from .jobs.merger import show_merger
+    from .jobs.questions import show_answers
     from .jobs.report import hansen_sentence
 
-    hansen, merger = hansen_sentence(finished.summary), show_merger(finished.output)
-    typer.echo(f"\n{finished.results}\n\n{hansen}{merger}")
+    hansen = hansen_sentence(finished.summary)
+    answers = show_answers(finished.output)
+    typer.echo(f"\n{finished.results}\n\n{hansen}{answers}")
     if not finished.summary["converged"]:
         typer.echo("The optimiser did not converge: see log.txt there.", err=True)
     shown = _short(finished.output)

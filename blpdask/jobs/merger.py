@@ -65,11 +65,3 @@ def write_merger(job: Job, results: ProblemResults, partial: Path) -> dict[str, 
     (partial / PRINTED).write_text(f"{effects}\n", encoding="utf-8")
     plain: dict[str, Any] = json.loads(json.dumps(effects.summary()))
     return {"merger": plain}
-
-
-def show_merger(directory: Path) -> str:
-    """Read the averages of a run's merger; nothing where it has none."""
-    path = directory / PRINTED
-    return (
-        f"\n\n{path.read_text(encoding='utf-8')}".rstrip("\n") if path.exists() else ""
-    )

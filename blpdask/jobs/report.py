@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Faults
 from .listeners import read_evaluations
-from .merger import show_merger
+from .questions import show_answers
 from .run_directory import ESTIMATES, EVALUATIONS, RESOLVED, RESULTS, SUMMARY
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def show_run(directory: Path, form: str) -> str:
     from ..api.results import read_results
 
     table = str(read_results(directory / RESULTS))
-    return f"{table}\n\n{hansen_sentence(summary)}{show_merger(directory)}"
+    return f"{table}\n\n{hansen_sentence(summary)}{show_answers(directory)}"
 
 
 def _hansen(results: ProblemResults) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from .listeners import (
     tell_all,
 )
 from .load import load_job
-from .merger import check_merger, write_merger
+from .questions import check_questions, write_answers
 from .report import summarise
 from .resolve import resolve_job, write_resolved
 from .run_directory import (
@@ -100,7 +100,7 @@ def prepare_job(path: Path | str, overrides: Sequence[str] = ()) -> PreparedJob:
     with quiet():
         problem = build_problem(job, data)
     check_shapes(job, problem)
-    check_merger(job, problem)
+    check_questions(job, data, problem)
     return PreparedJob(job=job, data=data, problem=problem)
 
 
@@ -176,7 +176,7 @@ def solve_in(
         replayed = len(read_evaluations(partial / EVALUATIONS))
         results = _solve(prepared, partial, listener)
         summary = summarise(job, results, time.perf_counter() - began, replayed)
-        summary |= write_merger(job, results, partial)
+        summary |= write_answers(job, prepared.data, results, partial)
         _save(results, summary, job.solve.starts is not None, partial)
     with _noting(directory):
         directory.complete()

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from .conduct import ConductOptions
 from .fields import (
     Flag,
     Matrix,
@@ -305,6 +306,8 @@ class Job(Options):
     """Micro moments: surveys, and what they found."""
     merger: MergerOptions | None = None
     """A merger whose effects are computed at the estimates."""
+    conduct: ConductOptions | None = None
+    """Models of conduct that are tested against each other at the estimates."""
     bounds: Bounds = Bounds()
     """Bounds on parameters."""
     solve: SolveOptions = SolveOptions()
