@@ -104,6 +104,8 @@ _CONLON = "Conlon and Gortmaker (2025)"
 _MACKAY = "MacKay and Miller (2025)"
 _DUARTE = "Duarte, Magnolfi, Sølvsten and Sullivan (2024)"
 _RIVERS = "Rivers and Vuong (2002)"
+_MORTIMER = "Conlon and Mortimer (2021)"
+_JAFFE = "Jaffe and Weyl (2013)"
 
 _COUNTS = (
     Symbol("T", "n_markets", "()", "markets", _BLP),
@@ -205,7 +207,13 @@ _CONDUCT = (
     ),
 )
 
+_PRESSURE = (
+    Symbol("D_jk", "diversion_ratios", "(J, J)", "where who leaves j goes", _MORTIMER),
+    Symbol("e_j", "efficiencies", "(N,)", "shares of costs a merger saves", _JAFFE),
+    Symbol("g_j", "gepp", "(N,)", "how a merger moves conditions of prices", _JAFFE),
+)
+
 #: Every symbol, in the order in which a reader of the paper meets it.
 ALPHABET: tuple[Symbol, ...] = (
-    _COUNTS + _DATA + _PARAMETERS + _MODEL + _GMM + _SURVEYS + _CONDUCT
+    _COUNTS + _DATA + _PARAMETERS + _MODEL + _GMM + _SURVEYS + _CONDUCT + _PRESSURE
 )

@@ -20,7 +20,7 @@ import numpy as np
 from ..model.demand_hessian import demand_hessian
 from ..model.responses import Responses, ResponseState, responses_pass
 from ..partitions.source import BlockSource
-from ..records import Floats
+from ..records import Floats, Integers
 from .choices import shares_at
 from .economy import Economy, take_rows
 from .stacked_matrices import (
@@ -85,11 +85,31 @@ def jacobians(economy: Economy, variable: str) -> Floats:
 
 def diversion_ratios(economy: Economy, variable: str | None) -> Floats:
     """Compute D by a variable, δ where None, stacked ``(n, max J)``."""
-    offsets = economy.offsets
     of_columns = slopes_of_shares(economy, variable)
-    transpose_matrices(of_columns, offsets)
-    to_all = row_sums(of_columns, offsets)
-    found = stack_matrices(of_columns, offsets)
+    transpose_matrices(of_columns, economy.offsets)
+    return ratios_of_changes(of_columns, economy.offsets)
+
+
+def ratios_of_changes(changes: Floats, offsets: Integers) -> Floats:
+    """Turn changes of shares into where those go who leave, stacked ``(N, max J)``.
+
+    Parameters
+    ----------
+    changes
+        ``(F,)`` how s_k changes where something is done to j, as [j, k] of each market;
+        overwritten.
+    offsets
+        ``(T + 1,)`` first row of each market, then N.
+
+    Examples
+    --------
+    Each loses a fifth of the market, half of it to the other, half to none:
+
+    >>> ratios_of_changes(np.array([-0.2, 0.1, 0.1, -0.2]), np.array([0, 2])).tolist()
+    [[0.5, 0.5], [0.5, 0.5]]
+    """
+    to_all = row_sums(changes, offsets)
+    found = stack_matrices(changes, offsets)
     own = diagonals_of(found, offsets)
     found[np.arange(own.size), place_in_market(offsets)] = -to_all
     with np.errstate(divide="ignore", invalid="ignore"):

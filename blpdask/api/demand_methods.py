@@ -356,3 +356,83 @@ class DemandMethods(AtParameters):
         from .demand_answers import diagonal_means
 
         return diagonal_means(self._ask("extract_diagonal_means", market_id), matrices)
+
+    def compute_diversion_by_intervention(
+        self,
+        intervention: str = "removal",
+        size: float | None = None,
+        market_id: Any = None,
+        *,
+        engine: Any = None,
+        threads: int | None = None,
+        backend: str = "numba",
+    ) -> Floats:
+        """Compute an experiment's diversion, D_jk = -(s_k' - s_k) / (s_j' - s_j).
+
+        Something is done to product j alone. Whose diversion that measures, and so how
+        much, depends on what is done (Conlon and Mortimer 2021), and on how much of it.
+
+        Parameters
+        ----------
+        intervention
+            ``"removal"`` takes j away, as :meth:`compute_long_run_diversion_ratios`
+            does; ``"price"`` moves its price, ``"quality"`` its δ, and the name of a
+            variable of X1 or X2 that variable.
+        size
+            How far: None for a little, as :meth:`compute_diversion_ratios` does. A
+            number is a relative change, 0.1 for ten per cent up, of prices and of
+            variables; of quality it is added to δ, -1 for a product worse by one.
+        market_id, engine, threads, backend
+            As in :meth:`compute_aggregate_elasticities`.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(N, max J)`` stacked matrices, D_j0 of the outside option on diagonals;
+            rows sum to one. A warning names markets where something that is done moves
+            nobody, as ten per cent of zero do.
+        """
+        from .intervention_answers import diversion_by_intervention
+
+        question = self._ask(
+            "compute_diversion_by_intervention", market_id, engine, threads, backend
+        )
+        return diversion_by_intervention(question, intervention, size)
+
+    def compute_diversion_weights(
+        self,
+        intervention: str = "removal",
+        market_id: Any = None,
+        *,
+        engine: Any = None,
+        threads: int | None = None,
+        backend: str = "numba",
+    ) -> Floats:
+        """Compute how much each agent counts in an experiment's diversion ratios.
+
+        Where something is done to product j, D_jk is an average over agents of where
+        they go. Weights are w_i P_ij where j is removed, and w_i ∂P_ij/∂x_j where x_j
+        moves a little, over their sums (Conlon and Mortimer 2021).
+
+        Parameters
+        ----------
+        intervention
+            As in :meth:`compute_diversion_by_intervention`, of small changes; or
+            ``"ate"`` for what everybody counts in an average effect, and ``"atu"`` in
+            that of the untreated, w_i (1 - P_ij).
+        market_id, engine, threads, backend
+            As in :meth:`compute_aggregate_elasticities`; no backend differs from
+            another here.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(N, max I)``, agents in the order of their market, NaN beyond; rows sum to
+            one. Agents who come where others leave have weights below zero.
+        """
+        from .intervention_answers import weights_by_intervention
+
+        question = self._ask(
+            "compute_diversion_weights", market_id, engine, threads, backend
+        )
+        return weights_by_intervention(question, intervention)

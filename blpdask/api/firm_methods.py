@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..records import Floats
 from .at_parameters import AtParameters
 
 if TYPE_CHECKING:
+    from ..results.pricing_pressure import PricingPressure
     from .iteration import Iteration
 
 
@@ -326,3 +328,52 @@ class FirmMethods(AtParameters):
         return surpluses(
             question, prices, keep_all, eliminate_product_ids, product_ids_index
         )
+
+    def compute_pricing_pressure(
+        self,
+        mergers: Mapping[Any, Any],
+        *,
+        costs: Any = None,
+        efficiencies: Any = 0.0,
+        engine: Any = None,
+        threads: int | None = None,
+        backend: str = "numba",
+    ) -> PricingPressure:
+        """Compute how hard a merger presses on prices, without an equilibrium.
+
+        Upward pricing pressure, its gross index, generalised pricing pressure with the
+        price changes of the first order that it implies, and compensating marginal cost
+        reductions (:mod:`blpdask.analysis.pricing_pressure` has the equations).
+
+        Parameters
+        ----------
+        mergers
+            Which firms become which, say ``{2: 1}``: firm 2's products become firm 1's.
+        costs
+            ``(N,)`` c; what :meth:`compute_costs` gives where None. With others the
+            price changes leave out what first-order conditions before the merger would
+            move, and cmcr is in units of these costs.
+        efficiencies
+            Shares of costs that the merger saves, one number or ``(N,)``, 0.05 for five
+            per cent; of firms that do not merge nothing is saved.
+        engine, threads, backend
+            As in :meth:`blpdask.Problem.solve`.
+
+        Returns
+        -------
+        blpdask.results.pricing_pressure.PricingPressure
+            One number a product of each; prints averages of firms. Markets in which
+            they cannot be computed are named in a warning.
+
+        Raises
+        ------
+        InputError
+            With every fault of the arguments; where product_data have ``ownership``,
+            for mergers of firms do not say what becomes of weights on profits.
+        """
+        from .pricing_pressure import pressure_of_merger
+
+        what = "compute_pricing_pressure"
+        question = self._ask(what, None, engine, threads, backend)
+        products = self.estimated_economy(what).demand.products
+        return pressure_of_merger(question, products, mergers, costs, efficiencies)
