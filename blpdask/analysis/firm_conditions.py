@@ -35,6 +35,7 @@ from ..records import (
     Tastes,
 )
 from .economy import Economy, Owners
+from .regular_systems import solve_regular
 from .stacked_matrices import of_each_size, stack_matrices
 from .substitution import slopes_of_shares
 
@@ -169,11 +170,8 @@ def passthrough(economy: Economy, owners: Owners) -> tuple[Floats, Integers]:
         own = H[places]
         excess = np.diagonal(own, axis1=1, axis2=2)[:, :, None] - 1.0
         F_by_prices = bent[places] - excess * S
-        with np.errstate(all="ignore"):
-            usable = np.linalg.cond(F_by_prices) < 1 / np.finfo(float).eps
-        singular.append(markets[~usable])
-        right = own * S.swapaxes(1, 2)
-        found[places[usable]] = np.linalg.solve(F_by_prices[usable], right[usable])
+        found[places], regular = solve_regular(F_by_prices, own * S.swapaxes(1, 2))
+        singular.append(markets[~regular])
     return stack_matrices(found, offsets), np.sort(np.concatenate(singular))
 
 

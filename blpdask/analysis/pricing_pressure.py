@@ -43,6 +43,7 @@ import numpy as np
 from ..records import Floats, Integers, InversionControls
 from .economy import Economy, Owners
 from .firm_conditions import equilibrium, implied_markups
+from .regular_systems import solve_regular
 from .stacked_matrices import of_each_size
 from .substitution import slopes_of_shares
 
@@ -183,12 +184,5 @@ def _times(matrices: Floats, vectors: Floats) -> Floats:
 
 
 def _solve(matrices: Floats, vectors: Floats) -> Floats:
-    """Solve by matrices ``(B, J, J)``, NaN where they are singular or not finite."""
-    found = np.full(vectors.shape, np.nan)
-    finite = np.flatnonzero(np.isfinite(matrices).all(axis=(1, 2)))
-    with np.errstate(all="ignore"):
-        usable = finite[np.linalg.cond(matrices[finite]) < 1 / np.finfo(float).eps]
-    found[usable] = np.linalg.solve(matrices[usable], vectors[usable][..., None])[
-        ..., 0
-    ]
-    return found
+    """Solve by matrices ``(B, J, J)`` for vectors ``(B, J)``, NaN where singular."""
+    return np.asarray(solve_regular(matrices, vectors[..., None])[0][..., 0])

@@ -324,6 +324,15 @@ def without_slopes() -> Any:
     return solution
 
 
+def test_passthrough_of_markets_without_markups_is_nan_with_a_warning() -> None:
+    results = without_slopes()
+    markets = results.problem.products.market_ids[:, 0]
+    with pytest.warns(NumericalWarning, match="second-order conditions"):
+        found = results.compute_passthrough()
+    lost = np.isnan(found).all(axis=1)
+    np.testing.assert_array_equal(lost, markets == markets[6])
+
+
 def test_what_cannot_be_is_said_at_once() -> None:
     results = linear()
     with pytest.raises(InputError) as caught:

@@ -1,4 +1,4 @@
-"""Automobiles with supply, and what a merger of two firms would do."""
+"""Automobiles of the eighties, with supply, and what a merger of two firms would do."""
 
 import numpy as np
 import pandas as pd
@@ -8,6 +8,8 @@ pyblp.options.verbose = False
 
 product_data = pd.read_csv(pyblp.data.BLP_PRODUCTS_LOCATION)
 agent_data = pd.read_csv(pyblp.data.BLP_AGENTS_LOCATION)
+product_data = product_data[product_data["market_ids"] > 1980].reset_index(drop=True)
+agent_data = agent_data[agent_data["market_ids"] > 1980].reset_index(drop=True)
 product_formulations = (
     pyblp.Formulation("1 + hpwt + air + mpd + space"),
     pyblp.Formulation("1 + prices + hpwt + air + mpd + space"),
@@ -26,6 +28,7 @@ results = problem.solve(
     method="1s",
     optimization=pyblp.Optimization("l-bfgs-b", {"gtol": 1e-7, "ftol": 0}),
     costs_bounds=(0.001, None),
+    check_optimality="gradient",
     W_type="clustered",
     se_type="clustered",
 )
