@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .api.parallel import parallel
     from .api.pickles import read_pickle, save_pickle
     from .api.problem import Problem
+    from .api.profit_weights import build_profit_weights
     from .api.resamples import Resamples
     from .api.results import ProblemResults, read_results
     from .api.second_stage import second_stage
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from .api.simulation_results import SimulationResults
     from .api.stores import Store, build_store, open_store, simulate_store
     from .api.structured_tables import data_to_dict
+    from .api.taxes import Taxes
 
 __version__ = "0.1.0"
 
@@ -66,6 +68,7 @@ __all__ = [
     "Simulation",
     "SimulationResults",
     "Store",
+    "Taxes",
     "build_blp_instruments",
     "build_differentiation_instruments",
     "build_hausman_instruments",
@@ -73,6 +76,7 @@ __all__ = [
     "build_integration",
     "build_matrix",
     "build_ownership",
+    "build_profit_weights",
     "build_store",
     "data",
     "data_to_dict",
@@ -111,6 +115,7 @@ _HOMES = {
     "Simulation": "api.simulation",
     "SimulationResults": "api.simulation_results",
     "Store": "api.stores",
+    "Taxes": "api.taxes",
     "build_blp_instruments": "api.construction",
     "build_differentiation_instruments": "api.construction",
     "build_hausman_instruments": "api.hausman",
@@ -118,6 +123,7 @@ _HOMES = {
     "build_integration": "api.integration",
     "build_matrix": "api.formulation",
     "build_ownership": "api.construction",
+    "build_profit_weights": "api.profit_weights",
     "build_store": "api.stores",
     "data_to_dict": "api.structured_tables",
     "observe_micro_moments": "api.observed_moments",

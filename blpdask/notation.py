@@ -101,6 +101,7 @@ _BERRY_JIA = "Berry and Jia (2010)"
 _MORROW = "Morrow and Skerlos (2011)"
 _PYBLP = "Conlon and Gortmaker (2020)"
 _CONLON = "Conlon and Gortmaker (2025)"
+_OBRIEN = "O'Brien and Salop (2000)"
 _MACKAY = "MacKay and Miller (2025)"
 _DUARTE = "Duarte, Magnolfi, Sølvsten and Sullivan (2024)"
 _RIVERS = "Rivers and Vuong (2002)"
@@ -173,6 +174,10 @@ _MODEL = (
     Symbol("η", "eta", "(N,)", "markups, prices less marginal costs", "Δη = s"),
     Symbol("c̃", "tilde_costs", "(N, 1)", "marginal costs or their logarithms", _PYBLP),
     Symbol("ω", "omega", "(N, 1)", "unobserved costs", "ω = c̃(θ) - X3 γ"),
+    Symbol("κ_fg", "kappa", "(F, F)", "weight of f on profits of firm g", _OBRIEN),
+    Symbol("t", "unit", "(N,)", "unit taxes", "p = (1 + τ) r + t"),
+    Symbol("τ", "ad_valorem", "(N,)", "tax rates on r", "p = (1 + τ) r + t"),
+    Symbol("r_j", "producer_prices", "(N,)", "prices less taxes", "p = (1 + τ) r + t"),
     Symbol("∂ξ/∂θ", "xi_by_theta", "(N, P)", "how ξ(θ) moves at given β", _NEVO),
 )
 _GMM = (

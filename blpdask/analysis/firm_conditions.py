@@ -21,6 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..model.equilibrium import Equilibrium, PriceState, equilibrium_pass
 from ..model.inversion import solve_markups
@@ -106,6 +107,7 @@ def equilibrium(
     *,
     constant_costs: bool = True,
     hessians: bool = False,
+    fixed: NDArray[np.bool_] | None = None,
 ) -> Equilibrium:
     """Find prices that no owner wants to move, rows as they are asked for.
 
@@ -121,7 +123,12 @@ def equilibrium(
         Whether costs stay as they are where X3 has shares.
     hessians
         Whether Hessians of profits are wanted.
+    fixed
+        ``(n,)`` products whose prices stay where they start; None for nobody's.
     """
+    held = np.zeros(economy.demand.n_products, np.bool_)
+    if fixed is not None:
+        held[economy.rows] = fixed
     setting = PriceSetting(
         firms=owners.firms,
         ownership=owners.ownership,
@@ -129,6 +136,7 @@ def equilibrium(
         start=_whole(economy, start),
         gamma=None if constant_costs else economy.gamma,
         log_costs=economy.log_costs,
+        fixed=held,
     )
     source = priced_markets(
         economy.demand,

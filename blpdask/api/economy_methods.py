@@ -11,8 +11,10 @@ from .firm_methods import FirmMethods
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from ..results.counterfactual_table import Counterfactual
     from ..results.merger_table import MergerEffects
     from .iteration import Iteration
+    from .taxes import Taxes
 
 
 class EconomyMethods(DemandMethods, FirmMethods):
@@ -56,10 +58,100 @@ class EconomyMethods(DemandMethods, FirmMethods):
         InputError
             Where firms are not there.
         """
-        from .merger import merger_effects
+        from .counterfactual import merger_effects
+        from .counterfactual_arguments import Counterfacts
 
-        computing = {"engine": engine, "threads": threads, "backend": backend}
-        return merger_effects(self, mergers, costs, iteration, computing)
+        question = self._ask("simulate_merger", None, engine, threads, backend)
+        given = Counterfacts(mergers=mergers, costs=costs, iteration=iteration)
+        return merger_effects(question, given)
+
+    def simulate_counterfactual(
+        self,
+        *,
+        mergers: Mapping[Any, Any] | None = None,
+        firm_ids: Any = None,
+        ownership: Any = None,
+        costs: Any = None,
+        new_costs: Any = None,
+        taxes: Taxes | None = None,
+        taxes_before: Taxes | None = None,
+        fixed_prices: Any = None,
+        prices: Any = None,
+        iteration: Iteration | None = None,
+        engine: Any = None,
+        threads: int | None = None,
+        backend: str = "numba",
+    ) -> Counterfactual:
+        """Compute equilibria under other owners, costs, taxes and price controls.
+
+        Where nothing is said, everything stays as in the data.
+
+        Parameters
+        ----------
+        mergers
+            Which firms become which, as of :meth:`simulate_merger`.
+        firm_ids
+            ``(N,)`` firms after, in place of mergers. As with these, products of one
+            firm are then priced together, whatever weights the data have.
+        ownership
+            ``(N, max J)`` weights on profits after, in place of both, as of
+            :func:`blpdask.build_ownership`; with
+            :func:`blpdask.build_profit_weights`, those of partial owners.
+        costs
+            ``(N,)`` producers' marginal costs c before; where None, those at which all
+            prices of the data are optimal under ``taxes_before``. Pass them where
+            some prices of the data were not set by those who own the products.
+        new_costs
+            ``(N,)`` c after; the same where None.
+        taxes, taxes_before
+            Taxes after, and those behind the prices of the data, which are what
+            consumers pay. Before there are none where None; after, the same as before:
+            ``Taxes()`` abolishes them.
+        fixed_prices
+            ``(N,)`` True for products whose consumer prices are held, while owners set
+            all others; profits of these products still count for their owners.
+        prices
+            ``(N,)`` prices at which those are held, and where iteration of others
+            starts; those of the data where None.
+        iteration
+            How prices iterate, as of :meth:`compute_prices`.
+        engine, threads, backend
+            As in :meth:`blpdask.Problem.solve`.
+
+        Returns
+        -------
+        blpdask.results.counterfactual_table.Counterfactual
+            Prices, shares, profits, tax revenue, concentration, surplus and welfare,
+            before and after; prints averages. Markets in which prices were not found
+            are named in a warning.
+
+        Raises
+        ------
+        InputError
+            With every fault of the arguments.
+
+        Notes
+        -----
+        Consumers pay p = (1 + τ) r + t where producers get r, and owners maximise
+        Σ_k H_fk (r_k - c_k) s_k(p). Costs stay as they are where X3 has ``shares``.
+        """
+        from .counterfactual import counterfactual
+        from .counterfactual_arguments import Counterfacts
+
+        question = self._ask("simulate_counterfactual", None, engine, threads, backend)
+        given = Counterfacts(
+            mergers=mergers,
+            firm_ids=firm_ids,
+            ownership=ownership,
+            costs=costs,
+            new_costs=new_costs,
+            taxes=taxes,
+            taxes_before=taxes_before,
+            fixed_prices=fixed_prices,
+            prices=prices,
+            iteration=iteration,
+        )
+        return counterfactual(question, given)
 
     def plot_elasticities(
         self, market_id: Any, name: str | None = "prices", ax: Axes | None = None

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import options
 from ..analysis.economy import Economy, Owners
@@ -19,6 +20,7 @@ from ..errors import Faults, NumericalWarning
 from ..model.parameters import tastes_at
 from ..problem.fields import factorize, some
 from ..problem.formula_data import is_numeric
+from ..problem.products import Products
 from ..problem.supply_checks import MISSING_WEIGHTS, WEIGHTS_RULE, missing_weights
 from ..records import Floats, Integers
 from .estimated_economy import EstimatedEconomy
@@ -59,6 +61,11 @@ class Question:
         self._engine, self._threads, self._backend = engine, threads, backend
         check_choices({"backend": backend}, self.faults)
         check_numbers(0, threads, None, 0, self.faults)
+
+    @property
+    def products(self) -> Products:
+        """Give all products of the problem, in the user's order."""
+        return self._products
 
     @property
     def sizes(self) -> Integers:
@@ -121,7 +128,7 @@ class Question:
     def column(self, given: Any, name: str) -> Floats | None:
         """Read one finite number a row, sorted by market, ``(n,)``; None if none."""
         values = check_column(given, name, self.rows.size, self.faults)
-        return None if values is None else self._by_market(values)
+        return None if values is None else self.sorted_by_market(values)
 
     def firms(self, given: Any) -> Integers:
         """Read codes of firms of all rows, ``(N,)``; the problem's where None."""
@@ -219,14 +226,22 @@ class Question:
                 "pass what compute_elasticities and the like give for these markets",
             )
             return np.full(shape, np.nan)
-        return self._by_market(values)
+        return self.sorted_by_market(values)
 
-    def warn(self, markets: Integers, sentence: str) -> None:
-        """Warn of markets, by their places among those that are asked about."""
+    def sorted_by_market(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Sort rows in the user's order by market."""
+        return values if self.market is not None else values[self._asked.demand.order]
+
+    def warn(self, markets: Integers, sentence: str, *, deeper: int = 0) -> None:
+        """Warn of markets, by their places among those that are asked about.
+
+        It names the user's line where a function that a public method calls warns, or
+        one that is so many calls ``deeper``.
+        """
         if markets.size:
             named = some(self.market_ids[markets])
             message = f"{self.faults.subject}: in {markets.size} markets ({named}) "
-            warnings.warn(message + sentence, NumericalWarning, stacklevel=4)
+            warnings.warn(message + sentence, NumericalWarning, stacklevel=4 + deeper)
 
     def _place(self, market_id: Any) -> int | None:
         """Find the market that is asked about among all."""
@@ -248,10 +263,6 @@ class Question:
     def _sorted_rows(self) -> Integers:
         """Give the places of the rows sorted by market."""
         return self.rows if self.market is not None else self._asked.demand.order
-
-    def _by_market(self, values: Floats) -> Floats:
-        """Sort rows in the user's order by market."""
-        return values if self.market is not None else values[self._asked.demand.order]
 
     def _spread(self, codes: Integers) -> Integers:
         """Give codes of the rows to all rows, zero elsewhere."""

@@ -14,8 +14,14 @@ from ..analysis.economy import Economy, Owners
 from ..analysis.firm_conditions import equilibrium, implied_markups, passthrough
 from ..analysis.stacked_matrices import pad_rows
 from ..analysis.substitution import profit_hessians
-from ..analysis.welfare import concentration, consumer_surpluses, uneven_markets
-from ..records import Floats
+from ..analysis.welfare import (
+    Surpluses,
+    concentration,
+    consumer_surpluses,
+    uneven_markets,
+)
+from ..model.equilibrium import Equilibrium
+from ..records import Floats, InversionControls
 from ..status import CostStatus, PriceStatus
 from .economy_questions import Question
 from .simulation_checks import check_price_iteration
@@ -25,7 +31,7 @@ def costs(question: Question, firm_ids: Any, ownership: Any) -> Floats:
     """Compute marginal costs."""
     owners = question.owners(firm_ids, ownership)
     economy = question.economy()
-    found = economy.values_of("prices") - _markups(question, economy, owners)
+    found = economy.values_of("prices") - implied_or_warned(question, economy, owners)
     return economy.in_user_order(found)[:, None]
 
 
@@ -37,7 +43,7 @@ def approximate_prices(
     given, own = _read_costs(question, costs)
     economy = question.economy()
     found = _costs(question, economy, given, own)
-    found = found + _markups(question, economy, owners)
+    found = found + implied_or_warned(question, economy, owners)
     return economy.in_user_order(found)[:, None]
 
 
@@ -64,9 +70,7 @@ def equilibrium_prices(
         controls,
         constant_costs=constant_costs,
     )
-    if controls.method != "return":
-        for kind in list(PriceStatus)[1:]:
-            question.warn(np.flatnonzero(found.status == kind), kind.sentence)
+    warn_of_prices(question, found, controls)
     return economy.in_user_order(found.prices)[:, None]
 
 
@@ -127,16 +131,42 @@ def surpluses(
     at = question.column(prices, "prices")
     gone = question.eliminated(eliminated, index)
     economy = question.economy()
+    found = warned_surpluses(question, economy, at, gone)
+    if not keep_all:
+        return found.of_markets[:, None]
+    return pad_rows(found.of_agents, economy.agent_counts)
+
+
+def implied_or_warned(question: Question, economy: Economy, owners: Owners) -> Floats:
+    """Solve for markups, and warn of markets where that cannot be done."""
+    eta = implied_markups(economy, owners)
+    lost = economy.segment_sums(np.where(np.isfinite(eta), 0.0, 1.0)) > 0
+    question.warn(np.flatnonzero(lost), CostStatus.NONFINITE.sentence, deeper=1)
+    return eta
+
+
+def warned_surpluses(
+    question: Question, economy: Economy, at: Floats | None, gone: Any = None
+) -> Surpluses:
+    """Compute surpluses at prices, and warn of markets where they are not right."""
     trial = economy.at("prices", at)
     question.warn(
         uneven_markets(economy, trial),
         "utilities of products fall with their prices at different slopes, so that "
         "surplus, which takes the slope of the first, is not what prices are worth",
+        deeper=1,
     )
-    found = consumer_surpluses(economy, trial, gone)
-    if not keep_all:
-        return found.of_markets[:, None]
-    return pad_rows(found.of_agents, economy.agent_counts)
+    return consumer_surpluses(economy, trial, gone)
+
+
+def warn_of_prices(
+    question: Question, found: Equilibrium, controls: InversionControls
+) -> None:
+    """Warn of markets in which prices were sought and not found."""
+    if controls.method != "return":
+        for kind in list(PriceStatus)[1:]:
+            failed = np.flatnonzero(found.status == kind)
+            question.warn(failed, kind.sentence, deeper=1)
 
 
 def _read_costs(question: Question, given: Any) -> tuple[Floats | None, Owners | None]:
@@ -153,12 +183,4 @@ def _costs(
     if given is not None:
         return given
     assert own is not None
-    return economy.values_of("prices") - _markups(question, economy, own)
-
-
-def _markups(question: Question, economy: Economy, owners: Owners) -> Floats:
-    """Solve for markups, and warn of markets where that cannot be done."""
-    eta = implied_markups(economy, owners)
-    lost = economy.segment_sums(np.where(np.isfinite(eta), 0.0, 1.0)) > 0
-    question.warn(np.flatnonzero(lost), CostStatus.NONFINITE.sentence)
-    return eta
+    return economy.values_of("prices") - implied_or_warned(question, economy, own)

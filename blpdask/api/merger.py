@@ -1,74 +1,40 @@
-"""What would a merger do? Prices, shares, concentration, profits and surplus after it.
-
-Costs are those at which prices of the data are optimal for the firms of the data; after
-the merger p = c + ζ(p) holds for its owners (Nevo 2000, RAND Journal of Economics;
-:mod:`blpdask.model.equilibrium`).
-"""
+"""Who owns what after a merger? Firms of all products; those not there are refused."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..errors import Faults
 from ..problem.fields import some
-from ..results.merger_table import MergerEffects
-
-if TYPE_CHECKING:
-    from .economy_methods import EconomyMethods
-    from .iteration import Iteration
 
 
-def merger_effects(
-    results: EconomyMethods,
-    mergers: Mapping[Any, Any],
-    costs: Any,
-    iteration: Iteration | None,
-    computing: dict[str, Any],
-) -> MergerEffects:
-    """Compute what a merger does.
+def merged_firms(
+    firm_ids: np.ndarray[Any, Any] | None, mergers: Mapping[Any, Any]
+) -> np.ndarray[Any, Any]:
+    """Give the firms of all products after mergers, ``(N,)``.
 
     Parameters
     ----------
-    results
-        A model at its parameters.
+    firm_ids
+        ``(N,)`` firms of the data, or None.
     mergers
         Which firms become which.
-    costs, iteration
-        As of ``compute_prices``.
-    computing
-        ``engine``, ``threads`` and ``backend``.
 
     Raises
     ------
     InputError
-        Where firms are not there.
+        With every fault, as of :func:`check_mergers`.
+
+    Examples
+    --------
+    >>> merged_firms(np.array([1, 2, 3, 2]), {2: 1}).tolist()
+    [1, 1, 3, 1]
     """
-    products = results.estimated_economy("simulate_merger").demand.products
-    firms = check_mergers(products.ids.get("firm_ids"), mergers)
-    after = np.array([mergers.get(firm, firm) for firm in firms.tolist()], object)
-    c = results.compute_costs(**computing) if costs is None else costs
-    prices = results.compute_prices(
-        firm_ids=after, costs=c, iteration=iteration, **computing
-    )
-    shares = results.compute_shares(prices, **computing)
-    return MergerEffects(
-        market_ids=products.unique_market_ids[products.market_codes],
-        firm_ids=firms,
-        new_firm_ids=after,
-        costs=np.ravel(c),
-        prices=np.ravel(np.asarray(products.ids["prices"], dtype=np.float64)),
-        new_prices=prices[:, 0],
-        shares=products.shares,
-        new_shares=shares[:, 0],
-        hhi=results.compute_hhi()[:, 0],
-        new_hhi=results.compute_hhi(after, shares)[:, 0],
-        surpluses=results.compute_consumer_surpluses(**computing)[:, 0],
-        new_surpluses=results.compute_consumer_surpluses(prices, **computing)[:, 0],
-        unique_market_ids=products.unique_market_ids,
-    )
+    firms = check_mergers(firm_ids, mergers)
+    return np.array([mergers.get(firm, firm) for firm in firms.tolist()], object)
 
 
 def check_mergers(

@@ -10,7 +10,9 @@ gradient of profits, Λ (p - c - ζ), is below the tolerance everywhere (Conlon 
 Gortmaker 2020, section 3.6), and costs nothing from then on.
 
 Characteristics may depend on prices by any formula, and costs on shares: both are
-functions that are passed in, called once an evaluation for the whole block.
+functions that are passed in, called once an evaluation for the whole block. Products
+whose prices are held have ζ = p - c, so that their prices stay and their gradients are
+zero; their profits still count for those who own others.
 """
 
 from __future__ import annotations
@@ -75,6 +77,8 @@ class PricedMarkets:
         Gives c at shares ``(N,)`` where costs depend on quantities; else None.
     linear
         Whether what moves with prices is known to be linear in them.
+    fixed
+        ``(N,)`` products whose prices stay where they start; None for nobody's.
     """
 
     markets: MarketBlock
@@ -83,6 +87,7 @@ class PricedMarkets:
     costs: Floats
     costs_at: Callable[[Floats], Floats] | None = None
     linear: bool = False
+    fixed: Flags | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +273,7 @@ class _Search:
     def leave_to_backend(self) -> bool:
         """Let the backend find prices, where it can; tell whether it did."""
         block, state = self.block, self.state
-        if not block.linear or block.costs_at is not None:
+        if not block.linear or block.costs_at is not None or block.fixed is not None:
             return False
         # Linear everywhere: costs are closer to what is sought than starts may be.
         line = block.utility(block.costs)
@@ -303,7 +308,7 @@ class _Search:
         """
         before = self.prices if fallback is None else fallback
         now = self.evaluate(self.prices, self.active)
-        moved = now.costs + now.conditions.zeta
+        moved = self.hold(now.costs + now.conditions.zeta, self.prices)
         gap = self.largest(now.conditions.Lambda * (moved - self.prices))
         finite = np.isfinite(gap) & np.isfinite(self.largest(moved))
         size = self.largest(moved - self.prices)
@@ -331,9 +336,15 @@ class _Search:
         if block.costs_at is not None:
             none = np.zeros_like(prices)
             costs = block.costs_at(self._conditions(trial, none, active).shares)
-        return _Evaluation(
-            trial, costs, self._conditions(trial, prices - costs, active)
-        )
+        margins = prices - costs
+        found = self._conditions(trial, margins, active)
+        found = replace(found, zeta=self.hold(found.zeta, margins))
+        return _Evaluation(trial, costs, found)
+
+    def hold(self, free: Floats, fixed: Floats) -> Floats:
+        """Choose values ``(N,)`` for products that are free to move, and others."""
+        held = self.block.fixed
+        return free if held is None else np.where(held, fixed, free)
 
     def _conditions(
         self, trial: TrialPrices, margins: Floats, active: Flags

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..model.equilibrium import PricedMarkets
 from ..partitions.cut import SortedTables, cut_at
@@ -53,6 +54,8 @@ class PriceSetting:
         ``(K3,)`` γ where costs follow shares, None where they are constant.
     log_costs
         Whether X3 explains log c.
+    fixed
+        ``(N,)`` products whose prices stay where they start; None for nobody's.
     """
 
     firms: Integers
@@ -61,6 +64,7 @@ class PriceSetting:
     start: Floats
     gamma: Floats | None = None
     log_costs: bool = False
+    fixed: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -221,6 +225,7 @@ def priced_markets(
                 start=setting.start[rows],
                 costs=setting.costs[rows],
                 costs_at=None if costs is None else _take_costs(costs, rows),
+                fixed=_take_fixed(setting.fixed, rows),
             )
         )
     ids = demand.products.unique_market_ids
@@ -374,3 +379,11 @@ def _take_costs(columns: CostColumns, some: Integers) -> CostColumns:
         costs=columns.costs[some],
         X3_before=columns.X3_before[:, some],
     )
+
+
+def _take_fixed(
+    fixed: NDArray[np.bool_] | None, some: Integers
+) -> NDArray[np.bool_] | None:
+    """Keep some rows; None where no price of theirs is fixed."""
+    kept = None if fixed is None else fixed[some]
+    return None if kept is None or not kept.any() else kept

@@ -11,6 +11,7 @@ What must hold:
 5. A market that has no equilibrium, or runs out of evaluations, says so, and others do
    not notice; a market that is done costs nothing.
 6. Blocks added by an engine are the whole.
+7. Prices that are held do not move by a bit, and conditions of the others hold.
 """
 
 from __future__ import annotations
@@ -162,6 +163,62 @@ def test_return_keeps_prices(case):
     np.testing.assert_array_equal(found.prices, given.start)
     assert (found.status == PriceStatus.CONVERGED).all()
     assert not found.evaluations.any()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+def test_prices_that_are_held_stay(case, method, backend):
+    rng = np.random.default_rng(5)
+    given = markets(case)
+    fixed = rng.uniform(size=given.start.size) < 0.4
+    start = given.costs + rng.uniform(-0.1, 3.0, fixed.size)
+    given = replace(given, fixed=fixed, start=start)
+    how = replace(state(case, method=method), backend=backend)
+    found = solve_prices(given, how)
+    assert (found.status == PriceStatus.CONVERGED).all()
+    np.testing.assert_array_equal(found.prices[fixed], start[fixed])
+    written = gradients(case, given, found.prices, given.costs)
+    assert np.abs(written[~fixed]).max() < 1e-12
+    assert np.abs(written[fixed]).max() > 1e-3
+    assert not found.gradients[fixed].any()
+    np.testing.assert_allclose(found.gradients[~fixed], written[~fixed], atol=1e-13)
+    free = np.flatnonzero(~fixed)
+
+    def conditions(some):
+        prices = start.copy()
+        prices[free] = some
+        return gradients(case, given, prices, given.costs)[free]
+
+    solved = scipy.optimize.root(
+        conditions, found.prices[free] + 0.03, options={"xtol": 1e-13}
+    )
+    np.testing.assert_allclose(solved.x, found.prices[free], rtol=1e-8)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_holding_everything_or_nothing(case, method):
+    given = markets(case)
+    start = np.random.default_rng(6).uniform(0.1, 9.0, given.start.size)
+    given = replace(given, start=start)
+    everything = replace(given, fixed=np.ones(start.size, bool))
+    found = solve_prices(everything, state(case, method=method))
+    np.testing.assert_array_equal(found.prices, given.start)
+    assert (found.status == PriceStatus.CONVERGED).all()
+    assert (found.evaluations <= 3).all() and not found.gradients.any()
+    nothing = replace(given, fixed=np.zeros(given.start.size, bool))
+    found = solve_prices(nothing, state(case, method=method))
+    whole = solve_prices(given, state(case, method=method))
+    np.testing.assert_allclose(found.prices, whole.prices, rtol=1e-12)
+
+
+def test_costs_follow_shares_where_prices_are_held(case):
+    given = markets(case)
+    fixed = np.arange(given.start.size) % 3 == 0
+    given = replace(given, costs_at=lambda s: given.costs + 0.4 * s, fixed=fixed)
+    found = solve_prices(given, state(case))
+    np.testing.assert_array_equal(found.prices[fixed], given.start[fixed])
+    written = gradients(case, given, found.prices, found.costs)
+    assert np.abs(written[~fixed]).max() < 1e-12
 
 
 def test_hessians_are_differences_of_gradients(case):

@@ -130,3 +130,22 @@ def test_costs_follow_shares(demand, data):
         np.testing.assert_allclose(block.costs_at(before + 0.1), expected, rtol=1e-13)
     _, constant = blocks(demand, data, gamma=None)
     assert all(block.costs_at is None for block in constant)
+
+
+def test_prices_are_held_in_the_blocks_they_are_in(demand, data):
+    held = np.zeros(N, bool)
+    held[demand.order[1]] = True
+    setting = PriceSetting(
+        firms=data["firm_ids"],
+        ownership=None,
+        costs=np.ones(N),
+        start=data["prices"],
+        fixed=held,
+    )
+    beta = np.zeros(demand.products.X1.shape[1])
+    source = priced_markets(
+        demand, data, setting, beta=beta, delta=np.zeros(N), n_blocks=3
+    )
+    found = [source.load(index).fixed for index in range(len(source))]
+    assert np.flatnonzero(found[0]).tolist() == [1]
+    assert found[1:] == [None] * (len(found) - 1)
