@@ -32,10 +32,10 @@ def solve_regular(A: Floats, b: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     >>> x.ravel().tolist(), regular.tolist()
     ([0.5, nan, nan], [True, False, False])
     """
-    regular = np.isfinite(A).all(axis=(1, 2))
+    regular: NDArray[np.bool_] = np.asarray(np.isfinite(A).all(axis=(1, 2)))
     places = np.flatnonzero(regular)
     with np.errstate(all="ignore"):
         regular[places] = np.linalg.cond(A[places]) < 1 / np.finfo(np.float64).eps
-    found = np.full(b.shape, np.nan)
+    found: Floats = np.full_like(b, np.nan)
     found[regular] = np.linalg.solve(A[regular], b[regular])
     return found, regular
