@@ -140,6 +140,7 @@ _DATA = (
     Symbol("ν", "nodes", "(I, K2)", "integration nodes: unobserved tastes", _NEVO),
     Symbol("d", "demographics", "(I, D)", "observed traits of agents", _NEVO),
     Symbol("(ν, d)", "draws", "(I, L)", "what tastes depend on", _NEVO),
+    Symbol("b_i", "amounts", "(A,)", "transfers to agents", "paid: p_j - b_i"),
     Symbol("w", "weights", "(I,)", "integration weights", "∫ P dF ≈ Σ_i w_i P_i"),
 )
 _PARAMETERS = (

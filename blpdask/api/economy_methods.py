@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ..results.counterfactual_table import Counterfactual
     from ..results.merger_table import MergerEffects
+    from .changed_economy import ChangedEconomy
     from .iteration import Iteration
     from .taxes import Taxes
 
@@ -254,3 +255,120 @@ class EconomyMethods(DemandMethods, FirmMethods):
         from .economy_plots import plot_price_changes
 
         return plot_price_changes(effects, ax)
+
+    def change_products(
+        self,
+        *,
+        remove: Any = None,
+        add: Any = None,
+        firm_ids: Any = None,
+        equilibrium: bool = True,
+        costs: Any = None,
+        iteration: Iteration | None = None,
+        engine: Any = None,
+        threads: int | None = None,
+        backend: str = "numba",
+    ) -> ChangedEconomy:
+        """Take products out of markets and put others in, and ask everything again.
+
+        Products that stay keep ξ, and their marginal costs. Where X3 has ``shares``,
+        costs are held too, whatever is sold now, and :meth:`compute_prices` of what is
+        given back lets them follow shares from there on where it is asked to.
+
+        Parameters
+        ----------
+        remove
+            ``(N,)`` true for products that leave; none where None.
+        add
+            Table of entrants, or None, with ``market_ids`` of markets that are there,
+            ``prices`` (where iteration starts, or their prices), whatever formulas of
+            X1, X2 and X3 name, and ``firm_ids``, ``product_ids`` and ``nesting_ids``
+            where the problem has them. Mean utilities at these prices are x1'β + ``xi``
+            (zero where it is left out), or ``delta``, which effects that X1 absorbs
+            make necessary. Costs are ``costs``, or of x3'γ + ``omega`` (zero where it
+            is left out) unless X3 absorbs effects or has ``shares``.
+        firm_ids
+            ``(N,)`` who owns products from then on, those that leave among them; as
+            before where None. They take the place of ``ownership`` in product_data,
+            whose weights stay those of products that stay.
+        equilibrium
+            Whether prices are those of a new equilibrium; else they are kept, and only
+            shares change.
+        costs
+            ``(N,)`` marginal costs before, those that leave among them; what
+            :meth:`compute_costs` gives where None.
+        iteration
+            How prices iterate, as of :meth:`compute_prices`.
+        engine, threads, backend
+            As in :meth:`blpdask.Problem.solve`.
+
+        Returns
+        -------
+        ChangedEconomy
+            Of the products that stay, in their order, then the entrants. It answers
+            what these results do, and can be changed again.
+
+        Raises
+        ------
+        InputError
+            With every fault of the arguments, such as a market that would be left
+            without products.
+        """
+        from .change_requests import ChangeRequest
+        from .product_changes import changed_products
+
+        computing = (engine, threads, backend)
+        request = ChangeRequest(
+            "change_products", equilibrium, costs, firm_ids, iteration, *computing
+        )
+        return changed_products(self, remove, add, request)
+
+    def give_transfers(
+        self,
+        amounts: Any,
+        *,
+        products: Any = None,
+        firm_ids: Any = None,
+        equilibrium: bool = True,
+        costs: Any = None,
+        iteration: Iteration | None = None,
+        engine: Any = None,
+        threads: int | None = None,
+        backend: str = "numba",
+    ) -> ChangedEconomy:
+        """Pay agents for the choice of eligible products, and ask everything again.
+
+        Agent i pays p_j - b_i for eligible products j, and firms receive p_j. What that
+        costs is ``transfer_costs`` of what is given back; consumer surplus there has
+        transfers in it, and not what they cost. To :meth:`change_products` of it,
+        eligibility is one more variable of X2: ``transfers0``, of later transfers
+        ``transfers1``, …, which entrants need, one or zero.
+
+        Parameters
+        ----------
+        amounts
+            ``(A,)`` b_i in the order of the problem's agents, negative where they pay.
+        products
+            ``(N,)`` true for eligible products; all where None.
+        firm_ids, equilibrium, costs, iteration, engine, threads, backend
+            As of :meth:`change_products`.
+
+        Returns
+        -------
+        ChangedEconomy
+            Of the same products.
+
+        Raises
+        ------
+        InputError
+            With every fault of the arguments, and where utility does not fall with all
+            prices of a market at one slope, whatever they are.
+        """
+        from .agent_transfers import given_transfers
+        from .change_requests import ChangeRequest
+
+        computing = (engine, threads, backend)
+        request = ChangeRequest(
+            "give_transfers", equilibrium, costs, firm_ids, iteration, *computing
+        )
+        return given_transfers(self, amounts, products, request)

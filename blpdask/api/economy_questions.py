@@ -130,6 +130,11 @@ class Question:
         values = check_column(given, name, self.rows.size, self.faults)
         return None if values is None else self.sorted_by_market(values)
 
+    def known_costs(self) -> Floats | None:
+        """Give costs that prices need not imply, by market, ``(n,)``; None if none."""
+        costs = self._asked.costs
+        return None if costs is None else costs[self._sorted_rows()]
+
     def firms(self, given: Any) -> Integers:
         """Read codes of firms of all rows, ``(N,)``; the problem's where None."""
         N = self._products.n_products
@@ -151,8 +156,8 @@ class Question:
         own = self._products.ids.get("ownership")
         if ownership is not None:
             weights = self._weights(ownership)
-        elif firm_ids is None and supply is not None:
-            return Owners(supply.firms, supply.ownership)
+        elif firm_ids is None and supply is not None and supply.ownership is None:
+            return Owners(supply.firms, None)
         elif firm_ids is None and own is not None:
             weights = self._weights(own, whole=True)
         elif firm_ids is None and "firm_ids" not in self._products.ids:

@@ -54,6 +54,11 @@ class EstimatedEconomy:
         Whether X3 explains log c.
     table
         Table of agents or of demographics alone, None where there is none.
+    costs
+        ``(N,)`` marginal costs in the user's order, which prices of a counterfactual
+        need not imply; None where they do.
+    own_agents
+        Why nobody else can take the place of the problem's agents, or empty.
     """
 
     demand: DemandProblem
@@ -67,6 +72,8 @@ class EstimatedEconomy:
     gamma: Floats
     log_costs: bool
     table: Any
+    costs: Floats | None = None
+    own_agents: str = ""
 
     @property
     def n_product_ids(self) -> int:
@@ -99,6 +106,14 @@ class EstimatedEconomy:
         InputError
             With every fault of the agents.
         """
+        if self.own_agents:
+            faults = Faults("other agents")
+            faults.add(
+                f"other agents, although {self.own_agents}",
+                "the agents of the problem",
+                "estimate or simulate with other agents, and make the change there",
+            )
+            faults.check()
         products, availability = self.demand.products, self.demand.agents.availability
         if agent_data is None and (
             self.formula is not None or availability is not None

@@ -28,7 +28,10 @@ from .simulation_checks import check_price_iteration
 
 
 def costs(question: Question, firm_ids: Any, ownership: Any) -> Floats:
-    """Compute marginal costs."""
+    """Compute marginal costs, or give those that are known where nobody is named."""
+    known = question.known_costs() if firm_ids is None and ownership is None else None
+    if known is not None:
+        return question.economy().in_user_order(known)[:, None]
     owners = question.owners(firm_ids, ownership)
     economy = question.economy()
     found = economy.values_of("prices") - implied_or_warned(question, economy, owners)
@@ -170,9 +173,12 @@ def warn_of_prices(
 
 
 def _read_costs(question: Question, given: Any) -> tuple[Floats | None, Owners | None]:
-    """Read costs, or else who sets the prices of the data."""
+    """Read costs, those known if none are given, or who sets the data's prices."""
     if given is not None:
         return question.column(given, "costs"), None
+    known = question.known_costs()
+    if known is not None:
+        return known, None
     return None, question.owners(None, None)
 
 
