@@ -102,13 +102,14 @@ def read_regimes(question: Question, given: Counterfacts) -> Regimes:
     firms = _own_firms(question)
     new_firms = _new_firms(question, firms, given)
     moved = new_firms if given.mergers is not None else given.firm_ids
-    costs = question.column(given.costs, "costs")
+    costs = question.costs(given.costs)
+    known = given.costs is not None or costs is not None
     taxes = _read_taxes(question, given.taxes_before, "taxes_before")
     after = given.taxes is not None
     return Regimes(
         firm_ids=firms,
         new_firm_ids=new_firms,
-        owners=None if given.costs is not None else question.owners(None, None),
+        owners=None if known else question.owners(None, None),
         new_owners=question.owners(moved, given.ownership),
         costs=costs,
         new_costs=question.column(given.new_costs, "new_costs"),

@@ -135,6 +135,10 @@ class Question:
         costs = self._asked.costs
         return None if costs is None else costs[self._sorted_rows()]
 
+    def costs(self, given: Any) -> Floats | None:
+        """Read costs by market, ``(n,)``; those that are known where None is given."""
+        return self.known_costs() if given is None else self.column(given, "costs")
+
     def firms(self, given: Any) -> Integers:
         """Read codes of firms of all rows, ``(N,)``; the problem's where None."""
         N = self._products.n_products

@@ -174,11 +174,9 @@ def warn_of_prices(
 
 def _read_costs(question: Question, given: Any) -> tuple[Floats | None, Owners | None]:
     """Read costs, those known if none are given, or who sets the data's prices."""
-    if given is not None:
-        return question.column(given, "costs"), None
-    known = question.known_costs()
-    if known is not None:
-        return known, None
+    costs = question.costs(given)
+    if given is not None or costs is not None:
+        return costs, None
     return None, question.owners(None, None)
 
 

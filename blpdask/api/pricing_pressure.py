@@ -45,7 +45,7 @@ def pressure_of_merger(
     """
     _check_owners(question, products)
     firms, after = _read_mergers(question, products, mergers)
-    given = question.column(costs, "costs")
+    given = question.costs(costs)
     merging = merging_products(firms, after)
     saved = np.where(merging, _read_efficiencies(question, efficiencies), 0.0)
     question.faults.check()

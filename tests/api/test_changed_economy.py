@@ -585,6 +585,14 @@ def test_costs_are_carried() -> None:
     assert distance(dearer.costs, costs + 0.1) < 1e-12
     expected = settled.compute_prices(costs=costs + 0.1)
     assert distance(dearer.prices, expected) < 1e-11
+    tax = blpdask.Taxes(unit=0.2)
+    short_run, long_run = (
+        at.simulate_counterfactual(taxes=tax) for at in (short, settled)
+    )
+    assert distance(short_run.costs, costs[:, 0]) < 1e-10
+    assert distance(short_run.new_prices, long_run.new_prices) < 1e-10
+    pressed = short.compute_pricing_pressure({2: 1}).costs
+    assert distance(pressed, costs[:, 0]) < 1e-10
     before = settled.simulate_merger({2: 1})
     assert distance(before.costs, costs[:, 0]) < 1e-10
     merged = settled.change_products(firm_ids=np.where(settled.firm_ids == 2, 1, 0))
