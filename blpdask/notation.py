@@ -107,6 +107,8 @@ _DUARTE = "Duarte, Magnolfi, Sølvsten and Sullivan (2024)"
 _RIVERS = "Rivers and Vuong (2002)"
 _MORTIMER = "Conlon and Mortimer (2021)"
 _JAFFE = "Jaffe and Weyl (2013)"
+_SMALL = "Small and Rosen (1981)"
+_DAGSVIK = "Dagsvik and Karlström (2005)"
 
 _COUNTS = (
     Symbol("T", "n_markets", "()", "markets", _BLP),
@@ -219,7 +221,20 @@ _PRESSURE = (
     Symbol("g_j", "gepp", "(N,)", "how a merger moves conditions of prices", _JAFFE),
 )
 
+_WELFARE = (
+    Symbol("CS_i", "compute_consumer_surpluses", "(T, 1)", "surplus", _SMALL),
+    Symbol(
+        "CV_i",
+        "compute_compensating_variations",
+        "(T, 1)",
+        "money that makes up for new prices",
+        _DAGSVIK,
+    ),
+    Symbol("q_0", "outside_price", "()", "where money is valued outside", _DAGSVIK),
+)
+
 #: Every symbol, in the order in which a reader of the paper meets it.
 ALPHABET: tuple[Symbol, ...] = (
-    _COUNTS + _DATA + _PARAMETERS + _MODEL + _GMM + _SURVEYS + _CONDUCT + _PRESSURE
+    *(*_COUNTS, *_DATA, *_PARAMETERS, *_MODEL, *_GMM),
+    *(*_SURVEYS, *_CONDUCT, *_PRESSURE, *_WELFARE),
 )

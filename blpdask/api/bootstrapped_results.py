@@ -230,6 +230,9 @@ class BootstrappedResults:
     compute_consumer_surpluses = over_draws(
         FirmMethods.compute_consumer_surpluses, "prices"
     )
+    compute_compensating_variations = over_draws(
+        FirmMethods.compute_compensating_variations, "new_prices", "prices"
+    )
 
 
 def _read_draws(given: Any, name: str, draws: int, faults: Faults) -> Floats:

@@ -26,6 +26,13 @@ from ..status import CostStatus, PriceStatus
 from .economy_questions import Question
 from .simulation_checks import check_price_iteration
 
+#: Said of markets whose surplus is taken by one product's slope where others differ.
+UNEVEN = (
+    "utilities of products fall with their prices at different slopes, so that "
+    "surplus, which takes the slope of the first, is not what prices are worth; "
+    "compute_compensating_variations says what a change of prices is"
+)
+
 
 def costs(question: Question, firm_ids: Any, ownership: Any) -> Floats:
     """Compute marginal costs, or give those that are known where nobody is named."""
@@ -155,8 +162,7 @@ def warned_surpluses(
     trial = economy.at("prices", at)
     question.warn(
         uneven_markets(economy, trial),
-        "utilities of products fall with their prices at different slopes, so that "
-        "surplus, which takes the slope of the first, is not what prices are worth",
+        UNEVEN,
         deeper=1,
     )
     return consumer_surpluses(economy, trial, gone)

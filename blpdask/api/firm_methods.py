@@ -9,6 +9,7 @@ from ..records import Floats
 from .at_parameters import AtParameters
 
 if TYPE_CHECKING:
+    from ..results.group_surpluses import GroupSurpluses
     from ..results.pricing_pressure import PricingPressure
     from .iteration import Iteration
 
@@ -377,3 +378,107 @@ class FirmMethods(AtParameters):
         question = self._ask(what, None, engine, threads, backend)
         products = self.estimated_economy(what).demand.products
         return pressure_of_merger(question, products, mergers, costs, efficiencies)
+
+    def compute_surpluses_by_group(
+        self,
+        groups: Any,
+        prices: Any = None,
+        new_prices: Any = None,
+        quantiles: int | None = None,
+        market_id: Any = None,
+        *,
+        engine: Any = None,
+        threads: int | None = None,
+        backend: str = "numba",
+    ) -> GroupSurpluses:
+        """Compute surplus, purchases and prices paid of groups of agents.
+
+        Surplus is that of :meth:`compute_consumer_surpluses`, of which groups' means,
+        weighted by their mass, make up the whole where weights sum to one.
+
+        Parameters
+        ----------
+        groups
+            Name of a demographic of the problem, or ``(A,)`` labels of agents in the
+            order of ``problem.agents``, of those of the market where one is asked
+            about.
+        prices
+            ``(N,)`` prices; those of the data where None.
+        new_prices
+            ``(N,)`` prices at which everything is wanted too; None for none.
+        quantiles
+            How many groups of equal weight numbers are cut into, over all markets; each
+            value is a group where None. Labels are cut over those that are given.
+        market_id, engine, threads, backend
+            As in :meth:`compute_costs`; no backend differs from another here.
+
+        Returns
+        -------
+        blpdask.results.group_surpluses.GroupSurpluses
+            Everything by market and group; prints averages over markets.
+
+        Raises
+        ------
+        InputError
+            Where there are no agents, no such groups, or too many values.
+        """
+        from .welfare_answers import surpluses_by_group
+
+        question = self._ask(
+            "compute_surpluses_by_group", market_id, engine, threads, backend
+        )
+        return surpluses_by_group(question, groups, prices, new_prices, quantiles)
+
+    def compute_compensating_variations(
+        self,
+        new_prices: Any,
+        prices: Any = None,
+        outside_price: float | None = None,
+        keep_all: bool = False,
+        market_id: Any = None,
+        *,
+        engine: Any = None,
+        threads: int | None = None,
+        backend: str = "numba",
+    ) -> Floats:
+        """Compute the money that makes up for new prices, E CV_i.
+
+        Utility may depend on prices by any formula that falls in them, for any agent
+        (Dagsvik and Karlström 2005). Where it is linear in prices this is surplus
+        before, less surplus after. There is no such number for agents whose utility
+        rises with prices; a warning names their markets.
+
+        Parameters
+        ----------
+        new_prices
+            ``(N,)`` prices after the change.
+        prices
+            ``(N,)`` prices before it; those of the data where None.
+        outside_price
+            A price q at which those who buy nothing value money: m is worth to them
+            what utility of the market's first product gains where its price falls from
+            q to q - m. Zero where None; it does not matter where utility is linear in
+            prices, or where none rises.
+        keep_all
+            Whether those of all agents are given.
+        market_id, engine, threads, backend
+            As in :meth:`compute_costs`; no backend differs from another here.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(T, 1)`` per consumer, positive where consumers lose, markets in sorted
+            order; with ``keep_all`` ``(T, max I)``, agents in the order of their
+            market, NaN beyond.
+
+        Raises
+        ------
+        InputError
+            Where utility is not finite at ``outside_price`` less compensation.
+        """
+        from .welfare_answers import variations
+
+        question = self._ask(
+            "compute_compensating_variations", market_id, engine, threads, backend
+        )
+        return variations(question, new_prices, prices, outside_price, keep_all)
