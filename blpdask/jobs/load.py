@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from ..errors import Faults
 from .build import configure
 from .consistency import find_conflicts
-from .mistakes import add_mistakes
+from .mistakes import add_mistakes, option_path
 from .overrides import apply_overrides
 from .schema import Job
 from .simulated import add_design_faults
@@ -139,11 +139,12 @@ def _validate(
 def _without(content: dict[str, Any], mistakes: list[ErrorDetails]) -> dict[str, Any]:
     """Leave out what is wrong, with the whole list or group where need be.
 
-    What every job must have is put in its place, so that the rest can be checked.
+    What every job must have is put in its place, so that the rest can be checked. Where
+    nothing could be left out by itself, whole options are, so that this ends.
     """
     pruned = copy.deepcopy(content)
     for mistake in mistakes:
-        path = tuple(mistake["loc"])
+        path = option_path(mistake)
         if mistake["type"] == "missing":
             path = path[:-1] or path
         group: Any = pruned
@@ -153,4 +154,7 @@ def _without(content: dict[str, Any], mistakes: list[ErrorDetails]) -> dict[str,
                 break
             group = group[part]
         group.pop(path[-1], None)
+    if pruned == content:
+        for mistake in mistakes:
+            pruned.pop(str(mistake["loc"][0]), None)
     return {"name": "job", "data": {}, "formulations": {"linear": "1"}, **pruned}

@@ -51,7 +51,7 @@ def add_mistakes(
         What the faults are added to.
     """
     for error in errors:
-        path = tuple(error["loc"])
+        path = option_path(error)
         place = _place(path, places)
         kind = error["type"]
         if kind == "extra_forbidden":
@@ -64,6 +64,12 @@ def add_mistakes(
                 _expected(error),
                 _remedy(path, model),
             )
+
+
+def option_path(error: ErrorDetails) -> Path:
+    """Give the path of the option that a mistake is of; of a key, that of its entry."""
+    path = tuple(error["loc"])
+    return path[:-1] if path[-1] == "[key]" else path
 
 
 def dotted(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import conduct, merger
+from . import conduct, counterfactuals, merger
 
 if TYPE_CHECKING:
     from ..api.problem import Problem
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .schema import Job
 
 #: Files of answers as they are printed, in the order in which they are shown.
-PRINTED = (merger.PRINTED, conduct.PRINTED)
+PRINTED = (merger.PRINTED, counterfactuals.PRINTED, conduct.PRINTED)
 
 
 def check_questions(job: Job, data: JobData, problem: Problem) -> None:
@@ -26,6 +26,7 @@ def check_questions(job: Job, data: JobData, problem: Problem) -> None:
         With every fault of the first question that has any.
     """
     merger.check_merger(job, problem)
+    counterfactuals.check_counterfactuals(job, data, problem)
     conduct.check_conduct(job, data, problem)
 
 
@@ -46,8 +47,11 @@ def write_answers(
     dict
         Numbers for the run's summary.
     """
-    merged = merger.write_merger(job, results, partial)
-    return merged | conduct.write_conduct(job, data, results, partial)
+    return {
+        **merger.write_merger(job, results, partial),
+        **counterfactuals.write_counterfactuals(job, data, results, partial),
+        **conduct.write_conduct(job, data, results, partial),
+    }
 
 
 def show_answers(directory: Path) -> str:

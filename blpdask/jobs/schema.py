@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from .conduct import ConductOptions
+from .counterfactuals import CounterfactualOptions, Name
 from .fields import (
     Flag,
     Matrix,
@@ -306,6 +307,9 @@ class Job(Options):
     """Micro moments: surveys, and what they found."""
     merger: MergerOptions | None = None
     """A merger whose effects are computed at the estimates."""
+    counterfactuals: dict[Name, CounterfactualOptions] = Field(default_factory=dict)
+    """What would be otherwise under other owners, taxes, costs and price controls, by
+    name, say {tax: {unit_taxes: 0.1}}; each is computed at the estimates."""
     conduct: ConductOptions | None = None
     """Models of conduct that are tested against each other at the estimates."""
     bounds: Bounds = Bounds()
