@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 
 from ..driver.engine import Engine
+from ..driver.serial import SerialEngine
+from ..driver.threads import ThreadsEngine
 from ..model.agent_types import weigh_types
 from ..model.responses import RespondingMarkets
 from ..partitions.cut import SortedTables, cut_at, cut_markets
@@ -110,6 +112,11 @@ class Economy:
         return self.demand.order[offsets[own.start] : offsets[own.stop]]
 
     @property
+    def as_given(self) -> bool:
+        """Whether the rows are all of the user's, in the user's order."""
+        return self.market is None and bool((np.diff(self.rows) == 1).all())
+
+    @property
     def variables(self) -> Rows:
         """Variables of formulas by name, ``(N,)`` in the user's order."""
         products = self.demand.products
@@ -134,12 +141,13 @@ class Economy:
             delta=self.delta,
             variable=variable,
         )
-        return columns.take(self.rows)
+        return columns if self.as_given else columns.take(self.rows)
 
     def values_of(self, variable: str | None) -> Floats:
         """Give a variable at the data, δ where None, ``(n,)``."""
         whole = self.delta if variable is None else self.variables[variable]
-        return np.asarray(whole, dtype=np.float64).reshape(-1)[self.rows]
+        values = np.asarray(whole, dtype=np.float64).reshape(-1)
+        return values.copy() if self.as_given else values[self.rows]
 
     def at(self, variable: str | None, values: Floats | None = None) -> TrialPrices:
         """Evaluate utilities of the rows at values ``(n,)``, the data's where None."""
@@ -147,7 +155,12 @@ class Economy:
         with np.errstate(all="ignore"):
             return self.utility(variable)(given)
 
-    def blocks(self, trial: TrialPrices, owners: Owners | None = None) -> HeldBlocks:
+    def blocks(
+        self,
+        trial: TrialPrices,
+        owners: Owners | None = None,
+        room: Floats | None = None,
+    ) -> HeldBlocks:
         """Cut the markets into blocks with utilities of the rows.
 
         Parameters
@@ -156,13 +169,18 @@ class Economy:
             Utilities of all rows.
         owners
             Who sets prices, where that matters.
+        room
+            ``(F,)`` where blocks put the matrices of their markets, as in
+            :meth:`room_for_matrices`.
         """
         tables = self.tables(owners)
         edges = plan_markets(tables, None, self.market)
-        blocks, stop = [], 0
+        blocks, stop, end = [], 0, 0
         for block in cut_at(tables, edges):
             first, stop = stop, stop + block.n_products
-            blocks.append(RespondingMarkets(block, take_rows(trial, first, stop)))
+            begin, end = end, end + count_entries(block.product_offsets)
+            own = None if room is None else room[begin:end]
+            blocks.append(RespondingMarkets(block, take_rows(trial, first, stop), own))
         ids = self.demand.products.unique_market_ids
         labels = [
             f"markets {ids[a]} to {ids[b - 1]}" for a, b in itertools.pairwise(edges)
@@ -174,6 +192,15 @@ class Economy:
         if owners is None:
             return with_agents(self.demand)
         return owned_tables(self.demand, owners.firms, owners.ownership, self.prices)
+
+    def room_for_matrices(self) -> Floats | None:
+        """Make room for J_t by J_t matrices of markets, ``(F,)``.
+
+        None where passes run in another process, which would not fill it.
+        """
+        if not isinstance(self.engine, SerialEngine | ThreadsEngine):
+            return None
+        return np.empty(count_entries(self.offsets))
 
     def each_market(self, trial: TrialPrices) -> Iterator[tuple[MarketBlock, int, int]]:
         """Yield each market as a block of its own, its first row, and its end.
@@ -197,19 +224,21 @@ class Economy:
 
     def in_user_order(self, values: Floats) -> Floats:
         """Put rows ``(n, …)`` where the user had them."""
-        if self.market is not None:
-            return values
-        rows = self.rows
-        if (np.diff(rows) == 1).all():
+        if self.market is not None or self.as_given:
             return values
         found = np.empty_like(values)
-        found[rows] = values
+        found[self.rows] = values
         return found
 
     def segment_sums(self, values: Floats) -> Floats:
         """Add rows ``(n,)`` up in each market, ``(T,)``."""
         found: Floats = np.add.reduceat(values, self.offsets[:-1])
         return found
+
+
+def count_entries(offsets: Integers) -> int:
+    """Count what J_t by J_t matrices of markets hold, F = Σ J_t²."""
+    return int((np.diff(offsets) ** 2).sum())
 
 
 def take_rows(trial: TrialPrices, first: int, stop: int) -> TrialPrices:

@@ -78,8 +78,11 @@ def scale_stacked(
     largest = int(sizes.max())
     if (sizes == largest).all():
         cubes = stacked.reshape(-1, largest, largest)
-        cubes *= columns.reshape(-1, 1, largest)
-        cubes *= rows.reshape(-1, largest, 1)
+        of_rows = rows.reshape(-1, largest, 1)
+        of_columns = columns.reshape(-1, 1, largest)
+        for some in _some_at_a_time(cubes):
+            cubes[some] *= of_columns[some]
+            cubes[some] *= of_rows[some]
         return
     stacked *= np.repeat(pad_rows(columns, sizes), sizes, axis=0)
     stacked *= rows[:, None]
@@ -135,10 +138,8 @@ def transpose_matrices(values: Floats, offsets: Integers) -> None:
             values[places] = matrices.swapaxes(1, 2)
         return
     cubes = values.reshape(-1, J, J)
-    step = max(1, SOME // J**2)
-    for first in range(0, len(cubes), step):
-        some = cubes[first : first + step]
-        some[:] = some.swapaxes(1, 2).copy()
+    for some in _some_at_a_time(cubes):
+        cubes[some] = cubes[some].swapaxes(1, 2).copy()
 
 
 def row_sums(values: Floats, offsets: Integers) -> Floats:
@@ -152,6 +153,13 @@ def row_sums(values: Floats, offsets: Integers) -> Floats:
     widths = np.repeat(np.diff(offsets), np.diff(offsets))
     found: Floats = np.add.reduceat(values, np.cumsum(widths) - widths)
     return found
+
+
+def _some_at_a_time(cubes: Floats) -> Iterator[slice]:
+    """Yield places of about :data:`SOME` numbers of matrices ``(T, J, J)``."""
+    step = max(1, SOME // cubes[0].size)
+    for first in range(0, len(cubes), step):
+        yield slice(first, first + step)
 
 
 def _inside(offsets: Integers) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:

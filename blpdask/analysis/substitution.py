@@ -19,8 +19,7 @@ import numpy as np
 
 from ..model.demand_hessian import demand_hessian
 from ..model.responses import Responses, ResponseState, responses_pass
-from ..partitions.source import BlockSource
-from ..records import Floats, Integers
+from ..records import Floats, Integers, TrialPrices
 from .choices import shares_at
 from .economy import Economy, take_rows
 from .stacked_matrices import (
@@ -52,8 +51,7 @@ def slopes_of_shares(
     array
         ``(F,)`` matrices of markets, row-major, side by side.
     """
-    blocks = economy.blocks(economy.at(variable, values))
-    return _respond(economy, blocks, removed=False)
+    return _respond(economy, economy.at(variable, values), removed=False)
 
 
 def elasticities(economy: Economy, variable: str | None) -> Floats:
@@ -119,8 +117,7 @@ def ratios_of_changes(changes: Floats, offsets: Integers) -> Floats:
 
 def long_run_diversion_ratios(economy: Economy) -> Floats:
     """Compute D̄, stacked ``(n, max J)``."""
-    blocks = economy.blocks(economy.at(None))
-    gains = _respond(economy, blocks, removed=True)
+    gains = _respond(economy, economy.at(None), removed=True)
     # All that is gained is what was lost: s_j.
     lost = row_sums(gains, economy.offsets)
     found = stack_matrices(gains, economy.offsets)
@@ -157,7 +154,7 @@ def profit_hessians(economy: Economy, prices: Floats, costs: Floats) -> Floats:
     return _stack_cubes(economy, found)
 
 
-def _respond(economy: Economy, blocks: BlockSource, *, removed: bool) -> Floats:
+def _respond(economy: Economy, trial: TrialPrices, *, removed: bool) -> Floats:
     """Map kernels of responses over blocks."""
     state = ResponseState(
         tastes=economy.tastes,
@@ -165,8 +162,10 @@ def _respond(economy: Economy, blocks: BlockSource, *, removed: bool) -> Floats:
         backend=economy.backend,
         scratch_bytes=economy.scratch_bytes,
     )
+    room = economy.room_for_matrices()
+    blocks = economy.blocks(trial, room=room)
     found: Responses = economy.reduce(blocks, responses_pass, state)
-    return found.values
+    return found.values if room is None else room
 
 
 def _cubes(economy: Economy, variable: str, values: Floats | None) -> Iterator[Floats]:

@@ -144,10 +144,12 @@ class ArrayBackend:
         tastes: Tastes,
         trial: TrialPrices,
         scratch_bytes: int,
+        room: Floats | None = None,
     ) -> tuple[Floats, Floats]:
         """Compute ∂s_j/∂x_k of all markets, ``(F,)``, and s ``(N,)``."""
         prepared, offsets = self._prepare(block), block.product_offsets
-        return jacobians(prepared, offsets, tastes, trial, scratch_bytes)
+        found = jacobians(prepared, offsets, tastes, trial, scratch_bytes)
+        return _put(found[0], room), found[1]
 
     def removals(
         self,
@@ -155,10 +157,12 @@ class ArrayBackend:
         tastes: Tastes,
         delta: Floats,
         scratch_bytes: int,
+        room: Floats | None = None,
     ) -> tuple[Floats, Floats]:
         """Compute what k gains where j is gone, ``(F,)``, and s ``(N,)``."""
         prepared, offsets = self._prepare(block), block.product_offsets
-        return removals(prepared, offsets, tastes, delta, scratch_bytes)
+        found = removals(prepared, offsets, tastes, delta, scratch_bytes)
+        return _put(found[0], room), found[1]
 
     def _prepare(self, block: MarketBlock) -> PreparedBlock:
         """Find the block's batches on the device, or put them there."""
@@ -167,6 +171,14 @@ class ArrayBackend:
             prepared = prepare(block, self._xp)
             self._prepared[block] = prepared
         return prepared
+
+
+def _put(values: Floats, room: Floats | None) -> Floats:
+    """Put values where there is room for them, if any."""
+    if room is None:
+        return values
+    room[:] = values
+    return room
 
 
 @functools.cache

@@ -181,12 +181,13 @@ class Backend(Protocol):
         tastes: Tastes,
         trial: TrialPrices,
         scratch_bytes: int,
+        room: Floats | None = None,
     ) -> tuple[Floats, Floats]:
         """Compute ∂s_j/∂x_k of all markets, ``(F,)``, and s ``(N,)``.
 
         Markets' matrices [j, k] are row-major, one after another (F = Σ J_t²). Of the
         trial, ``alpha`` is what all agents share of ∂u_ij/∂x_j, and ``X2_by_prices`` is
-        ∂x2/∂x.
+        ∂x2/∂x. They are put into ``room`` ``(F,)`` where it is given.
         """
         ...
 
@@ -196,6 +197,7 @@ class Backend(Protocol):
         tastes: Tastes,
         delta: Floats,
         scratch_bytes: int,
+        room: Floats | None = None,
     ) -> tuple[Floats, Floats]:
         """Compute what k gains where j is gone, ``(F,)``, and s ``(N,)``.
 

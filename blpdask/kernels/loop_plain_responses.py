@@ -5,8 +5,9 @@ Equations are in :mod:`blpdask.kernels.contract`. So many agents at a time
 
     ∂s_j/∂x_k = 1[j=k] Σ_i W_ij d_i - Σ_i E_ij W_ik,   W_ik = w_i α_ik E_ik / d_i²,
 
-whose sums are symmetric, so that half of them are enough, where α_ij is the same for
-all products j. When product j is gone, k gains
+all of them products of rows of W and E, if d is one more row of E. The sums are
+symmetric, so that half of them are enough, where α_ij is the same for all products j,
+d's own row among them. When product j is gone, k gains
 
     Σ_i w_i P_ij P_ik / (1 - P_ij) = Σ_i V_ij E_ik,   V_ij = w_i P_ij / Σ_{l≠j} E_il,
 
@@ -22,15 +23,17 @@ import numpy as np
 from .loop_compiler import exact, reorder
 from .loop_numeric import power_of_two
 from .loop_plain_market import add_dots
+from .loop_products import add_products, add_products_of_four, in_fours
 from .loop_removals import CERTAIN, add_certain_agent
 from .loop_tiles import (
     TO_TWO,
     agents_of_tile,
     characteristics_of,
+    fill_choices,
     fill_coefficients,
-    fill_tile,
     fill_utilities,
     none_is_large,
+    rows_of_lines,
     subtract_highest,
 )
 
@@ -44,49 +47,57 @@ def plain_jacobian(t, block, tastes, supply, delta, found, shares):
     c, d = block.agent_offsets[t], block.agent_offsets[t + 1]
     a, n, weights = block.product_offsets[t], delta.size, block.weights[c:d]
     characteristics = characteristics_of(block.X2[:, a : a + n], delta)
-    coefficients = np.empty((characteristics.shape[1] - 1, d - c))
+    coefficients = rows_of_lines(characteristics.shape[1] - 1, d - c)
     fill_coefficients(block.draws[c:d], tastes.loadings, tastes.types, coefficients)
     small = none_is_large(characteristics, coefficients)
-    slopes = np.empty((supply.priced.size + 1, n))
-    slopes[0] = supply.alpha[a : a + n]
-    slopes[1:] = supply.X2_by_prices[:, a : a + n]
-    half, tile = are_alike(slopes), agents_of_tile(n, d - c)
-    rows = in_fours(n)
-    E, W = np.zeros((rows, tile)), np.zeros((rows, tile))
-    by = np.empty((slopes.shape[0], tile))
-    inverse, total, worth = np.empty(tile), np.empty(tile), np.empty((1, tile))
-    margins, owners = np.zeros(n), np.zeros(n, np.int64)
-    sums, own = np.zeros((rows, rows)), np.zeros(n)
+    rows, tile = in_fours(n + 1), agents_of_tile(n, d - c)
+    slopes = np.zeros((supply.priced.size + 1, rows))
+    slopes[0, :n] = supply.alpha[a : a + n]
+    slopes[1:, :n] = supply.X2_by_prices[:, a : a + n]
+    half = are_alike(slopes[:, :n])
+    slopes[:, n] = slopes[:, 0]
+    E, by = rows_of_lines(rows, tile), rows_of_lines(slopes.shape[0], tile)
+    E[n:] = 0.0
+    total, scale, sums = E[n], by[0], np.zeros((rows, rows))
     shares[:] = 0.0
     for first in range(0, d - c, tile):
         size = min(tile, d - c - first)
-        fill_tile(
-            characteristics,
-            coefficients,
-            first,
-            size,
-            small,
-            margins,
-            owners,
-            E[:n],
-            inverse,
-            worth,
-        )
-        total[:] = 1.0 / inverse
-        inverse[:size] *= weights[first : first + size]
-        add_dots(inverse, E, 0, n, size, shares)
-        inverse[:size] /= total[:size]
-        by[0] = inverse
+        fill_choices(characteristics, coefficients, first, size, small, E[:n], total)
+        for i in range(size):
+            scale[i] = weights[first + i] / total[i]
+        add_dots(scale, E, 0, n, size, shares)
+        for i in range(size):
+            scale[i] /= total[i]
         for r in range(supply.priced.size):
-            some = coefficients[supply.priced[r], first : first + size]
-            by[r + 1, :size] = inverse[:size] * some
-        fill_slopes(E, slopes, by, size, W[:n])
-        add_dots(total, W, 0, n, size, own)
-        add_products(W, E, size, half, sums)
-    for j in range(n):
-        for k in range(n):
-            found[j, k] = -(sums[j, k] if half and k < j else sums[k, j])
-        found[j, j] += own[j]
+            c_r, by_r = coefficients[supply.priced[r]], by[r + 1]
+            for i in range(size):
+                by_r[i] = scale[i] * c_r[first + i]
+        add_weighted_products(E, slopes, by, size, half, sums)
+    lay_out(sums, half, found)
+
+
+@exact
+def are_alike(slopes):
+    """Tell whether rows ``(R + 1, J)`` are the same for all products."""
+    for r in range(slopes.shape[0]):
+        for j in range(slopes.shape[1]):
+            if slopes[r, j] != slopes[r, 0]:
+                return False
+    return True
+
+
+@exact
+def add_weighted_products(E, slopes, by, n, half, sums):
+    """Add Σ_i W_ij E_ik to ``sums``, W_ij = E_ij Σ_r slopes_rj by_ri.
+
+    Rows of W are made when they are needed. Where the sums are symmetric ``half`` of
+    them, up to the diagonal, are enough.
+    """
+    W = rows_of_lines(4, n)
+    for j in range(0, E.shape[0], 4):
+        fill_slopes(E[j : j + 4], slopes[:, j : j + 4], by, n, W)
+        end = j + 4 if half else E.shape[0]
+        add_products_of_four(W, E[:end], n, sums[j : j + 4])
 
 
 @reorder
@@ -107,65 +118,20 @@ def fill_slopes(E, slopes, by, n, W):
                 x[i] += f * c[i] * e[i]
 
 
-@exact
-def are_alike(slopes):
-    """Tell whether rows ``(R + 1, J)`` are the same for all products."""
-    for r in range(slopes.shape[0]):
-        for j in range(slopes.shape[1]):
-            if slopes[r, j] != slopes[r, 0]:
-                return False
-    return True
-
-
 @reorder
-def add_products(rows, others, n, half, sums):
-    """Add dot products of ``rows`` and ``others``, (4, tile) at a time, to ``sums``.
-
-    Rows beyond those wanted are zero. Where the sums are symmetric ``half`` of them, up
-    to the diagonal, are enough.
-    """
-    for j in range(0, rows.shape[0], 4):
-        x0, x1, x2, x3 = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
-        for k in range(0, j + 4 if half else others.shape[0], 4):
-            y0, y1, y2, y3 = others[k], others[k + 1], others[k + 2], others[k + 3]
-            a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = 0.0
-            c0 = c1 = c2 = c3 = d0 = d1 = d2 = d3 = 0.0
-            for i in range(n):
-                a0 += x0[i] * y0[i]
-                a1 += x0[i] * y1[i]
-                a2 += x0[i] * y2[i]
-                a3 += x0[i] * y3[i]
-                b0 += x1[i] * y0[i]
-                b1 += x1[i] * y1[i]
-                b2 += x1[i] * y2[i]
-                b3 += x1[i] * y3[i]
-                c0 += x2[i] * y0[i]
-                c1 += x2[i] * y1[i]
-                c2 += x2[i] * y2[i]
-                c3 += x2[i] * y3[i]
-                d0 += x3[i] * y0[i]
-                d1 += x3[i] * y1[i]
-                d2 += x3[i] * y2[i]
-                d3 += x3[i] * y3[i]
-            add_four(sums[j], k, a0, a1, a2, a3)
-            add_four(sums[j + 1], k, b0, b1, b2, b3)
-            add_four(sums[j + 2], k, c0, c1, c2, c3)
-            add_four(sums[j + 3], k, d0, d1, d2, d3)
-
-
-@reorder
-def add_four(sums, k, a, b, c, d):
-    """Add four numbers from place k on."""
-    sums[k] += a
-    sums[k + 1] += b
-    sums[k + 2] += c
-    sums[k + 3] += d
-
-
-@exact
-def in_fours(n):
-    """Round a count up to fours."""
-    return 4 * ((n + 3) // 4)
+def lay_out(sums, half, found):
+    """Fill ∂s_j/∂x_k out of Σ_i W_ij E_ik, which is overwritten by its transpose."""
+    n = found.shape[0]
+    for j in range(n):
+        for k in range(j):
+            above = sums[k, j]
+            sums[k, j] = sums[j, k]
+            if not half:
+                sums[j, k] = above
+    for j in range(n):
+        for k in range(n):
+            found[j, k] = -sums[j, k]
+        found[j, j] += sums[n, j] if half else sums[j, n]
 
 
 @exact
@@ -205,7 +171,7 @@ def plain_removals(t, block, tastes, delta, gained):
                     add_certain_agent(v[:n], whole, rho, weights[first + i], gained)
                     scale[i] = 0.0
         fill_freed(E, size, top, rest, scale, V[:n])
-        add_products(V, E, size, False, sums)
+        add_products(V, E, size, sums)
     gained += sums[:n, : n + 1]
     for j in range(n):
         gained[j, j] = 0.0

@@ -33,7 +33,11 @@ from .loop_removals import sum_removals
 
 
 def jacobians(
-    block: MarketBlock, tastes: Tastes, trial: TrialPrices, scratch_bytes: int
+    block: MarketBlock,
+    tastes: Tastes,
+    trial: TrialPrices,
+    scratch_bytes: int,
+    room: Floats | None = None,
 ) -> tuple[Floats, Floats]:
     """Compute ∂s_j/∂x_k of every market, row-major, ``(F,)``, and s ``(N,)``.
 
@@ -45,10 +49,13 @@ def jacobians(
         Utilities and how they move with x.
     scratch_bytes
         Not needed: a few agents' probabilities are held at a time.
+    room
+        ``(F,)`` array that is filled; a new one where None.
     """
     del scratch_bytes
     offsets = _square_offsets(block)
-    filled, shares = np.empty(offsets[-1]), np.empty(block.n_products)
+    filled = np.empty(offsets[-1]) if room is None else room
+    shares = np.empty(block.n_products)
     _compiled_jacobians(fingerprint_of_loops())(
         loop_block(replace(block, X2=np.ascontiguousarray(trial.X2))),
         loop_tastes(tastes, derivatives=False),
@@ -69,7 +76,11 @@ def jacobians(
 
 
 def removals(
-    block: MarketBlock, tastes: Tastes, delta: Floats, scratch_bytes: int
+    block: MarketBlock,
+    tastes: Tastes,
+    delta: Floats,
+    scratch_bytes: int,
+    room: Floats | None = None,
 ) -> tuple[Floats, Floats]:
     """Compute what k gains where j is gone as [j, k], ``(F,)``, and s ``(N,)``.
 
@@ -81,10 +92,13 @@ def removals(
         ``(N,)`` mean utilities.
     scratch_bytes
         Not needed: a few agents' probabilities are held at a time.
+    room
+        As in :func:`jacobians`.
     """
     del scratch_bytes
     offsets = _square_offsets(block)
-    filled, shares = np.empty(offsets[-1]), np.empty(block.n_products)
+    filled = np.empty(offsets[-1]) if room is None else room
+    shares = np.empty(block.n_products)
     _compiled_removals(fingerprint_of_loops())(
         loop_block(block),
         loop_tastes(tastes, derivatives=False),

@@ -27,6 +27,8 @@ TILE = 2**14
 FEWEST_AGENTS = 32
 #: Characteristics of a product that are multiplied at a time.
 UNROLLED = 3
+#: Numbers that a line of a core's cache holds.
+NUMBERS_OF_LINE = 8
 #: What exponents of two are to those of e.
 TO_TWO = 1.4426950408889634
 #: Powers of two below this one are as good as zero, and above it are numbers.
@@ -38,6 +40,19 @@ def agents_of_tile(n_products, n_agents):
     """Count the agents of a tile, the last of which may have fewer."""
     n_tiles = math.ceil(n_agents / max(FEWEST_AGENTS, TILE // n_products))
     return math.ceil(n_agents / n_tiles)
+
+
+@exact
+def rows_of_lines(n_rows, n):
+    """Allocate rows of n numbers or a few more, each from a cache line's start on.
+
+    What is read eight numbers at a time then is of one line, not of two.
+    """
+    width = NUMBERS_OF_LINE * math.ceil(n / NUMBERS_OF_LINE)
+    memory = np.empty(n_rows * width + NUMBERS_OF_LINE)
+    past = memory.ctypes.data // memory.itemsize % NUMBERS_OF_LINE
+    first = NUMBERS_OF_LINE - np.int64(past)
+    return memory[first : first + n_rows * width].reshape((n_rows, width))
 
 
 @exact
@@ -124,6 +139,61 @@ def fill_tile(
         fill_odds(E, n, margins, owners, inverse, worth)
     for i in range(n):
         inverse[i] = 1.0 / inverse[i]
+
+
+@exact
+def fill_choices(characteristics, coefficients, first, n, small, E, total):
+    """Fill E ``(J, tile)`` of n agents from ``first``, and o_i + Σ_j E_ji.
+
+    What :func:`fill_tile` does, where nobody owns anything.
+    """
+    if small:
+        fill_and_add(characteristics, coefficients, first, n, E, total)
+        return
+    n_products, worth = E.shape[0], np.empty((1, E.shape[1]))
+    nobody, nothing = np.zeros(n_products, np.int64), np.zeros(n_products)
+    fill_tile(
+        characteristics,
+        coefficients,
+        first,
+        n,
+        small,
+        nothing,
+        nobody,
+        E,
+        total,
+        worth,
+    )
+    for i in range(n):
+        total[i] = 1.0 / total[i]
+
+
+@reorder
+def fill_and_add(characteristics, coefficients, first, n, E, total):
+    """Fill E_ji = 2^v_ji, and 1 + Σ_j E_ji, each number in one go."""
+    width = coefficients.shape[0]
+    c0, c1, c2 = coefficients[0], coefficients[1], coefficients[2]
+    c0, c1, c2 = c0[first:], c1[first:], c2[first:]
+    total[:] = 1.0
+    for j in range(E.shape[0]):
+        e, x = E[j], characteristics[j]
+        x0, x1, x2, d = x[0], x[1], x[2], x[width]
+        if width == UNROLLED:
+            for i in range(n):
+                v = d + x0 * c0[i] + x1 * c1[i] + x2 * c2[i]
+                e[i] = power_of_two(v)
+                total[i] += e[i]
+            continue
+        for i in range(n):
+            e[i] = d
+        for k in range(UNROLLED, width):
+            c, by = coefficients[k][first:], x[k]
+            for i in range(n):
+                e[i] += by * c[i]
+        for i in range(n):
+            v = e[i] + x0 * c0[i] + x1 * c1[i] + x2 * c2[i]
+            e[i] = power_of_two(v)
+            total[i] += e[i]
 
 
 @reorder

@@ -38,10 +38,14 @@ class RespondingMarkets:
         δ and X2 there, over the scale of the extreme-value errors, and how utilities
         move with x. Its prices are not used; for δ itself alpha is one and no column of
         X2 moves.
+    room
+        ``(F,)`` where responses are put, an array of who asks in this process; None
+        where the record has them.
     """
 
     markets: MarketBlock
     trial: TrialPrices
+    room: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ class Responses:
     ----------
     values
         ``(F,)`` ∂s_j/∂x_k, or what k gains where j is gone, as [j, k], row-major,
-        market after market (F = Σ J_t²).
+        market after market (F = Σ J_t²); none where the block had room for them.
     shares
         ``(N,)`` s.
     """
@@ -111,7 +115,11 @@ def responses_pass(
     if trial.X2 is not markets.X2:
         markets = replace(markets, X2=trial.X2)
     if state.removed:
-        found = kernels.removals(markets, tastes, trial.delta, state.scratch_bytes)
+        values, shares = kernels.removals(
+            markets, tastes, trial.delta, state.scratch_bytes, block.room
+        )
     else:
-        found = kernels.jacobians(markets, tastes, trial, state.scratch_bytes)
-    return Responses(*found), None
+        values, shares = kernels.jacobians(
+            markets, tastes, trial, state.scratch_bytes, block.room
+        )
+    return Responses(values if block.room is None else values[:0], shares), None

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from blpdask.analysis.stacked_matrices import (
+    SOME,
     diagonals_of,
     of_each_size,
     pad_rows,
@@ -15,7 +16,8 @@ from blpdask.analysis.stacked_matrices import (
     transpose_matrices,
 )
 
-SIZES = [(3, 3, 3), (1, 4, 2, 4, 1), (5,)]
+#: Alike, unlike, alone, and more of them than are moved at a time.
+SIZES = [(3, 3, 3), (1, 4, 2, 4, 1), (5,), (9,) * (SOME // 81 + 2)]
 
 
 @pytest.mark.parametrize("sizes", SIZES)

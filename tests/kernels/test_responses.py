@@ -221,6 +221,31 @@ def test_alike_slopes_are_no_other_matter(kernels, alike):
         close(found, jacobian_written_out(replace(case, trial=trial), t), 1e-12)
 
 
+@pytest.mark.parametrize("alike", [True, False])
+def test_any_count_of_products_and_of_tiles(kernels, alike):
+    """The loop's own: products by fours, agents by tiles, the last of any size."""
+    rng = np.random.default_rng(11)
+    tastes = problems.make_tastes([[0.5, 0.0], [0.2, 0.8]])
+    block = problems.make_block(
+        11, [(3, 9), (4, 8), (5, 17), (6, 1), (12, 16), (90, 251)], tastes
+    )
+    n = block.n_products
+    trial = TrialPrices(
+        prices=np.full(n, np.nan),
+        delta=rng.normal(-2, 1, n),
+        alpha=np.full(n, -2.0) if alike else rng.uniform(-2, -1, n),
+        X2=block.X2,
+        X2_by_prices=np.full((1, n), 0.7) if alike else rng.uniform(0.5, 1, (1, n)),
+        X2_priced=np.array([1]),
+    )
+    case = Case(block, tastes, trial)
+    values, shares = kernels.jacobians(block, tastes, trial, SCRATCH)
+    for t, found in enumerate(squares(case, values)):
+        close(found, jacobian_written_out(case, t), 1e-12)
+    expected = shares_of(block, tastes, trial.delta)
+    np.testing.assert_allclose(shares, expected, rtol=1e-13)
+
+
 def moved_shares(case: Case, j: int, h: float) -> Floats:
     """Compute shares with x_j larger by h."""
     trial = case.trial

@@ -6,6 +6,7 @@ What must hold:
    so.
 2. Exponentiated utilities, their sums and what they are worth by owner are those of
    NumPy's exponential, whether utilities are known to be small or not.
+3. Rows start where lines of a cache do.
 """
 
 from __future__ import annotations
@@ -75,3 +76,29 @@ def test_tiles_are_what_numpy_says(n_random, small):
     np.testing.assert_allclose(inverse, 1 / (1 + E.sum(axis=0)), rtol=1e-13)
     expected = [margins[owners == f] @ E[owners == f] for f in range(3)]
     np.testing.assert_allclose(worth, expected, rtol=1e-13)
+    chosen, total = np.empty((J, n)), np.empty(n)
+    loop_tiles.fill_choices(
+        characteristics, coefficients, first, n, small, chosen, total
+    )
+    np.testing.assert_allclose(chosen, E, rtol=1e-13)
+    np.testing.assert_allclose(total, 1 + E.sum(axis=0), rtol=1e-13)
+
+
+def test_choices_of_large_utilities_are_over_the_highest():
+    """E and o_i + Σ_j E_ji, over 2^h, where e^v would be no number."""
+    delta = np.array([900.0, 899.0, 300.0])
+    characteristics = loop_tiles.characteristics_of(np.empty((0, 3)), delta)
+    coefficients = np.zeros((characteristics.shape[1] - 1, 2))
+    E, total = np.empty((3, 2)), np.empty(2)
+    loop_tiles.fill_choices(characteristics, coefficients, 0, 2, False, E, total)
+    expected = np.exp(delta - 900)
+    np.testing.assert_allclose(E, np.column_stack([expected] * 2), rtol=1e-12)
+    np.testing.assert_allclose(total, expected.sum(), rtol=1e-13)
+
+
+@pytest.mark.parametrize("n", [1, 8, 33])
+def test_rows_start_where_lines_do(n):
+    for n_rows in (1, 3, 50):
+        rows = loop_tiles.rows_of_lines(n_rows, n)
+        assert rows.shape[0] == n_rows and n <= rows.shape[1] < n + 8
+        assert all(row.ctypes.data % 64 == 0 for row in rows)

@@ -5,7 +5,8 @@ What must hold:
 1. Values are those of kernels at the trial, shares those of the trial, whichever the
    backend and however blocks are cut.
 2. Types of agents count by their shares.
-3. Diversion ratios sum to one with the outside option, in the long run too, where alike
+3. Where there is room for them, values are put there, and nowhere else.
+4. Diversion ratios sum to one with the outside option, in the long run too, where alike
    agents go by shares.
 """
 
@@ -87,6 +88,20 @@ def test_blocks_added_by_an_engine_are_the_whole(case, engine, removed):
     whole = respond(case, removed=removed)
     np.testing.assert_array_equal(found.values, whole.values)
     np.testing.assert_array_equal(found.shares, whole.shares)
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("removed", [False, True])
+def test_values_are_put_where_there_is_room(case, removed, backend):
+    expected = respond(case, removed=removed, backend=backend)
+    n = expected.values.size
+    whole = np.full(n + 4, -7.0)
+    block = RespondingMarkets(case.block, case.trial, whole[2:-2])
+    found, _ = responses_pass(block, ResponseState(case.tastes, removed, backend))
+    np.testing.assert_array_equal(whole[2:-2], expected.values)
+    np.testing.assert_array_equal(whole[[0, 1, -2, -1]], -7.0)
+    np.testing.assert_array_equal(found.shares, expected.shares)
+    assert found.values.size == 0
 
 
 @pytest.mark.parametrize("removed", [False, True])
