@@ -198,7 +198,7 @@ class Economy:
 
         None where passes run in another process, which would not fill it.
         """
-        if not isinstance(self.engine, SerialEngine | ThreadsEngine):
+        if type(self.engine) not in (SerialEngine, ThreadsEngine):
             return None
         return np.empty(count_entries(self.offsets))
 
