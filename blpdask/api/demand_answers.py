@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import options
 from ..analysis.choices import inverted_shares, probabilities_at, shares_at
 from ..analysis.economy import Economy
 from ..analysis.stacked_matrices import diagonals_of
@@ -59,7 +58,7 @@ def mean_utilities(
     iterates = check_iteration(iteration, question.faults)
     question.with_agents(agent_data, integration)
     economy = question.economy()
-    controls = iterates.controls(options.scratch_bytes)
+    controls = iterates.controls(question.scratch_bytes)
     found = inverted_shares(economy, controls, iterates.iterate())
     for kind in list(InversionStatus)[1:]:
         question.warn(np.flatnonzero(found.status == kind), kind.sentence)

@@ -23,7 +23,9 @@ class EconomyMethods(DemandMethods, FirmMethods):
 
     Rows are in the user's order and matrices of markets are stacked, with NaN beyond
     the products, or agents, of a market. Where ``market_id`` is given, arguments and
-    answers have the rows of that market alone.
+    answers have the rows of that market alone. Where data are in a store, rows are in
+    its order, questions are answered block by block on the engine
+    (:mod:`.stored_answers`), and agents are the problem's own.
     """
 
     def simulate_merger(

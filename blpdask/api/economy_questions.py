@@ -7,7 +7,7 @@ matrices as many columns as it has products.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -86,6 +86,11 @@ class Question:
         ids = self._products.unique_market_ids
         return ids if self.market is None else ids[[self.market]]
 
+    @property
+    def scratch_bytes(self) -> int:
+        """Bound on the memory of kernels, as options have it."""
+        return options.scratch_bytes
+
     def economy(self) -> Economy:
         """Give the economy; an error with every fault of the arguments so far."""
         chosen = check_engine(self._engine, self._threads, self.faults)
@@ -101,7 +106,7 @@ class Question:
             market=self.market,
             engine=cast("Engine", chosen),
             backend=self._backend,
-            scratch_bytes=options.scratch_bytes,
+            scratch_bytes=self.scratch_bytes,
         )
 
     def variable(self, name: Any, *, none: bool = True) -> str | None:
@@ -194,31 +199,11 @@ class Question:
         if given is None:
             return None
         product_ids = self._products.ids.get("product_ids")
-        n_columns = 0 if product_ids is None else product_ids.shape[1]
-        whole = isinstance(index, int | np.integer) and not isinstance(index, bool)
-        if product_ids is None or not whole or not 0 <= index < n_columns:
-            self.faults.add(
-                f"product_ids_index={index!r} of {n_columns} columns of product_ids",
-                "a column of product_ids, counted from zero",
-                "add product_ids to product_data, or correct product_ids_index",
-            )
+        columns = [] if product_ids is None else product_ids.T.tolist()
+        wanted = read_eliminated(given, index, columns, self.faults)
+        if wanted is None:
             return None
-        if isinstance(given, str) or not isinstance(given, Iterable):
-            self.faults.add(
-                f"eliminate_product_ids={given!r}", "a list of IDs", "pass a list"
-            )
-            return None
-        wanted = set(np.asarray(list(given), dtype=object).tolist())
-        ids = product_ids[:, index].tolist()
-        unknown = sorted(map(str, wanted - set(ids)))
-        if unknown:
-            self.faults.add(
-                f"{len(unknown)} eliminate_product_ids that no product has "
-                f"({some(unknown)})",
-                "identifiers in product_ids",
-                "correct them",
-            )
-        gone = np.array([identifier in wanted for identifier in ids])
+        gone = np.array([identifier in wanted for identifier in columns[index]])
         return gone[self._sorted_rows()]
 
     def matrices(self, given: Any) -> Floats:
@@ -318,3 +303,42 @@ class Question:
             self.faults.add(f"{missing.sum()} rows of {MISSING_WEIGHTS}", *WEIGHTS_RULE)
         found[rows, :least] = weights[:, :least]
         return found
+
+
+def read_eliminated(
+    given: Any, index: Any, columns: Sequence[Iterable[Any]], faults: Faults
+) -> set[Any] | None:
+    """Read which products are taken away, None with a fault of what says so.
+
+    Parameters
+    ----------
+    given
+        A list of identifiers.
+    index
+        Of the column that they are in.
+    columns
+        Identifiers of all products, in each column of ``product_ids``.
+    faults
+        What every fault is added to.
+    """
+    whole = isinstance(index, int | np.integer) and not isinstance(index, bool)
+    if not whole or not 0 <= index < len(columns):
+        faults.add(
+            f"product_ids_index={index!r} of {len(columns)} columns of product_ids",
+            "a column of product_ids, counted from zero",
+            "add product_ids to product_data, or correct product_ids_index",
+        )
+        return None
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        faults.add(f"eliminate_product_ids={given!r}", "a list of IDs", "pass a list")
+        return None
+    wanted = set(np.asarray(list(given), dtype=object).tolist())
+    unknown = sorted(map(str, wanted.difference(columns[index])))
+    if unknown:
+        faults.add(
+            f"{len(unknown)} eliminate_product_ids that no product has "
+            f"({some(unknown)})",
+            "identifiers in product_ids",
+            "correct them",
+        )
+    return wanted

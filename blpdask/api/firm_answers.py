@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import options
 from ..analysis.economy import Economy, Owners
 from ..analysis.firm_conditions import equilibrium, implied_markups, passthrough
 from ..analysis.stacked_matrices import pad_rows
@@ -70,7 +69,7 @@ def equilibrium_prices(
     owners = question.owners(firm_ids, ownership)
     given, own = _read_costs(question, costs)
     start = question.column(prices, "prices")
-    controls = check_price_iteration(iteration, options.scratch_bytes, question.faults)
+    controls = check_price_iteration(iteration, question.scratch_bytes, question.faults)
     economy = question.economy()
     found = equilibrium(
         economy,

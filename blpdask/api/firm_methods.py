@@ -51,7 +51,7 @@ class FirmMethods(AtParameters):
         Raises
         ------
         BlpdaskError
-            Where the results have lost their problem, or its data are in a store.
+            Where the results have lost their problem.
         InputError
             With every fault of the arguments.
         """

@@ -35,6 +35,7 @@ from ..results.tables import (
 from ..results.test_statistic import TestStatistic
 from .attributes import ATTRIBUTES, JOINED, LISTS, SCALARS, SUMMED
 from .economy_methods import EconomyMethods
+from .from_stores import answered_from_stores
 from .micro_methods import MicroMethods
 from .pickles import save_pickle
 from .printing import choose_listener
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from .problem import Problem
 
 
+@answered_from_stores
 class ProblemResults(EconomyMethods, MicroMethods):
     """Estimates of a GMM step, with those of the steps before it.
 

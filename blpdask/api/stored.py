@@ -84,8 +84,13 @@ def in_memory(demand: DemandProblem | StoredProblem, what: str) -> DemandProblem
     """
     if isinstance(demand, DemandProblem):
         return demand
-    raise BlpdaskError(
-        f"found: {what} of a problem whose data are in the store {demand.store.path}\n"
+    raise not_in_memory(demand, what)
+
+
+def not_in_memory(problem: StoredProblem, what: str) -> BlpdaskError:
+    """Say that what is asked for needs data in memory."""
+    return BlpdaskError(
+        f"found: {what} of a problem whose data are in the store {problem.store.path}\n"
         "  expected: a problem with its data in memory\n  what to do: read the blocks "
         "that you need with blpdask.open_store(…).read(block)"
     )

@@ -70,3 +70,31 @@ def flatten_availability(values: Floats, sizes: Integers) -> Floats:
     """
     inside = np.arange(values.shape[-1]) < sizes[:, None]
     return np.ascontiguousarray(values[..., inside])
+
+
+def unflatten_availability(
+    values: Floats | None, sizes: Integers, beyond: float
+) -> Floats | None:
+    """Undo :func:`flatten_availability`: ``(…, A, max J)``; None of None.
+
+    Parameters
+    ----------
+    values
+        ``(…, Σ I_t J_t)``, or None.
+    sizes
+        ``(A,)`` J_t of each agent's market.
+    beyond
+        What stands beyond the products of a market.
+
+    Examples
+    --------
+    >>> unflatten_availability(np.array([0.5, 1.0, 0.2]), np.array([1, 2]), 0.0)
+    array([[0.5, 0. ],
+           [1. , 0.2]])
+    """
+    if values is None:
+        return None
+    inside = np.arange(sizes.max(initial=0)) < sizes[:, None]
+    found = np.full((*values.shape[:-1], *inside.shape), beyond)
+    found[..., inside] = values
+    return found

@@ -53,6 +53,7 @@ from .stored_blocks import (
     as_rule,
 )
 from .stored_checks import StoredFormulas, check_formulas
+from .stored_economy import EconomyBlocks
 from .stored_nests import NestRecipe, read_stored_nests
 from .stored_sums import SumsState, stored_sums_pass, warn_of_collinearity
 from .stored_supply import supply_recipe
@@ -208,6 +209,10 @@ class StoredProblem:
         assert self._kept is not None
         recipe = self._recipe.knowing(self._kept.lookups)
         return SurveyedBlocks(self.store, recipe, self._scratch, surveys)
+
+    def economies(self) -> EconomyBlocks:
+        """Give the blocks as problems in memory, of which questions are asked."""
+        return EconomyBlocks(self.store, self._recipe, self._scratch, self.outline)
 
     @property
     def n_product_ids(self) -> int:

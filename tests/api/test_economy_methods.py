@@ -524,11 +524,13 @@ def test_results_that_lost_their_problem_refuse(tmp_path: Any) -> None:
         read.compute_elasticities()
 
 
-def test_a_store_refuses(tmp_path: Any) -> None:
+def test_a_store_answers_by_blocks_and_refuses_to_be_an_economy(tmp_path: Any) -> None:
     data = linear().product_data
     table = {n: data[n][:, 0] for n in ("market_ids", "prices", "shares", "x")}
     table["demand_instruments0"] = table["x"] ** 2
     store = blpdask.build_store(tmp_path / "store", table)
     results = blpdask.Problem(Formulation("1 + prices + x"), store).solve(method="1s")
+    order = np.argsort(table["market_ids"], kind="stable")
+    assert distance(results.compute_shares()[:, 0], table["shares"][order]) < 1e-12
     with pytest.raises(BlpdaskError, match="whose data are in the store"):
-        results.compute_shares()
+        results.estimated_economy("everything at once")
