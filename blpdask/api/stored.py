@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from .. import options
 from ..errors import BlpdaskError, Faults
 from ..estimators.simulation_error import KeyedResamples, Resampling
@@ -13,6 +15,7 @@ from ..problem.demand_problem import DemandProblem
 from ..problem.stored_blocks import as_rule
 from ..problem.stored_checks import StoredFormulas
 from ..problem.stored_nests import nest_column
+from ..problem.stored_places import places_of, with_columns
 from ..problem.stored_problem import StoredProblem
 from .formulation import Formulation
 from .integration import Integration
@@ -85,6 +88,14 @@ def in_memory(demand: DemandProblem | StoredProblem, what: str) -> DemandProblem
     if isinstance(demand, DemandProblem):
         return demand
     raise not_in_memory(demand, what)
+
+
+def firms_of(demand: DemandProblem | StoredProblem) -> np.ndarray[Any, Any] | None:
+    """Give the firms of all products, ``(N,)``, wherever the data are; None if none."""
+    if isinstance(demand, StoredProblem):
+        demand = with_columns(places_of(demand), demand.store, ("firm_ids",))
+    found: np.ndarray[Any, Any] | None = demand.products.ids.get("firm_ids")
+    return found
 
 
 def not_in_memory(problem: StoredProblem, what: str) -> BlpdaskError:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -35,6 +35,8 @@ from .stored import not_in_memory
 from .stored_questions import ArgumentsRead, StoredQuestion
 
 if TYPE_CHECKING:
+    from ..results.merger_table import MergerEffects
+    from .iteration import Iteration
     from .results import ProblemResults
 
 Answer = Callable[..., Any]
@@ -124,6 +126,29 @@ class StoredAnswers(EconomyMethods):
         places = places_of(self._problem)
         named = with_columns(places, self._problem.store, _OF_COLUMNS[what])
         return self._at.economy(named, np.empty(0))
+
+    def simulate_merger(
+        self,
+        mergers: Mapping[Any, Any],
+        costs: Any = None,
+        iteration: Iteration | None = None,
+        *,
+        engine: Any = None,
+        threads: int | None = None,
+        backend: str = "numba",
+    ) -> MergerEffects:
+        """Compute what a merger does, as of data in memory.
+
+        Parameters
+        ----------
+        mergers, costs, iteration, engine, threads, backend
+            As of :meth:`.economy_methods.EconomyMethods.simulate_merger`.
+        """
+        from .stored_merger import stored_merger
+
+        products = self.estimated_economy("simulate_merger").demand.products
+        computing = {"engine": engine, "threads": threads, "backend": backend}
+        return stored_merger(self, products, mergers, costs, iteration, computing)
 
     def _ask(
         self,

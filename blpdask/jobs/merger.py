@@ -35,11 +35,10 @@ def check_merger(job: Job, problem: Problem) -> None:
         With every fault.
     """
     from ..api.merger import check_mergers
-    from ..api.stored import in_memory
+    from ..api.stored import firms_of
 
     if job.merger is not None:
-        products = in_memory(problem.demand, "merger").products
-        check_mergers(products.ids.get("firm_ids"), job.merger.firms)
+        check_mergers(firms_of(problem.demand), job.merger.firms)
 
 
 def write_merger(job: Job, results: ProblemResults, partial: Path) -> dict[str, Any]:

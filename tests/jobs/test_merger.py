@@ -71,3 +71,22 @@ def test_a_firm_that_is_not_there_stops_a_job_before_it_runs(
         assert done.exit_code == 2
         assert "mergers of firms that own nothing (99)" in done.output
     assert not list(tmp_path.glob("results*"))
+
+
+def test_a_merger_of_data_in_a_store_is_that_of_memory(
+    path: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "kept"
+    built = invoke("store", path, "-o", store, "--blocks", "3")
+    assert built.exit_code == 0, built.output
+    memory, stored = tmp_path / "memory", tmp_path / "stored"
+    assert invoke("run", path, "-o", memory).exit_code == 0
+    done = invoke("run", path, "--set", f"data={{store: {store}}}", "-o", stored)
+    assert done.exit_code == 0, done.output
+    tables = [
+        pd.read_csv(folder / "merger.csv").sort_values(["market_ids", "costs"])
+        for folder in (memory, stored)
+    ]
+    for name in ("costs", "new_prices", "new_shares"):
+        np.testing.assert_allclose(*(t[name] for t in tables), rtol=1e-8, err_msg=name)
+    assert not (invoke("check", path, "--set", f"data={{store: {store}}}").exit_code)
