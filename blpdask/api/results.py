@@ -231,7 +231,7 @@ class ProblemResults(EconomyMethods, MicroMethods):
             results.delta_method(lambda at: at.compute_markups().mean())
 
         Answers are those at the parameters and the δ at which they explain observed
-        shares; each parameter takes four of them.
+        shares; each parameter takes six of them.
 
         Parameters
         ----------

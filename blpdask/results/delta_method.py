@@ -5,11 +5,15 @@ concentrated out of the objective alike, and f differentiable at ψ̂,
 
     Cov f(ψ̂) = F V F' / N,        F = ∂f/∂ψ'.
 
-F comes from central differences D(h) = (f(ψ + h) - f(ψ - h)) / 2h, extrapolated,
-F ≈ (4 D(h/2) - D(h)) / 3, whose error is O(h⁴) + O(ε/h) and least near h = ε^(1/5)
-times the scale on which f bends. That is taken to be |ψ_p|, but no less than a
-hundredth of its standard error. Where D(h/2) is not what it is extrapolated to, f is
-not smooth on that scale, and a warning says so.
+F comes from central differences D(h) = (f(ψ + h) - f(ψ - h)) / 2h, extrapolated twice,
+
+    R(h) = (4 D(h/2) - D(h)) / 3,     F ≈ (16 R(h/2) - R(h)) / 15,
+
+with h = ε^(1/5) times the scale on which f bends, for an error that is O(h⁶) + O(ε/h).
+That scale is taken to be |ψ_p|, but no less than a hundredth of its standard error.
+Where f is not smooth on that scale, E = F - R(h/2) is not small, and a warning says so:
+where roots of the diagonal of E V E' / N are beyond a thousandth of standard errors.
+They are made as these are, since what is about collinear parameters cancels in both.
 
 References
 ----------
@@ -41,7 +45,7 @@ Function = Callable[[ParameterMatrices], Any]
 #: h over the scale of a parameter.
 _STEP = float(np.finfo(np.float64).eps) ** 0.2
 #: Evaluations a parameter takes.
-DIFFERENCES = 4
+DIFFERENCES = 6
 #: The least scale of a parameter, over its standard error.
 _LEAST_SCALE = 0.01
 #: Error of the differences, over the standard error it makes, that a warning is worth.
@@ -159,14 +163,15 @@ def delta_method(
         return found
 
     value = evaluate(psi)
-    F, doubt = _differentiate(evaluate, psi, spread, value)
+    F, E = _differentiate(evaluate, psi, spread, value)
     covariances = F @ V @ F.T
     covariances = (covariances + covariances.T) / 2
     with np.errstate(invalid="ignore"):
         errors = np.sqrt(covariances.diagonal())
         # Of a parameter without a standard error, the covariances have said enough.
         told = np.maximum(_ROUGH * errors, _NOISE * np.abs(np.ravel(value)))
-        rough = doubt @ np.nan_to_num(spread) > told
+        moved = np.sqrt(np.maximum(np.sum(E @ np.nan_to_num(V) * E, axis=1), 0.0))
+        rough = moved > told
     if rough.any():
         warnings.warn(
             f"differences of the function do not settle in {rough.sum()} of its "
@@ -203,17 +208,17 @@ def _numbers(given: Any) -> Floats:
 def _differentiate(
     evaluate: Callable[[Floats], Floats], psi: Floats, spread: Floats, value: Floats
 ) -> tuple[Floats, Floats]:
-    """Compute F, and by how much the differences moved, both ``(n, P + C)``."""
+    """Compute F, and E = F - R(h/2), by how much it moved last, ``(n, P + C)``."""
     F = np.zeros((value.size, psi.size))
-    doubt = np.zeros_like(F)
+    E = np.zeros_like(F)
     least = _LEAST_SCALE * np.nan_to_num(spread, posinf=0.0)
     for p, scale in enumerate(np.maximum(np.abs(psi), least)):
         h = _STEP * (scale if scale > 0 else 1.0)
-        coarse = _central(evaluate, psi, p, h)
-        fine = _central(evaluate, psi, p, h / 2)
-        F[:, p] = (4 * fine - coarse) / 3
-        doubt[:, p] = np.abs(fine - F[:, p])
-    return F, doubt
+        D = [_central(evaluate, psi, p, h / divisor) for divisor in (1, 2, 4)]
+        R = [(4 * fine - coarse) / 3 for coarse, fine in itertools.pairwise(D)]
+        F[:, p] = (16 * R[1] - R[0]) / 15
+        E[:, p] = F[:, p] - R[1]
+    return F, E
 
 
 def _central(
