@@ -193,9 +193,10 @@ class Counterfactual:
         rows = []
         for name, (before, after) in self.summary().items():
             change = after - before
-            share = 100 * change / before if before else np.nan
-            numbers = (before, after, change, share)
-            rows.append([name, *(format_number(number) for number in numbers)])
+            numbers = [before, after, change]
+            numbers += [100 * change / before] if before else []
+            cells = [format_number(number) for number in numbers]
+            rows.append([name, *cells, *[""] * (len(_HEADER) - 1 - len(cells))])
         return text_table(self._title(), _HEADER, rows)
 
     def __repr__(self) -> str:

@@ -39,6 +39,17 @@ KEY_NUMBERS = {
         "40 replicates kept",
         "sigma_se [0.0604] -> [0.0635]",
     ),
+    "counterfactuals.ipynb": (
+        "+0.000000E+00   +3.559796E-03   +3.559796E-03",
+        "consumers bear 100.1 % of the tax at the median",
+        *("7.872         0.019", "+9.619552E-03   +1.346826E+01"),
+        "largest 0.0315, first order off by at most 0.0055",
+        *("price, None      39.90", "has income 1.147 on average"),
+        *("surplus in the short run 0.03230", "-1.337704E-02"),
+        "compensation 0.004662, fall of surplus 0.004662",
+        "the state pays 0.004229 per consumer",
+        *("own elasticity -3.6181 (0.1251)", "markup 0.3639 (0.0148)"),
+    ),
     "merger.ipynb": (
         "own elasticities: mean -3.618, from -6.56 to -1.07",
         *("rows sum to [1.]", "mean markup 0.3639", "4 costs of 2256 below zero"),
