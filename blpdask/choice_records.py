@@ -17,8 +17,8 @@ import numpy as np
 
 from .records import Floats, Integers
 
-#: Kinds of coefficients. Of the first five z is standard normal: h is η, e^η, max(η, 0),
-#: e^η/(1 + e^η). Of the last two η is h, with z uniform and triangular on [-1, 1].
+#: Kinds of coefficients. Of all but the last two z is standard normal; h is η, e^η,
+#: max(η, 0) and e^η / (1 + e^η). Of these two h is η, with z on [-1, 1].
 KINDS = (
     "fixed",
     "normal",
