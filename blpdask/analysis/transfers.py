@@ -65,7 +65,9 @@ def agent_slopes(economy: Economy) -> Floats:
     return economy.demand.epsilon_scale * found.alpha
 
 
-def transfer_costs(economy: Economy, transfers: Sequence[Transfer]) -> Floats:
+def transfer_costs(
+    economy: Economy, transfers: Sequence[Transfer], prices: Floats | None = None
+) -> Floats:
     """Add up what transfers cost in each market, ``(T,)`` per consumer.
 
     Parameters
@@ -74,11 +76,13 @@ def transfer_costs(economy: Economy, transfers: Sequence[Transfer]) -> Floats:
         All markets, with the transfers among their utilities.
     transfers
         Each of them.
+    prices
+        ``(n,)`` p; those of the data where None.
     """
     amounts = np.array([transfer.amounts for transfer in transfers])
     variables = economy.demand.products.variables
     eligible = np.array([variables[t.name][economy.rows] for t in transfers])
-    source = economy.blocks(economy.at("prices"))
+    source = economy.blocks(economy.at("prices", prices))
     blocks, rows, people = [], 0, 0
     for index in range(len(source)):
         block = source.load(index)

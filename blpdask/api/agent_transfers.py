@@ -74,13 +74,12 @@ def given_transfers(
         costs=held_costs(results, opening, before.engine),
         own_agents="transfers are given to these",
     )
-    others = results.transfers if isinstance(results, ChangedEconomy) else ()
     return settle(
         results,
         changed,
         replace(opening.settling, engine=before.engine),
         known_levels(results, economy.demand.products),
-        (*others, Transfer(name, paid)),
+        (*results.transfers, Transfer(name, paid)),
     )
 
 

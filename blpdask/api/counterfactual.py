@@ -17,6 +17,7 @@ from ..analysis.choices import shares_at
 from ..analysis.economy import Economy
 from ..analysis.firm_conditions import equilibrium
 from ..analysis.taxed_prices import taxed_owners
+from ..analysis.transfers import transfer_costs
 from ..analysis.welfare import concentration
 from ..problem.fields import factorize
 from ..records import Floats
@@ -75,9 +76,7 @@ def counterfactual(question: Question, given: Counterfacts) -> Counterfactual:
     }
     surpluses = warned_surpluses(question, economy, p).of_markets
     new_surpluses = warned_surpluses(question, economy, found.prices).of_markets
-    return _record(
-        economy, asked, before, after, (surpluses, new_surpluses), given.changed
-    )
+    return _record(economy, asked, before, after, (surpluses, new_surpluses), given)
 
 
 def merger_effects(question: Question, given: Counterfacts) -> MergerEffects:
@@ -107,7 +106,7 @@ def _record(
     before: dict[str, Floats],
     after: dict[str, Floats],
     surpluses: tuple[Floats, Floats],
-    changed: tuple[str, ...],
+    given: Counterfacts,
 ) -> Counterfactual:
     """Put rows in the user's order, with firms and indices of markets."""
     products = economy.demand.products
@@ -130,9 +129,18 @@ def _record(
         new_hhi=_concentration(economy, asked.new_firm_ids, after["shares"]),
         surpluses=surpluses[0],
         new_surpluses=surpluses[1],
-        changed=changed,
+        transfer_costs=_spending(economy, given, before["prices"]),
+        new_transfer_costs=_spending(economy, given, after["prices"]),
+        changed=given.changed,
         **columns,
     )
+
+
+def _spending(economy: Economy, given: Counterfacts, prices: Floats) -> Floats:
+    """Add up what transfers cost at prices, zero without any, ``(T,)``."""
+    if not given.transfers:
+        return np.zeros(economy.offsets.size - 1)
+    return transfer_costs(economy, given.transfers, prices)
 
 
 def _concentration(economy: Economy, firms: Ids | None, shares: Floats) -> Floats:

@@ -15,6 +15,7 @@ from .. import options
 from ..analysis.economy import Owners
 from ..analysis.taxed_prices import TaxRates
 from ..errors import Faults, InputError
+from ..problem.transfers import Transfer
 from ..records import Floats, InversionControls
 from .economy_questions import Question
 from .merger import merged_firms
@@ -28,7 +29,8 @@ Ids = np.ndarray[Any, Any]
 class Counterfacts:
     """What is otherwise, as a user says it; None where it is as in the data.
 
-    See :meth:`blpdask.ProblemResults.simulate_counterfactual` for each.
+    See :meth:`blpdask.ProblemResults.simulate_counterfactual` for each; ``transfers``
+    are those that agents of the economy are given, before and after alike.
     """
 
     mergers: Any = None
@@ -41,11 +43,12 @@ class Counterfacts:
     fixed_prices: Any = None
     prices: Any = None
     iteration: Any = None
+    transfers: tuple[Transfer, ...] = ()
 
     @property
     def changed(self) -> tuple[str, ...]:
         """Name what is otherwise after, and not only where the data come from."""
-        aside = ("costs", "taxes_before", "prices", "iteration")
+        aside = ("costs", "taxes_before", "prices", "iteration", "transfers")
         names = (name for name in self.__slots__ if name not in aside)
         return tuple(name for name in names if getattr(self, name) is not None)
 

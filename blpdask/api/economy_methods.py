@@ -11,6 +11,7 @@ from .firm_methods import FirmMethods
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from ..problem.transfers import Transfer
     from ..results.counterfactual_table import Counterfactual
     from ..results.merger_table import MergerEffects
     from .changed_economy import ChangedEconomy
@@ -27,6 +28,9 @@ class EconomyMethods(DemandMethods, FirmMethods):
     its order, questions are answered block by block on the engine
     (:mod:`.stored_answers`), and agents are the problem's own.
     """
+
+    #: What agents are paid for choices, in economies that were changed.
+    transfers: tuple[Transfer, ...] = ()
 
     def simulate_merger(
         self,
@@ -65,7 +69,9 @@ class EconomyMethods(DemandMethods, FirmMethods):
         from .counterfactual_arguments import Counterfacts
 
         question = self._ask("simulate_merger", None, engine, threads, backend)
-        given = Counterfacts(mergers=mergers, costs=costs, iteration=iteration)
+        given = Counterfacts(
+            mergers=mergers, costs=costs, iteration=iteration, transfers=self.transfers
+        )
         return merger_effects(question, given)
 
     def simulate_counterfactual(
@@ -153,6 +159,7 @@ class EconomyMethods(DemandMethods, FirmMethods):
             fixed_prices=fixed_prices,
             prices=prices,
             iteration=iteration,
+            transfers=self.transfers,
         )
         return counterfactual(question, given)
 
@@ -342,9 +349,10 @@ class EconomyMethods(DemandMethods, FirmMethods):
 
         Agent i pays p_j - b_i for eligible products j, and firms receive p_j. What that
         costs is ``transfer_costs`` of what is given back; consumer surplus there has
-        transfers in it, and not what they cost. To :meth:`change_products` of it,
-        eligibility is one more variable of X2: ``transfers0``, of later transfers
-        ``transfers1``, …, which entrants need, one or zero.
+        transfers in it, and not what they cost; welfare of its counterfactuals has
+        both. To :meth:`change_products` of it, eligibility is one more variable of X2:
+        ``transfers0``, of later transfers ``transfers1``, …, which entrants need, one
+        or zero.
 
         Parameters
         ----------

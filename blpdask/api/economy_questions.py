@@ -18,6 +18,7 @@ from ..analysis.economy import Economy, Owners
 from ..driver.engine import Engine
 from ..errors import Faults, NumericalWarning
 from ..model.parameters import tastes_at
+from ..problem.agents import Agents
 from ..problem.fields import factorize, some
 from ..problem.formula_data import is_numeric
 from ..problem.products import Products
@@ -66,6 +67,11 @@ class Question:
     def products(self) -> Products:
         """Give all products of the problem, in the user's order."""
         return self._products
+
+    @property
+    def agents(self) -> Agents:
+        """Give all agents of the problem, sorted by market."""
+        return self._asked.demand.agents
 
     @property
     def sizes(self) -> Integers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,8 @@ def check_mergers(
     faults.check()
     firms = np.ravel(np.asarray(firm_ids, dtype=object))
     known = set(firms.tolist())
-    missing = [firm for pair in mergers.items() for firm in pair if firm not in known]
+    named = [firm for pair in mergers.items() for firm in pair]
+    missing = [f for f in named if not isinstance(f, Hashable) or f not in known]
     if missing:
         faults.add(
             f"mergers of firms that own nothing ({some(missing)})",

@@ -90,8 +90,8 @@ def changed_products(
         if entering is not None:
             costs = np.concatenate([costs, entering.costs])
     settling = replace(opening.settling, engine=engine)
-    transfers = results.transfers if isinstance(results, ChangedEconomy) else ()
-    return settle(results, replace(changed, costs=costs), settling, levels, transfers)
+    changed = replace(changed, costs=costs)
+    return settle(results, changed, settling, levels, results.transfers)
 
 
 def known_levels(results: EconomyMethods, products: Products) -> Levels:

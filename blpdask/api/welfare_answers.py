@@ -34,16 +34,15 @@ def surpluses_by_group(
     """Compute surplus of groups."""
     at = question.column(prices, "prices")
     new = question.column(new_prices, "new_prices")
-    economy = question.economy()
     chosen = read_groups(
         groups,
         quantiles,
-        economy.demand.agents,
+        question.agents,
         question.market,
-        lambda: agent_weights(replace(economy, market=None)),
+        lambda: agent_weights(replace(question.economy(), market=None)),
         question.faults,
     )
-    question.faults.check()
+    economy = question.economy()
     trials = [economy.at("prices", at)]
     trials += [] if new is None else [economy.at("prices", new)]
     uneven = [uneven_markets(economy, trial) for trial in trials]

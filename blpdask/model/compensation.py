@@ -18,7 +18,9 @@ It is above m where the best of h_j = max(a_j, b_j(m)) is one that was better be
 for utility that falls in prices, so that b_j(m) < a_j just where m < m_j. The integral
 ends where every choice is as good as before, and its integrand is smooth between the
 m_j. There Gauss and Legendre's nodes are doubled, piece by piece, until nothing changes
-any more: pieces are short where products are many, and few nodes do.
+any more: pieces are short where products are many, and few nodes do. A long piece is
+smooth too, but all that happens in it may happen within a few units of utility of an
+end, where few nodes see none of it: it is halved towards both ends.
 
 References
 ----------
@@ -30,6 +32,8 @@ Models".
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -49,6 +53,9 @@ from ..records import Floats, Integers, TrialPrices
 #: Nodes of a piece, doubled until its integral moves by no more than this part of it.
 NODES = (3, 6, 12, 24, 48, 96)
 TOLERANCE = 1e-10
+#: Units of utility that money is worth over a piece which is not cut; and most cuts.
+FAR = 16.0
+MOST_CUTS = 40
 #: Places at least where it is checked that utility falls in prices.
 CHECKED = 8
 #: What rounding may do to utilities; and what part of its length an integral may err by
@@ -251,14 +258,33 @@ def _integrate(agents: _Agents, breaks: Floats) -> tuple[Floats, Flags]:
     """
     found = np.zeros((2, *agents.g.shape))
     unfinished = np.zeros(agents.g.shape, np.bool_)
+    far = _worth(agents, breaks[:, 0], breaks[:, -1]) > FAR
     for k in _pieces(breaks):
-        first, length = breaks[:, k], np.diff(breaks)[:, k]
-        up = (first + length / 2 > 0)[:, None]
-        part, moving = _integrate_piece(agents, first, length)
-        found[0] += np.where(up, part, 0.0)
-        found[1] += np.where(up, 0.0, part)
-        unfinished |= moving
+        first, last = breaks[:, k], breaks[:, k + 1]
+        up = (first + last > 0)[:, None]
+        edges = _halve(agents, first, last) if far else [first, last]
+        for low, high in itertools.pairwise(edges):
+            part, moving = _integrate_piece(agents, low, high - low)
+            found[0] += np.where(up, part, 0.0)
+            found[1] += np.where(up, 0.0, part)
+            unfinished |= moving
     return found, unfinished
+
+
+def _worth(agents: _Agents, first: Floats, last: Floats) -> float:
+    """Find what more money, ``(B,)`` each, is worth at most, in units of utility."""
+    gains = _after(agents, last)[0] - _after(agents, first)[0]
+    return float(np.nan_to_num(np.abs(gains), nan=0.0).max(initial=0.0))
+
+
+def _halve(agents: _Agents, first: Floats, last: Floats) -> list[Floats]:
+    """Cut a piece into ever shorter ones towards both its ends, ``(B,)`` each."""
+    cuts = math.ceil(math.log2(max(1.0, _worth(agents, first, last) / FAR)))
+    parts = 0.5 ** np.arange(min(cuts, MOST_CUTS), 0, -1)
+    length = last - first
+    near = [first + part * length for part in parts]
+    far = [last - part * length for part in parts[-2::-1]]
+    return [first, *near, *far, last]
 
 
 def _integrate_piece(

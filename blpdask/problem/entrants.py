@@ -110,7 +110,10 @@ def read_entrants(
 
 def count_entrants(data: Any, faults: Faults) -> int:
     """Count rows of a table of entrants; a fault, and none, where it is no table."""
-    if not check_table(data, faults):
+    of_table = Faults("add")
+    if not check_table(data, of_table):
+        for fault in of_table:
+            faults.add_fault(fault)
         return 0
     names = field_names(data)
     return len(data[names[0]]) if names else 0

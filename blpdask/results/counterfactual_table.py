@@ -2,8 +2,9 @@
 
 Profits (r - c) s, tax revenue (p - r) s and surplus are per consumer, with p what
 consumers pay and r what producers get. They add up to total welfare, which counts a
-unit of each alike. Averages of prices are weighted by shares before; the average of
-markets' indices, sums and surpluses is plain.
+unit of each alike, less what transfers to agents cost that are part of their surplus.
+Averages of prices are weighted by shares before; the average of markets' indices, sums
+and surpluses is plain.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ class Counterfactual:
     hhi, new_hhi, surpluses, new_surpluses
         ``(T,)`` Herfindahl-Hirschman indices (NaN without firms) and consumer surpluses
         per consumer.
+    transfer_costs, new_transfer_costs
+        ``(T,)`` what transfers to agents cost per consumer; zero where there are none.
     changed
         Which arguments said what changes.
     """
@@ -72,6 +75,8 @@ class Counterfactual:
     new_hhi: Floats
     surpluses: Floats
     new_surpluses: Floats
+    transfer_costs: Floats
+    new_transfer_costs: Floats
     changed: tuple[str, ...]
 
     _PRODUCTS: ClassVar[tuple[str, ...]] = (
@@ -81,7 +86,8 @@ class Counterfactual:
     )
     _MARKETS: ClassVar[tuple[str, ...]] = (
         *("hhi", "new_hhi", "surpluses", "new_surpluses", "tax_revenues"),
-        *("new_tax_revenues", "welfare", "new_welfare"),
+        *("new_tax_revenues", "transfer_costs", "new_transfer_costs", "welfare"),
+        "new_welfare",
     )
 
     @property
@@ -120,13 +126,15 @@ class Counterfactual:
 
     @property
     def welfare(self) -> Floats:
-        """Give surplus, profits and tax revenue before, together, ``(T,)``."""
-        return self.surpluses + self._sums(self.profits) + self.tax_revenues
+        """Give surplus, profits and revenue before, less transfers, ``(T,)``."""
+        private = self.surpluses + self._sums(self.profits)
+        return private + self.tax_revenues - self.transfer_costs
 
     @property
     def new_welfare(self) -> Floats:
-        """Give surplus, profits and tax revenue after, together, ``(T,)``."""
-        return self.new_surpluses + self._sums(self.new_profits) + self.new_tax_revenues
+        """Give surplus, profits and revenue after, less transfers, ``(T,)``."""
+        private = self.new_surpluses + self._sums(self.new_profits)
+        return private + self.new_tax_revenues - self.new_transfer_costs
 
     def to_frame(self) -> pd.DataFrame:
         """List the products.
@@ -166,6 +174,8 @@ class Counterfactual:
         }
         if taxed:
             found["Tax revenue"] = self._mean("tax_revenues")
+        if self.transfer_costs.any() or self.new_transfer_costs.any():
+            found["Transfers"] = self._mean("transfer_costs")
         if not np.isnan(self.hhi).all():
             found["HHI"] = self._mean("hhi")
         found["Consumer surplus"] = self._mean("surpluses")

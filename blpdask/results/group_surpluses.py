@@ -33,7 +33,8 @@ _TITLES: dict[str, Header] = {
 class GroupSurpluses:
     """Surplus and purchases of groups of agents, per consumer of the group.
 
-    Numbers are NaN where nobody of a group is in a market.
+    Numbers are NaN where nobody of a group is in a market, and prices also where nobody
+    of it buys there.
 
     Attributes
     ----------
@@ -132,7 +133,7 @@ class GroupSurpluses:
             values, weights = getattr(self, name), self.mass
             if name.endswith("prices_paid"):
                 weights = weights * getattr(self, name.replace("prices_paid", "buying"))
-            there = self.mass != 0.0
+            there = (self.mass != 0.0) & (weights != 0.0)
             with np.errstate(divide="ignore", invalid="ignore"):
                 totals = np.where(there, weights * values, 0.0).sum(axis=0)
                 found[name] = totals / np.where(there, weights, 0.0).sum(axis=0)

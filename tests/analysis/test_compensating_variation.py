@@ -186,6 +186,27 @@ def test_it_is_the_mean_over_drawn_errors(
         assert abs(found[t, place] - money.mean()) < 4 * error
 
 
+@pytest.mark.parametrize("size", [30.0, 1e3, 1e6, 1e8, -300.0, -1e6])
+@pytest.mark.parametrize("given", KINDS[::3])
+def test_prices_may_move_very_far(given: dict[str, Any], size: float) -> None:
+    """What happens within a few units of an end of a long piece is not passed over."""
+    case = priced("linear", **given)
+    results, rng = case.results, np.random.default_rng(3)
+    far = case.prices + size * rng.uniform(0.5, 1.0, case.prices.size)
+    some = np.where(rng.uniform(size=far.size) < 0.5, far, case.new_prices)
+    for new in (far, some):
+        before, after = (
+            results.compute_consumer_surpluses(p, keep_all=True) for p in (None, new)
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", NumericalWarning)
+            found = results.compute_compensating_variations(new, keep_all=True)
+        expected = before - after
+        assert np.array_equal(np.isnan(found), np.isnan(expected))
+        gap = np.nan_to_num(np.abs(found - expected))
+        assert (gap <= 1e-10 * np.nan_to_num(np.abs(expected)) + 1e-14).all()
+
+
 def test_formulas_that_end_on_the_way() -> None:
     """The dearest price rises by more than the cheapest is."""
     for given in KINDS:

@@ -254,6 +254,46 @@ def test_nobody_of_a_group_is_in_a_market() -> None:
     assert abs(summary.surpluses["there"] - whole[1:].mean()) < 1e-13
 
 
+def test_markets_where_nobody_of_a_group_can_buy_are_left_out_of_prices() -> None:
+    rng = np.random.default_rng(4)
+    agents = people(rng)
+    known = agents.region == "n"
+    for j in range(J):
+        agents[f"availability{j}"] = np.where(known & (agents.market_ids == 1), 0, 1)
+    data = {
+        "market_ids": np.repeat(np.arange(T), J),
+        "prices": rng.uniform(1.0, 2.0, T * J),
+        "shares": rng.uniform(0.02, 0.06, T * J),
+    }
+    data |= {f"demand_instruments{k}": rng.normal(size=T * J) for k in range(4)}
+    problem = blpdask.Problem(
+        (Formulation("1 + prices"), Formulation("1")), data, None, agents
+    )
+    results = problem.solve(
+        sigma=0.5,
+        beta=[None, -2],
+        method="1s",
+        optimization=blpdask.Optimization("return"),
+        check_optimality="gradient",
+    )
+    prices = 1.1 * data["prices"]
+    found = results.compute_surpluses_by_group(agents.region, new_prices=prices)
+    assert 0 < found.mass[1, 0] < 1 and found.buying[1, 0] == 0
+    assert np.isnan(found.prices_paid[1, 0]) and np.isnan(found.new_prices_paid[1, 0])
+    summary, others = (
+        found.summary(),
+        np.flatnonzero(found.mass[:, 0] * (1, 0, 1, 1, 1)),
+    )
+    assert summary.buying["n"] == pytest.approx(
+        found.mass[:, 0] @ found.buying[:, 0] / found.mass[:, 0].sum(), rel=1e-14
+    )
+    for start in ("", "new_"):
+        bought = found.mass[others, 0] * getattr(found, f"{start}buying")[others, 0]
+        paid = bought @ getattr(found, f"{start}prices_paid")[others, 0] / bought.sum()
+        assert summary[f"{start}prices_paid"]["n"] == pytest.approx(paid, rel=1e-14)
+    assert "NAN" not in str(found)
+
+
 def test_types_of_agents_have_their_shares() -> None:
     results = at_truth()
     types = results.problem.agents.type_ids[:, 0]
@@ -330,6 +370,15 @@ def test_what_is_refused(arguments: dict[str, Any], found: str) -> None:
     with pytest.raises(InputError, match=r"1 fault\.") as caught:
         solved()[0].compute_surpluses_by_group(**arguments)
     assert found in str(caught.value)
+
+
+def test_every_fault_at_once() -> None:
+    with pytest.raises(InputError, match=r"5 faults\.") as caught:
+        solved()[0].compute_surpluses_by_group(
+            "wealth", prices=[1.0], new_prices="dear", quantiles=1, backend="abacus"
+        )
+    for found in ("groups='wealth'", "quantiles=1", "prices of size 1", "'abacus'"):
+        assert found in str(caught.value), found
 
 
 def test_without_agents_there_are_no_groups() -> None:

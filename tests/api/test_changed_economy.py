@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 import blpdask
-from blpdask import Formulation
+from blpdask import Formulation, Taxes
 from blpdask.errors import InputError, NumericalWarning
 from tests.api import nevo
 from tests.api.test_economy_methods import linear, markets_of, own_rows, solved
@@ -460,6 +460,48 @@ def test_transfers_as_a_plain_program_has_them(scale: float) -> None:
     assert distance(changed.compute_delta(), changed.delta) < 1e-11
 
 
+@pytest.mark.parametrize("seed", PAID)
+def test_welfare_counts_what_transfers_cost(seed: int) -> None:
+    """Transfers to all, and subsidies of all products, leave everybody alike."""
+    results = solved(seed)
+    paid = results.give_transfers(np.full(results.simulation.I, 0.3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NumericalWarning)
+        expected = results.simulate_counterfactual(taxes=Taxes(unit=-0.3))
+        found = paid.simulate_counterfactual()
+    assert distance(found.welfare, expected.new_welfare) < 1e-9
+    assert distance(found.new_welfare, expected.new_welfare) < 1e-9
+    assert distance(found.transfer_costs, -expected.new_tax_revenues) < 1e-9
+    assert not expected.transfer_costs.any() and not expected.new_transfer_costs.any()
+    assert "Transfers" in str(found) and "Transfers" not in str(expected)
+
+
+def test_transfers_of_a_counterfactual_are_those_at_its_prices() -> None:
+    results, eps = people(1.6), 1.6
+    first, ids = results.simulation, results.product_data.product_ids[:, 0]
+    income = first.agent_data["income"][:, 0]
+    b, eligible = 0.5 * (income < 0.5) + 0.1 * income, np.isin(ids, ["a", "d"])
+    paid = results.give_transfers(b, products=eligible)
+    found = paid.simulate_counterfactual(mergers={2: 1}, taxes=Taxes(0.1, 0.2))
+    p, weights = found.new_prices, first.agent_data["weights"][:, 0]
+    assert distance(found.transfer_costs, paid.transfer_costs[:, 0]) < 1e-14
+    for t in range(4):
+        rows = np.flatnonzero(paid.market_ids == t)
+        own = np.flatnonzero(first.agent_data["market_ids"][:, 0] == t)
+        P, alphas = plain_market(results, t, p, b, eligible, eps)
+        spent = weights[own] * b[own] @ P[:, eligible[rows]].sum(axis=1)
+        assert found.new_transfer_costs[t] == pytest.approx(spent, rel=1e-12)
+        worth = weights[own] @ (eps * np.log(1 / (1 - P.sum(axis=1))) / -alphas)
+        gains = weights[own] @ P @ (p[rows] - results.costs[rows, 0])
+        assert found.new_welfare[t] == pytest.approx(worth + gains - spent, rel=1e-10)
+    before, after = found.summary()["Transfers"]
+    assert before == pytest.approx(found.transfer_costs.mean(), rel=1e-14)
+    assert after == pytest.approx(found.new_transfer_costs.mean(), rel=1e-14)
+    assert found.changed == ("mergers", "taxes")
+    merger = paid.simulate_merger({2: 1}).transfer_costs
+    assert distance(merger, paid.transfer_costs[:, 0]) < 1e-14
+
+
 def test_transfers_add_up_and_go_with_other_products() -> None:
     results = people()
     ids = results.product_data.product_ids[:, 0]
@@ -845,7 +887,7 @@ def test_changes_that_are_refused() -> None:
     markets = markets_of(results)
     with pytest.raises(InputError, match=r"1 markets that lose their last product"):
         results.change_products(remove=markets == 3)
-    with pytest.raises(InputError, match="of type list"):
+    with pytest.raises(InputError, match="add of type list"):
         results.change_products(add=[1, 2])
     with pytest.raises(InputError, match="60 times True or False"):
         results.change_products(remove=np.zeros(60))

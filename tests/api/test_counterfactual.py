@@ -537,6 +537,7 @@ def test_every_fault_at_once() -> None:
     [
         ({"mergers": {}}, "mergers={}"),
         ({"mergers": {"2": 1}}, "own nothing (2)"),
+        ({"mergers": {1: [2]}}, "own nothing ([2])"),
         ({"firm_ids": [1, 2, 3]}, "firm_ids of shape (3,)"),
         ({"ownership": np.eye(3)}, "ownership of shape (3, 3)"),
         ({"ownership": np.ones((60, 5)), "mergers": {2: 1}}, "mergers and ownership"),
