@@ -178,8 +178,8 @@ class Question:
         elif firm_ids is None and "firm_ids" not in self._products.ids:
             self.faults.add(
                 "neither firm_ids nor ownership, in product_data or as arguments",
-                "who sets prices",
-                "pass firm_ids or ownership",
+                "who sets prices, and who set those of the data if costs are not known",
+                "add firm_ids to product_data; or pass costs with either argument",
             )
             return Owners(np.zeros(N, np.int64), None)
         else:

@@ -17,7 +17,7 @@ from ..estimators.gmm import Minimum
 from ..progress import Listener
 from ..records import Floats
 from ..results import specification_tests
-from ..results.delta_method import DeltaMethod, delta_method
+from ..results.delta_method import DeltaMethod, check_function, delta_method
 from ..results.estimates import GmmEstimates
 from ..results.identification import Identification, identification
 from ..results.micro_table import MicroSummary, as_plain, from_plain, micro_table
@@ -258,6 +258,7 @@ class ProblemResults(EconomyMethods, MicroMethods):
         """
         from .moved_results import EconomiesNear, asked_of_results
 
+        check_function(function)
         places = parameter_places(self.estimates)
         near = EconomiesNear(self, engine, threads)
         asked = asked_of_results(function, places, near, self.estimates.theta.size)

@@ -75,5 +75,7 @@ def stored_merger(
         new_hhi=answers.compute_hhi(after, sold)[:, 0],
         surpluses=surpluses,
         new_surpluses=new_surpluses,
+        transfer_costs=np.zeros_like(surpluses),
+        new_transfer_costs=np.zeros_like(surpluses),
         changed=("mergers",),
     )

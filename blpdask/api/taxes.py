@@ -83,8 +83,15 @@ def _read(given: Any, name: str, faults: Faults) -> Floats:
             f"pass numbers; for a column of a table, {name}=table['...']",
         )
         return np.zeros(())
-    if values.ndim:
+    if values.ndim > 1 and values.size == len(values):
         values = values.ravel()
+    if values.ndim > 1:
+        faults.add(
+            f"{name} of shape {values.shape}",
+            "a number, or an array of one a product",
+            "pass one column",
+        )
+        return np.zeros(())
     bad = int((~np.isfinite(values)).sum())
     if bad or (values.ndim and not values.size):
         faults.add(

@@ -183,6 +183,24 @@ def delta_method(
     return DeltaMethod(value, errors.reshape(value.shape), covariances, F)
 
 
+def check_function(given: Any) -> None:
+    """Refuse what cannot be called.
+
+    Raises
+    ------
+    InputError
+        Where it cannot.
+    """
+    faults = Faults("delta_method")
+    if not callable(given):
+        faults.add(
+            f"function={given!r}",
+            "a function of results",
+            "pass one, such as lambda at: at.beta[0, 0]",
+        )
+    faults.check()
+
+
 def _numbers(given: Any) -> Floats:
     """Read what a function gave as finite numbers."""
     faults = Faults("delta_method")

@@ -140,6 +140,8 @@ def test_what_is_no_number_is_said(logit: blpdask.ProblemResults) -> None:
         logit.delta_method(lambda p: [1.0, p.beta[0, 0] * np.nan])
     with pytest.raises(InputError, match="gives str"):
         logit.delta_method(lambda p: "beta")
+    with pytest.raises(InputError, match="a function of results"):
+        logit.delta_method(3)
     twice = logit.delta_method(lambda p: [p.beta[1, 0], 2 * p.beta[1, 0]])
     with pytest.raises(InputError, match="singular covariances of 2 numbers"):
         twice.wald_test()
