@@ -565,6 +565,7 @@ def test_what_is_refused(arguments: dict[str, Any], found: str) -> None:
         ({"unit": "much"}, ["unit of type str that is not numeric"]),
         ({"unit": [1.0, np.nan]}, ["unit of size 2, 1 not finite"]),
         ({"unit": []}, ["unit of size 0"]),
+        ({"unit": np.ones((2, 2))}, ["unit of shape (2, 2)"]),
         ({"ad_valorem": -1.0}, ["-1 or less in 1 places (-1)"]),
         ({"unit": [1.0] * 3, "ad_valorem": [0.1] * 2}, ["unit of size 3, ad_valorem"]),
         (
