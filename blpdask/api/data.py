@@ -1,7 +1,9 @@
-"""Where example data lie: PyBLP's names, read from the installed package pyblp.
+"""Where example data lie: PyBLP's names, and public data sets of other projects.
 
 No data come with this package. ``NEVO_PRODUCTS_LOCATION`` and its siblings are paths
-inside pyblp, which the extra ``examples`` installs.
+inside pyblp, which the extra ``examples`` installs. :func:`fetch` puts public data sets
+of choices into the user's cache and :func:`load` reads them, by names that
+``blpdask data list`` lists.
 """
 
 from __future__ import annotations
@@ -10,6 +12,9 @@ import importlib.util
 from pathlib import Path
 
 from ..errors import BlpdaskError
+from .data_fetch import fetch, load
+
+__all__ = ["fetch", "load"]
 
 _FILES = {
     "NEVO_PRODUCTS_LOCATION": "nevo_products.csv",
@@ -38,5 +43,5 @@ def __getattr__(name: str) -> str:
 
 
 def __dir__() -> list[str]:
-    """List the names of files."""
-    return sorted(_FILES)
+    """List the names of files, and what fetches others."""
+    return sorted([*_FILES, *__all__])
