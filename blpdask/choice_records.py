@@ -17,8 +17,9 @@ import numpy as np
 
 from .records import Floats, Integers
 
-#: Kinds of coefficients. Of all but the last two z is standard normal; h is η, e^η,
-#: max(η, 0) and e^η / (1 + e^η). Of these two h is η, with z on [-1, 1].
+#: Kinds of coefficients. Of those after the first, up to johnson, z is standard normal
+#: and h is η, e^η, max(η, 0), e^η/(1 + e^η). Of the last two h is η, and z uniform and
+#: triangular on [-1, 1].
 KINDS = (
     "fixed",
     "normal",
@@ -30,7 +31,7 @@ KINDS = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class ChoiceBlock:
     """People, their choice situations, and the alternatives of each: what is placed.
 
@@ -56,6 +57,39 @@ class ChoiceBlock:
     person_offsets: Integers
     weights: Floats
     draws: Floats
+
+    @property
+    def n_people(self) -> int:
+        """Count the people, I."""
+        return self.weights.size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MixedTastes:
+    """θ as kernels of choices read it: β_ik = h_k(b_k + Σ_d Λ_kd z_id).
+
+    Attributes
+    ----------
+    b
+        ``(K,)``.
+    loadings
+        ``(K, D)`` Λ: the rows of L, and rows of zeros where coefficients are fixed.
+    shapes
+        ``(K,)`` h_k: 0 identity, 1 exponential, 2 positive part, 3 logistic.
+    rows, columns
+        ``(E,)`` entries of Λ that are parameters: θ is b, then those.
+    """
+
+    b: Floats
+    loadings: Floats
+    shapes: Integers
+    rows: Integers
+    columns: Integers
+
+    @property
+    def size(self) -> int:
+        """Count the parameters, P = K + E."""
+        return self.b.size + self.rows.size
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,12 @@ def _put(values: Floats, room: Floats | None) -> Floats:
 
 @functools.cache
 def array_backend(name: str) -> ArrayBackend:
-    """Give the backend ``"numpy"`` or ``"cupy"``.
+    """Give the backend ``"numpy"`` or ``"cupy"``."""
+    return ArrayBackend(array_namespace(name))
+
+
+def array_namespace(name: str) -> ModuleType:
+    """Import the arrays of the backend ``"numpy"`` or ``"cupy"``.
 
     Raises
     ------
@@ -191,7 +196,7 @@ def array_backend(name: str) -> ArrayBackend:
         Where CuPy or a GPU is missing.
     """
     if name == "numpy":
-        return ArrayBackend(importlib.import_module("numpy"))
+        return importlib.import_module("numpy")
     try:
         cupy = importlib.import_module("cupy")
     except ImportError as error:
@@ -207,4 +212,4 @@ def array_backend(name: str) -> ArrayBackend:
             "  expected: an NVIDIA GPU with its driver\n"
             "  what to do: run on a machine with one, or use backend='numba'"
         )
-    return ArrayBackend(cupy)
+    return cupy

@@ -154,7 +154,7 @@ def prepare(block: MarketBlock, xp: ModuleType = np) -> PreparedBlock:
     """
     products = np.diff(block.product_offsets)
     agents = np.diff(block.agent_offsets)
-    groups = _group(products, agents)
+    groups = group_sizes(products, agents)
     return PreparedBlock(
         xp=xp,
         groups=tuple(_pad(block, markets, xp) for markets in groups),
@@ -187,7 +187,7 @@ def factor_places(batch: Batch, factor_size: int, xp: ModuleType) -> Array:
     return xp.where(inside, flat, factor_size)
 
 
-def _group(products: Integers, agents: Integers) -> list[Integers]:
+def group_sizes(products: Integers, agents: Integers) -> list[Integers]:
     """Sort markets into groups that lose little by padding."""
     shapes = np.stack([_size_class(products), _size_class(agents)], axis=1)
     classes, member = np.unique(shapes, axis=0, return_inverse=True)

@@ -1,0 +1,222 @@
+"""Maximum simulated likelihood of mixed logit: θ̂ maximises Σ_i w_i log P_i(θ).
+
+A search ends where the optimiser's rules say. Newton's method then goes on until
+nothing but rounding is left of the gradient, so that estimates do not depend on the
+path to them (Train 2009, 8 and 10).
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from ..choice_records import ChoiceBlock, LikelihoodEstimates, MixedCoefficients
+from ..driver.cores import single_threaded_libraries
+from ..driver.engine import Engine
+from ..errors import Faults, NumericalWarning
+from ..moments.choices import EqualChances, equal_chances_pass, warm_choice_kernels
+from ..partitions.source import BlockSource
+from ..progress import Listener, StepEvent, silent
+from ..records import Floats, Integers
+from .likelihood_covariances import SE_TYPES, likelihood_covariances
+from .likelihood_newton import Peak, climb
+from .likelihood_objective import LikelihoodObjective
+from .optimizers.choose import OptimizerChoice
+from .optimizers.protocol import Objective, Outcome
+
+Optimizer = Callable[[Objective, Floats, Floats], Outcome]
+#: Steps to go, in standard errors, at what is a maximum.
+AT_REST = 1e-6
+
+
+def maximise_likelihood(
+    source: BlockSource | Sequence[ChoiceBlock],
+    coefficients: MixedCoefficients,
+    start: Floats,
+    *,
+    engine: Engine,
+    optimizer: Optimizer | None = None,
+    se_type: str = "robust",
+    clusters: Integers | None = None,
+    backend: str = "numba",
+    listener: Listener = silent,
+) -> LikelihoodEstimates:
+    """Estimate a mixed logit by maximum simulated likelihood.
+
+    Parameters
+    ----------
+    source
+        Blocks of people.
+    coefficients
+        What varies and how.
+    start
+        ``(P,)`` first θ.
+    engine
+        Where blocks are worked on.
+    optimizer
+        What searches, BFGS where None. After one that does not search, such as
+        ``"return"``, there are no Newton steps either.
+    se_type
+        ``"hessian"``, ``"bhhh"``, ``"robust"`` or ``"clustered"``
+        (:mod:`blpdask.estimators.likelihood_covariances`).
+    clusters
+        ``(I,)`` clusters of people in the order of blocks, of ``"clustered"``.
+    backend
+        ``numba``, ``numpy`` or ``cupy``.
+    listener
+        Told of every evaluation, with -LL as its objective.
+
+    Returns
+    -------
+    LikelihoodEstimates
+        Spreads have the signs that the search found.
+
+    Raises
+    ------
+    InputError
+        Where arguments do not fit one another.
+    NumericalError
+        Where probabilities are not finite at the start or at the end.
+    """
+    began = time.perf_counter()
+    start = np.asarray(start, np.float64)
+    with single_threaded_libraries():
+        placement = engine.place(source)
+        placement.listen(listener)
+        placement.warm(partial(warm_choice_kernels, backend))
+        try:
+            alike: EqualChances = placement.reduce(equal_chances_pass, None)
+            _check(coefficients, start, se_type, clusters, alike.people)
+            objective = LikelihoodObjective(
+                placement=placement,
+                coefficients=coefficients,
+                backend=backend,
+                weight=alike.weight,
+                listener=listener,
+            )
+            outcome = _search(objective, optimizer, start, listener)
+            listener(StepEvent(1, "Computing the Hessian"))
+            peak = climb(objective, outcome.theta, steps=outcome.evaluations > 0)
+        finally:
+            placement.close()
+    found = _conclude(coefficients, outcome, peak, se_type, clusters)
+    if not found.converged:
+        warnings.warn(found.message, NumericalWarning, stacklevel=2)
+    return replace(
+        found,
+        log_likelihood_at_zero=alike.log_likelihood,
+        evaluations=objective.evaluations,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _check(
+    coefficients: MixedCoefficients,
+    start: Floats,
+    se_type: str,
+    clusters: Integers | None,
+    n_people: int,
+) -> None:
+    """Check what is asked for, all of it at once."""
+    faults = Faults("a simulated likelihood")
+    P = coefficients.size
+    if start.shape != (P,) or not np.isfinite(start).all():
+        faults.add(
+            found=f"a start of shape {start.shape}: {start.tolist()}",
+            expected=f"{P} finite numbers: {', '.join(coefficients.parameter_labels)}",
+            remedy="give a number for each parameter, in this order",
+        )
+    if se_type not in SE_TYPES:
+        faults.add(
+            found=f"se_type {se_type!r}",
+            expected=f"one of {', '.join(SE_TYPES)}",
+            remedy="choose one of these",
+        )
+    if (se_type == "clustered") != (clusters is not None):
+        faults.add(
+            found=f"se_type {se_type!r} with{'' if clusters is not None else 'out'} "
+            "clusters",
+            expected="clusters with se_type 'clustered', and only then",
+            remedy="give both or neither",
+        )
+    elif clusters is not None and np.shape(clusters) != (n_people,):
+        faults.add(
+            found=f"clusters of shape {np.shape(clusters)}",
+            expected=f"one for each of {n_people} people",
+            remedy="give clusters of people, in the order of blocks",
+        )
+    faults.check()
+
+
+def _search(
+    objective: LikelihoodObjective,
+    optimizer: Optimizer | None,
+    start: Floats,
+    listener: Listener,
+) -> Outcome:
+    """Minimise -LL a person from the start on, without bounds."""
+    listener(StepEvent(1, "Optimising"))
+    chosen = OptimizerChoice("bfgs") if optimizer is None else optimizer
+    bounds = np.tile([-np.inf, np.inf], (start.size, 1))
+    # Line searches compare values that are infinite far from any maximum.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return chosen(objective, start, bounds)
+
+
+def _conclude(
+    coefficients: MixedCoefficients,
+    outcome: Outcome,
+    peak: Peak,
+    se_type: str,
+    clusters: Integers | None,
+) -> LikelihoodEstimates:
+    """Compute what follows from where the search ended."""
+    converged, message = _verdict(outcome, peak)
+    return LikelihoodEstimates(
+        coefficients=coefficients,
+        theta=peak.theta,
+        log_likelihood=peak.sums.log_likelihood,
+        gradient=peak.sums.score,
+        hessian=peak.hessian,
+        scores=peak.sums.scores,
+        covariances=likelihood_covariances(
+            se_type,
+            hessian=peak.hessian,
+            scores=peak.sums.scores,
+            weights=peak.sums.weights,
+            clusters=_codes(clusters),
+        ),
+        se_type=se_type,
+        log_likelihood_at_zero=np.nan,
+        converged=converged,
+        iterations=outcome.iterations + peak.steps,
+        evaluations=outcome.evaluations,
+        message=message,
+        seconds=np.nan,
+    )
+
+
+def _verdict(outcome: Outcome, peak: Peak) -> tuple[bool, str]:
+    """Say whether θ is a maximum, and why the search ended."""
+    if outcome.evaluations == 0:
+        return outcome.converged, outcome.message
+    if not np.isfinite(peak.decrement):
+        return False, (
+            f"{outcome.message} The Hessian is not negative definite there: θ is no "
+            "maximum, or the data do not tell all parameters."
+        )
+    moved = f"A Newton step would move θ by {peak.decrement:.1e} standard errors."
+    return peak.decrement <= AT_REST, f"{outcome.message} {moved}"
+
+
+def _codes(clusters: Integers | None) -> Integers | None:
+    """Give clusters codes from zero on."""
+    if clusters is None:
+        return None
+    codes: Integers = np.unique(clusters, return_inverse=True)[1].ravel()
+    return codes
