@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from . import exceptions, options
     from .api import data
     from .api.bootstrapped_results import BootstrappedResults
+    from .api.choice_problem import ChoiceProblem
+    from .api.choice_results import ChoiceResults
     from .api.conduct_models import ConductModel
     from .api.construction import (
         build_blp_instruments,
@@ -49,6 +51,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BootstrappedResults",
+    "ChoiceProblem",
+    "ChoiceResults",
     "ConductModel",
     "Formulation",
     "ImportanceSamplingResults",
@@ -96,6 +100,8 @@ __all__ = [
 #: Where each public name lives; modules stand for themselves.
 _HOMES = {
     "BootstrappedResults": "api.bootstrapped_results",
+    "ChoiceProblem": "api.choice_problem",
+    "ChoiceResults": "api.choice_results",
     "ConductModel": "api.conduct_models",
     "Formulation": "api.formulation",
     "ImportanceSamplingResults": "api.importance_sampling",

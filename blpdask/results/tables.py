@@ -209,7 +209,7 @@ def latex_table(estimates: GmmEstimates) -> str:
     lines.append(r"matrix & row & column & estimate & std. error \\ \hline")
     for row in parameter_rows(estimates):
         error = "" if np.isnan(row.std_error) else f"{row.std_error:.6g}"
-        cells = [row.matrix, _escape(row.row), _escape(row.column)]
+        cells = [row.matrix, escape_latex(row.row), escape_latex(row.column)]
         lines.append(" & ".join([*cells, f"{row.estimate:.6g}", error]) + r" \\")
     return "\n".join([*lines, r"\hline", r"\end{tabular}"])
 
@@ -245,7 +245,8 @@ def _condition(matrix: Floats) -> float:
     return float(np.linalg.cond(matrix)) if np.isfinite(matrix).all() else float("nan")
 
 
-def _escape(text: str) -> str:
+def escape_latex(text: str) -> str:
+    """Escape what LaTeX reads as its own."""
     for character in "&%$#_{}":
         text = text.replace(character, "\\" + character)
     return text

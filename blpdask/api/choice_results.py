@@ -1,0 +1,339 @@
+"""Results of choices: estimates, fit, spreads of tastes, tests and tables.
+
+With LL the log-likelihood, LL₀ that of alternatives all alike, P parameters and S
+situations,
+
+    AIC = 2 P - 2 LL,    BIC = P log S - 2 LL,    ρ² = 1 - LL / LL₀
+
+(McFadden 1974), and adjusted ρ² = 1 - (LL - P) / LL₀.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import options
+from ..analysis.choice_probabilities import At, probabilities_pass
+from ..choice_records import LikelihoodEstimates
+from ..errors import BlpdaskError, Faults, NumericalWarning
+from ..records import Floats
+from ..results.choice_estimates_tables import (
+    ERRORS,
+    covariances_table,
+    fit_table,
+    lines_html,
+    lines_latex,
+    parameter_lines,
+    parameters_table,
+    search_table,
+)
+from ..results.choice_spreads import Spreads, compute_spreads
+from ..results.test_statistic import TestStatistic
+from .pickles import save_pickle
+from .solve_checks import check_engine
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .choice_problem import ChoiceProblem
+
+#: What :meth:`ChoiceResults.to_dict` gathers.
+ATTRIBUTES = (
+    *("theta", "labels", "kinds", "standard_errors", "covariances", "se_type"),
+    *("log_likelihood", "log_likelihood_at_zero", "AIC", "BIC"),
+    *("rho_squared", "adjusted_rho_squared", "gradient", "hessian", "scores"),
+    *("sigma", "sigma_se", "standard_deviations", "standard_deviations_se"),
+    *("correlations", "correlations_se", "I", "S", "N", "R"),
+    *("converged", "iterations", "evaluations", "message", "seconds"),
+)
+#: Those that are the record's.
+_RECORDED = (
+    *("theta", "log_likelihood", "gradient", "hessian", "scores", "covariances"),
+    *("se_type", "log_likelihood_at_zero", "converged", "iterations", "evaluations"),
+    *("message", "seconds"),
+)
+
+
+class ChoiceResults:
+    """Estimates of a :class:`blpdask.ChoiceProblem`.
+
+    Attributes of :class:`blpdask.choice_records.LikelihoodEstimates` are this class's
+    too: ``theta`` ``(P,)``, of which spreads have the sign that the search found,
+    ``log_likelihood``, ``log_likelihood_at_zero``, ``gradient``, ``hessian`` and
+    ``covariances`` ``(P, P)``, ``scores`` ``(I, P)`` of people, ``se_type``,
+    ``converged``, ``iterations``, ``evaluations``, ``message`` and ``seconds``.
+    Tables show spreads with a positive diagonal of L, which explains choices alike.
+    """
+
+    def __init__(
+        self, estimates: LikelihoodEstimates, *, problem: ChoiceProblem
+    ) -> None:
+        """Pair estimates with their problem."""
+        self.estimates = estimates
+        self.problem: ChoiceProblem | None = problem
+        self.I, self.S, self.N, self.R = problem.I, problem.S, problem.N, problem.R
+
+    def __getattr__(self, name: str) -> Any:
+        """Look attributes up in the record."""
+        if name in _RECORDED:
+            return getattr(self.estimates, name)
+        raise AttributeError(f"ChoiceResults has no attribute {name!r}")
+
+    def __dir__(self) -> list[str]:
+        """List the record's attributes with this class's own."""
+        return sorted({*super().__dir__(), *_RECORDED})
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the parameters, ``(P,)``."""
+        return self.estimates.coefficients.parameter_labels
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of the coefficients, ``(K,)``."""
+        return self.estimates.coefficients.kinds
+
+    @property
+    def standard_errors(self) -> Floats:
+        """Of θ, ``(P,)``."""
+        lines = parameter_lines(self.estimates)
+        return np.array([line.std_error for line in lines])
+
+    @property
+    def AIC(self) -> float:
+        """Akaike's information criterion."""
+        return float(2.0 * self.theta.size - 2.0 * self.log_likelihood)
+
+    @property
+    def BIC(self) -> float:
+        """Schwarz's information criterion, whose observations are situations."""
+        return float(np.log(self.S) * self.theta.size - 2.0 * self.log_likelihood)
+
+    @property
+    def rho_squared(self) -> float:
+        """McFadden's ρ²."""
+        return 1.0 - float(self.log_likelihood / self.log_likelihood_at_zero)
+
+    @property
+    def adjusted_rho_squared(self) -> float:
+        """McFadden's ρ², adjusted for the number of parameters."""
+        fitted = self.log_likelihood - self.theta.size
+        return 1.0 - float(fitted / self.log_likelihood_at_zero)
+
+    @cached_property
+    def spreads(self) -> Spreads:
+        """How random coefficients, before h, vary over people."""
+        return compute_spreads(
+            self.estimates.coefficients, self.theta, self.covariances
+        )
+
+    @property
+    def sigma(self) -> Floats:
+        """Covariances Σ of random coefficients before h, ``(D, D)``."""
+        return self.spreads.sigma
+
+    @property
+    def sigma_se(self) -> Floats:
+        """Standard errors of Σ, ``(D, D)``, by the delta method."""
+        return self.spreads.sigma_se
+
+    @property
+    def standard_deviations(self) -> Floats:
+        """Standard deviations of random coefficients before h, ``(D,)``."""
+        return self.spreads.deviations
+
+    @property
+    def standard_deviations_se(self) -> Floats:
+        """Standard errors of the standard deviations, ``(D,)``."""
+        return self.spreads.deviations_se
+
+    @property
+    def correlations(self) -> Floats:
+        """Correlations of random coefficients before h, ``(D, D)``."""
+        return self.spreads.correlations
+
+    @property
+    def correlations_se(self) -> Floats:
+        """Standard errors of the correlations, ``(D, D)``."""
+        return self.spreads.correlations_se
+
+    def run_likelihood_ratio_test(self, restricted: ChoiceResults) -> TestStatistic:
+        """Compute the likelihood ratio statistic 2 (LL - LL_restricted).
+
+        Of restrictions that set spreads to zero, the least they can be, its p-value is
+        too large (Self and Liang 1987).
+
+        Parameters
+        ----------
+        restricted
+            Results for the same choices with fewer parameters.
+
+        Warns
+        -----
+        NumericalWarning
+            Where the restricted model is the more likely one, as when a search ended
+            in a local maximum.
+        """
+        faults = Faults("run_likelihood_ratio_test")
+        if not isinstance(restricted, ChoiceResults):
+            faults.add(
+                f"restricted of type {type(restricted).__name__}",
+                "ChoiceResults",
+                "pass the results of a ChoiceProblem",
+            )
+            faults.check()
+        sizes = [(r.I, r.S, r.N) for r in (self, restricted)]
+        zeros = [float(r.log_likelihood_at_zero) for r in (self, restricted)]
+        if sizes[0] != sizes[1] or not np.isclose(
+            zeros[0], zeros[1], rtol=1e-10, atol=0.0
+        ):
+            faults.add(
+                f"people, situations and rows {sizes[0]} here and {sizes[1]} there, "
+                f"likelihoods of chance {zeros[0]:.8g} and {zeros[1]:.8g}",
+                "results for the same choices",
+                "estimate both with one table",
+            )
+        degrees = self.theta.size - restricted.theta.size
+        if degrees <= 0:
+            faults.add(
+                f"{restricted.theta.size} parameters, of {self.theta.size} here",
+                "fewer",
+                "call the method of the results with more parameters",
+            )
+        faults.check()
+        value = 2.0 * (self.log_likelihood - restricted.log_likelihood)
+        if value < 0:
+            warnings.warn(
+                f"the restricted log-likelihood is higher by {-value / 2:.6g}: a "
+                "search ended in a local maximum, or draws differ",
+                NumericalWarning,
+                stacklevel=2,
+            )
+        return TestStatistic(value, degrees, name="Likelihood ratio")
+
+    def compute_probabilities(
+        self, *, engine: Any = None, threads: int | None = None
+    ) -> Floats:
+        """Compute the probability of each alternative, averaged over draws.
+
+        Parameters
+        ----------
+        engine, threads
+            As in :meth:`blpdask.ChoiceProblem.solve`.
+
+        Returns
+        -------
+        Floats
+            A probability a row of ``choice_data``, in its order: zero where it is not
+            available and one where nothing else is.
+
+        Raises
+        ------
+        BlpdaskError
+            Where the results have lost their problem.
+        """
+        if self.problem is None:
+            raise BlpdaskError(
+                "found: results without their problem, as from a pickle\n"
+                "  expected: results that solve() gave in this session\n"
+                "  what to do: solve again, from start=results.theta"
+            )
+        faults = Faults("compute_probabilities")
+        chosen = check_engine(engine, threads, faults)
+        faults.check()
+        assert chosen is not None
+        placement = chosen.place(self.problem.source)
+        at = At(self.estimates.coefficients, self.theta)
+        try:
+            found = placement.reduce(probabilities_pass, at)
+        finally:
+            placement.close()
+        table = self.problem.table
+        answer = np.zeros(table.n_given)
+        answer[table.rows] = found.probabilities
+        answer[table.single_rows] = 1.0
+        return answer
+
+    def to_frame(self) -> pd.DataFrame:
+        """List the parameters: ``parameter``, ``estimate``, ``std_error``, ``t``.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a parameter, spreads with a positive diagonal of L.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                {
+                    "parameter": line.parameter,
+                    "estimate": line.estimate,
+                    "std_error": line.std_error,
+                    "t_statistic": line.t_statistic,
+                }
+                for line in parameter_lines(self.estimates)
+            ]
+        )
+
+    def to_latex(self) -> str:
+        """Write the parameters as a LaTeX tabular."""
+        return lines_latex(self.estimates)
+
+    def to_dict(self, attributes: Sequence[str] = ATTRIBUTES) -> dict[str, Any]:
+        """Gather attributes by name."""
+        return {name: getattr(self, name) for name in attributes}
+
+    def to_pickle(self, path: str | Path) -> None:
+        """Pickle the results, without their problem."""
+        save_pickle(self, path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the problem behind: results stand on their own."""
+        names = ("estimates", "I", "S", "N", "R")
+        return {name: getattr(self, name) for name in names} | {"problem": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore what was pickled."""
+        self.__dict__.update(state)
+
+    def __str__(self) -> str:
+        """Print the fit, the search, estimates and covariances."""
+        digits = options.digits
+        fit = [
+            (("Log-", "Likelihood"), self.log_likelihood),
+            (("Of Alternatives", "All Alike"), self.log_likelihood_at_zero),
+            (("McFadden's", "Rho Squared"), self.rho_squared),
+            (("", "AIC"), self.AIC),
+            (("", "BIC"), self.BIC),
+        ]
+        sections = [
+            fit_table(fit, digits),
+            search_table(self.estimates),
+            parameters_table(self.estimates, digits),
+        ]
+        if self.estimates.coefficients.correlated:
+            error = ERRORS[self.se_type]
+            sections.append(covariances_table(self.spreads, error, digits))
+        if not self.converged:
+            sections.append(f"Warning: the search did not converge: {self.message}")
+        return "\n\n".join(sections)
+
+    def __repr__(self) -> str:
+        """Print as ``str`` does."""
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        """Show the parameters as a table in a notebook."""
+        ended = "converged" if self.converged else "not converged"
+        caption = (
+            f"Log-likelihood {self.log_likelihood:.8g}, {ended}, {self.S} situations "
+            f"of {self.I} people"
+        )
+        return lines_html(self.estimates, caption)

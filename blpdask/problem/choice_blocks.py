@@ -1,0 +1,66 @@
+"""How people are put into blocks: runs of whole people of about equal work.
+
+A likelihood costs about N R K operations. Like blocks of markets, those of people are
+a function of the data alone, so that sums have the same bits wherever they are made.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..choice_records import ChoiceBlock
+from ..integration.rules import Rule
+from ..partitions.plan import BLOCK_COST, MOST_BLOCKS, plan_blocks
+from ..partitions.source import HeldBlocks
+from ..records import Floats
+from .choice_draws import draw_variates
+from .choice_table import ChoiceTable
+
+
+def cut_people(table: ChoiceTable, draws: Floats) -> HeldBlocks:
+    """Cut a table into blocks.
+
+    Parameters
+    ----------
+    table
+        I people, sorted.
+    draws
+        ``(I, R, D)`` standard variates.
+
+    Returns
+    -------
+    HeldBlocks
+        Of :class:`blpdask.choice_records.ChoiceBlock`, whole people in order.
+    """
+    n_people, R, _ = draws.shape
+    rows = np.diff(table.situation_offsets[table.person_offsets])
+    operations = float(table.X.size) * R
+    n_blocks = int(np.clip(np.ceil(operations / BLOCK_COST), 1, MOST_BLOCKS))
+    edges = plan_blocks(rows, np.full(n_people, R), n_blocks)
+    pairs = list(itertools.pairwise(edges.tolist()))
+    labels = [f"people {first} to {stop - 1}" for first, stop in pairs]
+    blocks = [cut_block(table, draws, first, stop) for first, stop in pairs]
+    return HeldBlocks(blocks, labels=labels)
+
+
+def cut_block(table: ChoiceTable, draws: Floats, first: int, stop: int) -> ChoiceBlock:
+    """Take people from ``first`` to before ``stop``."""
+    s0, s1 = (int(table.person_offsets[place]) for place in (first, stop))
+    r0, r1 = (int(table.situation_offsets[place]) for place in (s0, s1))
+    return ChoiceBlock(
+        X=table.X[r0:r1],
+        chosen=table.chosen[s0:s1] - r0,
+        situation_offsets=table.situation_offsets[s0 : s1 + 1] - r0,
+        person_offsets=table.person_offsets[first : stop + 1] - s0,
+        weights=table.weights[first:stop],
+        draws=draws[first:stop],
+    )
+
+
+def make_blocks(table: ChoiceTable, rule: Rule, kinds: Sequence[str]) -> HeldBlocks:
+    """Draw variates for the random ones among ``kinds``, ``(K,)``, and cut."""
+    random = [kind for kind in kinds if kind != "fixed"]
+    return cut_people(table, draw_variates(rule, random, table.person_ids.size))

@@ -1,0 +1,211 @@
+"""What did people choose: a table with a row an alternative, read, checked and sorted.
+
+Situation s of person i has alternatives C_s, of which exactly one is chosen,
+
+    Σ_{j ∈ C_s} y_sj = 1,
+
+and utility differs within it by x_sj'β_i alone: what its alternatives share cancels.
+Rows come in any order, choice sets of any size; rows that are not available are left
+out, and so are situations with a single alternative, whose probability is one.
+:mod:`.choice_checks` looks for faults.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import Faults
+from ..records import Floats, Integers
+from .choice_checks import (
+    check_attributes,
+    check_chosen,
+    check_same_within,
+    check_twice,
+    warn_of_single,
+)
+from .choice_rows import ChoiceRows, read_rows
+from .fields import build_design, check_table, field_names
+from .formula_columns import Column, DesignMatrix
+from .formula_data import read_column
+from .formulas import ParsedFormula
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChoiceTable:
+    """Alternatives sorted by person and situation, each with something to choose.
+
+    Attributes
+    ----------
+    X, columns
+        ``(N, K)`` characteristics and what they are.
+    chosen
+        ``(S,)`` row of each situation's chosen alternative.
+    situation_offsets, person_offsets
+        ``(S + 1,)`` first row of each situation, then N; ``(I + 1,)`` first situation
+        of each person, then S.
+    weights
+        ``(I,)`` of people, ones where the table has none.
+    clusters
+        ``(I,)`` codes of people's clusters, or None.
+    person_ids
+        ``(I,)`` objects.
+    rows
+        ``(N,)`` place of each row in the table as given.
+    single_rows
+        Places of available rows that had no alternative beside them.
+    n_given
+        Rows of the table as given.
+    """
+
+    X: Floats
+    columns: tuple[Column, ...]
+    chosen: Integers
+    situation_offsets: Integers
+    person_offsets: Integers
+    weights: Floats
+    clusters: Integers | None
+    person_ids: np.ndarray[Any, Any]
+    rows: Integers
+    single_rows: Integers
+    n_given: int
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the characteristics, ``(K,)``."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def choice_sizes(self) -> Integers:
+        """Alternatives of each situation, ``(S,)``."""
+        return np.diff(self.situation_offsets)
+
+    def within(self) -> Floats:
+        """Give characteristics less their situation's averages, ``(N, K)``."""
+        return subtract_averages(self.X, self.situation_offsets)
+
+
+def read_choices(
+    data: Any, formula: ParsedFormula, *, tolerance: float = 1e-10
+) -> ChoiceTable:
+    """Read a table of choices.
+
+    Parameters
+    ----------
+    data
+        DataFrame, mapping of arrays or structured array, a row an alternative:
+        ``situation_ids`` and ``chosen``, optionally ``person_ids``,
+        ``alternative_ids``, ``availability``, ``weights`` and ``clustering_ids``, the
+        last two constant within a person. Where there are no people each situation is
+        a person's only one; elsewhere ``situation_ids`` need not differ between people.
+    formula
+        Of X. An intercept, which alternatives share, is left out of it.
+    tolerance
+        What earlier columns must leave of a column within situations, of its norm.
+
+    Returns
+    -------
+    ChoiceTable
+        Rows sorted by person and situation and, within a situation, by
+        ``alternative_ids`` or characteristics, whatever their order was.
+
+    Raises
+    ------
+    InputError
+        With every fault of the table.
+    """
+    faults = Faults("choice_data")
+    if not check_table(data, faults):
+        faults.check()
+    given = read_rows(data, faults)
+    available = None if given is None else given.available
+    design = _build_attributes(data, formula, available, faults)
+    if given is None or design is None:
+        faults.check()
+    assert given is not None and design is not None
+    check_chosen(given.chosen, given.available, given.situations, given.names, faults)
+    check_twice(given.alternatives, given.situations, given.names, faults)
+    for name, values in (("weights", given.weights), ("clusters", given.clusters)):
+        check_same_within(name, values, given.people, given.person_ids, faults)
+    faults.check()
+    table = _sort(given, design)
+    check_attributes(
+        table.labels,
+        table.X,
+        table.within(),
+        table.situation_offsets,
+        tolerance,
+        faults,
+    )
+    faults.check()
+    return table
+
+
+def subtract_averages(X: Floats, situation_offsets: Integers) -> Floats:
+    """Subtract from rows ``(N, K)`` the averages of their situations."""
+    sizes = np.diff(situation_offsets)
+    sums = np.add.reduceat(X, situation_offsets[:-1], axis=0)
+    return X - np.repeat(sums / sizes[:, np.newaxis], sizes, axis=0)
+
+
+def _build_attributes(
+    data: Any,
+    formula: ParsedFormula,
+    available: np.ndarray[Any, np.dtype[np.bool_]] | None,
+    faults: Faults,
+) -> DesignMatrix | None:
+    """Evaluate the formula where alternatives are available, without an intercept."""
+    usable = available is None or available.all()
+    table = data
+    if not usable and formula.names <= set(field_names(data)):
+        table = {name: read_column(data, name)[available] for name in formula.names}
+    design = build_design(table, formula, faults)
+    if design is None:
+        return None
+    kept = [k for k, column in enumerate(design.columns) if column.names]
+    if not kept:
+        faults.add(
+            "a formula without variables",
+            "characteristics that differ over the alternatives of a situation",
+            "add one, as in Formulation('0 + prices')",
+        )
+        return None
+    columns = tuple(design.columns[k] for k in kept)
+    return DesignMatrix(values=design.values[:, kept], columns=columns)
+
+
+def _sort(given: ChoiceRows, design: DesignMatrix) -> ChoiceTable:
+    """Sort available rows and leave out situations of one alternative."""
+    places = np.flatnonzero(given.available)
+    situations = given.situations[places]
+    counts = np.bincount(situations, minlength=len(given.names))
+    single = counts == 1
+    warn_of_single(np.flatnonzero(single), given.names)
+    alone = single[situations]
+    kept = np.flatnonzero(~alone)
+    X = design.values[kept]
+    rows = places[kept]
+    ties = (*X.T[::-1],) if given.alternatives is None else (given.alternatives[rows],)
+    order = np.lexsort((given.chosen[rows], *ties, given.situations[rows]))
+    X, rows = np.ascontiguousarray(X[order]), rows[order]
+    firsts = np.unique(given.situations[rows], return_index=True)[1]
+    people = given.people[rows][firsts]
+    _, person_firsts = np.unique(people, return_index=True)
+    kept_people = people[person_firsts]
+    first_rows = rows[firsts][person_firsts]
+    chosen = np.flatnonzero(given.chosen[rows])
+    return ChoiceTable(
+        X=X,
+        columns=design.columns,
+        chosen=chosen.astype(np.int64),
+        situation_offsets=np.append(firsts, rows.size).astype(np.int64),
+        person_offsets=np.append(person_firsts, people.size).astype(np.int64),
+        weights=given.weights[first_rows],
+        clusters=None if given.clusters is None else given.clusters[first_rows],
+        person_ids=given.person_ids[kept_people],
+        rows=rows.astype(np.int64),
+        single_rows=places[alone].astype(np.int64),
+        n_given=given.people.size,
+    )
