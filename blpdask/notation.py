@@ -108,6 +108,7 @@ _RIVERS = "Rivers and Vuong (2002)"
 _MORTIMER = "Conlon and Mortimer (2021)"
 _JAFFE = "Jaffe and Weyl (2013)"
 _SMALL = "Small and Rosen (1981)"
+_TRAIN = "Train (2009)"
 _DAGSVIK = "Dagsvik and Karlström (2005)"
 
 _COUNTS = (
@@ -233,8 +234,19 @@ _WELFARE = (
     Symbol("q_0", "outside_price", "()", "where money is valued outside", _DAGSVIK),
 )
 
+_CHOICES = (
+    Symbol("η_ik", "tastes", "(R, K)", "coefficients before h", _TRAIN),
+    Symbol(
+        "h_k", "kinds", "()", "what makes η a coefficient, β_ik = h_k(η_ik)", _TRAIN
+    ),
+    Symbol(
+        "z_i", "ChoiceBlock.draws", "(R, D)", "standard variates of a person", _TRAIN
+    ),
+    Symbol("LL", "log_likelihood", "()", "simulated log-likelihood", _TRAIN),
+)
+
 #: Every symbol, in the order in which a reader of the paper meets it.
 ALPHABET: tuple[Symbol, ...] = (
     *(*_COUNTS, *_DATA, *_PARAMETERS, *_MODEL, *_GMM),
-    *(*_SURVEYS, *_CONDUCT, *_PRESSURE, *_WELFARE),
+    *(*_SURVEYS, *_CONDUCT, *_PRESSURE, *_WELFARE, *_CHOICES),
 )

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..choice_records import ChoiceBlock, MixedCoefficients
+from ..model.mixed_coefficients import drawn_coefficients, mixed_tastes
 from ..records import JOINED, Floats
-from ..results.choice_spreads import place_entries
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,38 +39,12 @@ def probabilities_pass(
     """Compute the probabilities of a block."""
     del memory
     found = np.empty(len(block.X))
+    tastes = mixed_tastes(at.coefficients, at.theta)
     for i, z in enumerate(block.draws):
-        beta = draw_coefficients(at.coefficients, at.theta, z)
+        beta = drawn_coefficients(tastes, z)[0]
         for s in range(block.person_offsets[i], block.person_offsets[i + 1]):
             rows = slice(block.situation_offsets[s], block.situation_offsets[s + 1])
             utilities = beta @ block.X[rows].T
             odds = np.exp(utilities - utilities.max(axis=1, keepdims=True))
             found[rows] = (odds / odds.sum(axis=1, keepdims=True)).mean(axis=0)
     return BlockProbabilities(found), None
-
-
-def draw_coefficients(
-    coefficients: MixedCoefficients, theta: Floats, draws: Floats
-) -> Floats:
-    """Turn variates ``(R, D)`` into coefficients β ``(R, K)``.
-
-    Examples
-    --------
-    >>> coefficients = MixedCoefficients(("x",), ("lognormal",))
-    >>> draw_coefficients(coefficients, np.array([0.0, 1.0]), np.zeros((2, 1)))
-    array([[1.],
-           [1.]])
-    """
-    from scipy.special import expit
-
-    K = len(coefficients.labels)
-    beta = np.tile(theta[:K], (len(draws), 1))
-    beta[:, coefficients.random] += draws @ place_entries(coefficients, theta).T
-    for k, kind in enumerate(coefficients.kinds):
-        if kind == "lognormal":
-            beta[:, k] = np.exp(beta[:, k])
-        elif kind == "censored":
-            beta[:, k] = np.maximum(beta[:, k], 0.0)
-        elif kind == "johnson":
-            beta[:, k] = expit(beta[:, k])
-    return beta

@@ -10,6 +10,7 @@ import numpy as np
 from ..choice_records import KINDS, MixedCoefficients
 from ..driver.engine import Engine
 from ..errors import Faults, InputError
+from ..estimators.likelihood_covariances import SE_TYPES
 from ..estimators.optimizers.choose import STRUCTURED_METHODS, OptimizerChoice
 from ..problem.choice_draws import check_rule
 from ..problem.fields import some
@@ -22,8 +23,6 @@ from .solve_checks import BACKENDS, check_engine, check_optimization
 
 if TYPE_CHECKING:
     from .choice_problem import ChoiceProblem
-
-SE_TYPES = ("robust", "clustered", "hessian", "bhhh")
 
 
 def check_choice_arguments(
