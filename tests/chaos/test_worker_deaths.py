@@ -12,7 +12,6 @@ import signal
 import time
 from itertools import pairwise
 
-import psutil
 import pytest
 
 from blpdask.progress import EvaluationEvent
@@ -25,7 +24,7 @@ from tests.chaos.blows import (
     lying_in_wait,
     workers_with,
 )
-from tests.driver.clusters import Killer
+from tests.driver.clusters import Killer, has_ended
 
 pytestmark = pytest.mark.slow
 #: Seconds that a death may cost.
@@ -38,7 +37,7 @@ def test_a_worker_killed_in_the_middle_of_a_phase(client, store, calm, tmp_path,
     with lying_in_wait(ambush):
         found = problems.solve(store, engine=client)
     assert ambush.struck is not None
-    assert not psutil.pid_exists(ambush.struck)
+    assert has_ended(ambush.struck)
     assert problems.bits(found) == calm
     print(f"{phase}: longest call {max(ambush.seconds):.1f} s")
     assert max(ambush.seconds) < STALL

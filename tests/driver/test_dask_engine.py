@@ -16,7 +16,6 @@ import weakref
 from typing import Any, ClassVar
 
 import numpy as np
-import psutil
 import pytest
 from distributed import WorkerPlugin
 
@@ -30,7 +29,7 @@ from blpdask.errors import StoreError
 from blpdask.partitions.source import HeldBlocks
 from blpdask.progress import BlocksEvent
 
-from .clusters import Killer, cluster, worker_pids
+from .clusters import Killer, cluster, has_ended, worker_pids
 
 
 @dataclasses.dataclass(frozen=True)
@@ -292,7 +291,7 @@ def test_a_worker_whose_memory_fills_up_is_split_over_its_successors(mebibytes):
         placement = engine.place(blocks(40))
         found = placement.reduce(greedy_pass, mebibytes * 2**20)
         assert found.total == serial.reduce(greedy_pass, 8).total
-        assert not psutil.pid_exists(first)
+        assert has_ended(first)
         placement.close()
 
 
@@ -305,7 +304,7 @@ def test_workers_that_are_full_and_idle_are_started_again():
         time.sleep(1.0)
         serial = SerialEngine().place(blocks(3))
         assert placement.reduce(sum_pass, 1.0).total == serial.reduce(sum_pass, 1).total
-        assert not psutil.pid_exists(first)
+        assert has_ended(first)
         placement.close()
 
 
