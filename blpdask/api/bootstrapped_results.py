@@ -13,13 +13,13 @@ import numpy as np
 from ..analysis.bootstrap import DrawnParameters, Realized
 from ..errors import Faults
 from ..records import Floats
-from ..results.text_tables import Header, text_table
 from ..status import PriceStatus
 from .bootstrap import at_draw, at_equilibrium, each_draw
 from .demand_methods import DemandMethods
 from .estimated_economy import EstimatedEconomy
 from .firm_methods import FirmMethods
 from .pickles import save_pickle
+from .price_search_text import price_search_table
 from .solve_checks import check_engine
 
 if TYPE_CHECKING:
@@ -167,20 +167,7 @@ class BootstrappedResults:
 
     def __str__(self) -> str:
         """Print how long it took and how prices were found."""
-        header: list[Header] = [("Computation", "Seconds"), ("Bootstrap", "Draws")]
-        cells = [f"{self.computation_time:.3f}", str(self.draws)]
-        if self.contraction_evaluations.any():
-            header += [
-                ("Fixed Point", "Failures"),
-                ("Fixed Point", "Iterations"),
-                ("Contraction", "Evaluations"),
-            ]
-            cells += [
-                str(int((~self.fp_converged).sum())),
-                str(int(self.fp_iterations.sum())),
-                str(int(self.contraction_evaluations.sum())),
-            ]
-        return text_table("Bootstrapped Results Summary", header, [cells])
+        return price_search_table("Bootstrapped Results Summary", "Bootstrap", self)
 
     def __repr__(self) -> str:
         """Print as ``str`` does."""

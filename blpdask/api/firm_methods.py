@@ -376,8 +376,7 @@ class FirmMethods(AtParameters):
 
         what = "compute_pricing_pressure"
         question = self._ask(what, None, engine, threads, backend)
-        products = self.estimated_economy(what).demand.products
-        return pressure_of_merger(question, products, mergers, costs, efficiencies)
+        return pressure_of_merger(question, mergers, costs, efficiencies)
 
     def compute_surpluses_by_group(
         self,

@@ -21,12 +21,12 @@ from ..problem.formulas import ParsedFormula
 from ..progress import Listener
 from ..records import Floats
 from ..results.parameter_places import parameter_places
-from ..results.text_tables import Header, text_table
 from .estimated_errors import estimated_errors
 from .formulation import Formulation, build_matrix
 from .iteration import Iteration
 from .optimal_instrument_checks import check_dropped, check_expectation, check_shifters
 from .pickles import save_pickle
+from .price_search_text import price_search_table
 from .printing import choose_listener
 from .solve_checks import check_choices, check_engine, check_numbers
 from .solved_problem import problem_of
@@ -105,20 +105,9 @@ class OptimalInstrumentResults:
 
     def __str__(self) -> str:
         """Print how long it took and how prices were found."""
-        header: list[Header] = [("Computation", "Seconds"), ("Error Term", "Draws")]
-        cells = [f"{self.computation_time:.3f}", str(self.draws)]
-        if self.contraction_evaluations.any():
-            header += [
-                ("Fixed Point", "Failures"),
-                ("Fixed Point", "Iterations"),
-                ("Contraction", "Evaluations"),
-            ]
-            cells += [
-                str(int((~self.fp_converged).sum())),
-                str(int(self.fp_iterations.sum())),
-                str(int(self.contraction_evaluations.sum())),
-            ]
-        return text_table("Optimal Instrument Results Summary", header, [cells])
+        return price_search_table(
+            "Optimal Instrument Results Summary", "Error Term", self
+        )
 
     def __repr__(self) -> str:
         """Print as ``str`` does."""

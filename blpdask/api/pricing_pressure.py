@@ -17,13 +17,13 @@ from ..records import Floats
 from ..results.pricing_pressure import PricingPressure, merging_products
 from ..status import CostStatus
 from .economy_questions import Question
-from .merger import check_mergers
+from .merger import merged_firms
 
 Ids = np.ndarray[Any, Any]
 
 
 def pressure_of_merger(
-    question: Question, products: Products, mergers: Any, costs: Any, efficiencies: Any
+    question: Question, mergers: Any, costs: Any, efficiencies: Any
 ) -> PricingPressure:
     """Compute pricing pressure.
 
@@ -31,8 +31,6 @@ def pressure_of_merger(
     ----------
     question
         About all markets.
-    products
-        That it is about.
     mergers
         Which firms become which.
     costs, efficiencies
@@ -43,6 +41,7 @@ def pressure_of_merger(
     InputError
         With every fault.
     """
+    products = question.products
     _check_owners(question, products)
     firms, after = _read_mergers(question, products, mergers)
     given = question.costs(costs)
@@ -95,13 +94,12 @@ def _read_mergers(
 ) -> tuple[Ids, Ids]:
     """Read firms before and after, ``(N,)``; nobody's where they cannot be read."""
     try:
-        firms = check_mergers(products.ids.get("firm_ids"), mergers)
+        after = merged_firms(products.ids.get("firm_ids"), mergers)
     except InputError as error:
         question.faults.extend(error)
         nobody = np.zeros(products.n_products, object)
         return nobody, nobody
-    after = [mergers.get(firm, firm) for firm in firms.tolist()]
-    return firms, np.array(after, object)
+    return np.ravel(np.asarray(products.ids["firm_ids"], dtype=object)), after
 
 
 def _read_efficiencies(question: Question, given: Any) -> Floats:
