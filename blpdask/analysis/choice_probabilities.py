@@ -40,8 +40,10 @@ def probabilities_pass(
     del memory
     found = np.empty(len(block.X))
     tastes = mixed_tastes(at.coefficients, at.theta)
-    for i, z in enumerate(block.draws):
-        beta = drawn_coefficients(tastes, z)[0]
+    for i in range(block.n_people):
+        z = block.draws[i % len(block.draws)]
+        d = block.demographics[i] if len(block.demographics) else None
+        beta = drawn_coefficients(tastes, z, d)
         for s in range(block.person_offsets[i], block.person_offsets[i + 1]):
             rows = slice(block.situation_offsets[s], block.situation_offsets[s + 1])
             utilities = beta @ block.X[rows].T

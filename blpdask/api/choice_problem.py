@@ -18,6 +18,7 @@ from typing import Any
 
 from .. import options
 from ..choice_records import MixedCoefficients
+from ..estimators.likelihood_model import SimulatedLikelihood
 from ..estimators.simulated_likelihood import maximise_likelihood
 from ..integration.rules import Rule
 from ..partitions.source import HeldBlocks
@@ -161,7 +162,7 @@ class ChoiceProblem:
     @cached_property
     def source(self) -> HeldBlocks:
         """Blocks of people with their draws."""
-        return make_blocks(self.table, self._rule, self.coefficients.kinds)
+        return make_blocks(self.table, self._rule, self.coefficients.random_kinds)
 
     def __str__(self) -> str:
         """Print dimensions and the formulation."""
@@ -231,15 +232,14 @@ class ChoiceProblem:
         shared: dict[str, Any] = {
             "engine": chosen,
             "optimizer": optimizer,
-            "backend": backend,
             "listener": listener,
         }
         values = check_start(start, self.coefficients)
         if values is None:
-            values = default_start(self, shared)
+            values = default_start(self, backend, shared)
         estimates = maximise_likelihood(
             self.source,
-            self.coefficients,
+            SimulatedLikelihood(self.coefficients, backend),
             values,
             se_type=se_type,
             clusters=self.table.clusters if se_type == "clustered" else None,

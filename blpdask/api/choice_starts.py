@@ -22,6 +22,7 @@ import numpy as np
 
 from ..choice_records import MixedCoefficients
 from ..errors import DataWarning
+from ..estimators.likelihood_model import SimulatedLikelihood
 from ..estimators.simulated_likelihood import maximise_likelihood
 from ..problem.choice_blocks import cut_people
 from ..problem.choice_table import ChoiceTable
@@ -38,15 +39,19 @@ _MARGIN = 0.05
 _LEAST = 1e-8
 
 
-def default_start(problem: ChoiceProblem, shared: Mapping[str, Any]) -> Floats:
+def default_start(
+    problem: ChoiceProblem, backend: str, shared: Mapping[str, Any]
+) -> Floats:
     """Choose starting values, ``(P,)``.
 
     Parameters
     ----------
     problem
         The problem.
+    backend
+        ``numba``, ``numpy`` or ``cupy``.
     shared
-        Engine, optimiser, backend and listener of the conditional logit.
+        Engine, optimiser and listener of the conditional logit.
     """
     K = problem.K
     if not problem.D:
@@ -55,7 +60,12 @@ def default_start(problem: ChoiceProblem, shared: Mapping[str, Any]) -> Floats:
     plain = MixedCoefficients(problem.coefficients.labels, ("fixed",) * K)
     blocks = cut_people(table, np.empty((problem.I, 1, 0)))
     logit = maximise_likelihood(
-        blocks, plain, np.zeros(K), se_type="hessian", clusters=None, **shared
+        blocks,
+        SimulatedLikelihood(plain, backend),
+        np.zeros(K),
+        se_type="hessian",
+        clusters=None,
+        **shared,
     )
     return start_at(logit.theta, problem.coefficients, table)
 

@@ -12,13 +12,12 @@ import time
 
 import numpy as np
 
-from ..choice_records import MixedCoefficients
 from ..driver.engine import Placement
 from ..errors import NumericalError
-from ..model.mixed_coefficients import mixed_tastes
-from ..moments.choices import LikelihoodState, LikelihoodSums, likelihood_pass
+from ..moments.choices import LikelihoodSums
 from ..progress import EvaluationEvent, Listener
 from ..records import Floats
+from .likelihood_model import LikelihoodModel
 from .optimizers.protocol import Evaluation
 
 
@@ -29,15 +28,13 @@ class LikelihoodObjective:
         self,
         *,
         placement: Placement,
-        coefficients: MixedCoefficients,
-        backend: str,
+        model: LikelihoodModel,
         weight: float,
         listener: Listener,
     ) -> None:
         """Evaluate on a placement of people whose weights sum to ``weight``."""
         self._placement = placement
-        self._coefficients = coefficients
-        self._backend = backend
+        self._model = model
         self._weight = weight
         self._listener = listener
         self._best = np.inf
@@ -72,13 +69,10 @@ class LikelihoodObjective:
     ) -> LikelihoodSums:
         """Sum LL and its score over blocks, and tell the listener."""
         began = time.perf_counter()
-        state = LikelihoodState(
-            tastes=mixed_tastes(self._coefficients, np.asarray(theta, np.float64)),
-            backend=self._backend,
-            derivatives=derivatives,
-            by_person=by_person,
+        state = self._model.at(
+            np.asarray(theta, np.float64), derivatives=derivatives, by_person=by_person
         )
-        sums: LikelihoodSums = self._placement.reduce(likelihood_pass, state)
+        sums: LikelihoodSums = self._placement.reduce(self._model.work, state)
         self.evaluations += 1
         self._tell(theta, sums, time.perf_counter() - began)
         return sums

@@ -1,4 +1,4 @@
-"""Maximum simulated likelihood of mixed logit: θ̂ maximises Σ_i w_i log P_i(θ).
+"""Maximum likelihood of choices, simulated or not: θ̂ maximises Σ_i w_i log P_i(θ).
 
 A search ends where the optimiser's rules say. Newton's method then goes on until
 nothing but rounding is left of the gradient, so that estimates do not depend on the
@@ -11,19 +11,20 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from typing import Any
 
 import numpy as np
 
-from ..choice_records import ChoiceBlock, LikelihoodEstimates, MixedCoefficients
+from ..choice_records import ChoiceBlock, LikelihoodEstimates
 from ..driver.cores import single_threaded_libraries
 from ..driver.engine import Engine
 from ..errors import Faults, NumericalWarning
-from ..moments.choices import EqualChances, equal_chances_pass, warm_choice_kernels
+from ..moments.choices import EqualChances, equal_chances_pass
 from ..partitions.source import BlockSource
 from ..progress import Listener, StepEvent, silent
 from ..records import Floats, Integers
 from .likelihood_covariances import SE_TYPES, likelihood_covariances
+from .likelihood_model import LikelihoodModel
 from .likelihood_newton import Peak, climb
 from .likelihood_objective import LikelihoodObjective
 from .optimizers.choose import OptimizerChoice
@@ -36,24 +37,24 @@ AT_REST = 1e-6
 
 def maximise_likelihood(
     source: BlockSource | Sequence[ChoiceBlock],
-    coefficients: MixedCoefficients,
+    model: LikelihoodModel,
     start: Floats,
     *,
     engine: Engine,
     optimizer: Optimizer | None = None,
     se_type: str = "robust",
     clusters: Integers | None = None,
-    backend: str = "numba",
     listener: Listener = silent,
 ) -> LikelihoodEstimates:
-    """Estimate a mixed logit by maximum simulated likelihood.
+    """Estimate a model of choices by maximum likelihood.
 
     Parameters
     ----------
     source
         Blocks of people.
-    coefficients
-        What varies and how.
+    model
+        Parameters and the pass over blocks, such as
+        :class:`blpdask.estimators.likelihood_model.SimulatedLikelihood`.
     start
         ``(P,)`` first θ.
     engine
@@ -66,8 +67,6 @@ def maximise_likelihood(
         (:mod:`blpdask.estimators.likelihood_covariances`).
     clusters
         ``(I,)`` clusters of people in the order of blocks, of ``"clustered"``.
-    backend
-        ``numba``, ``numpy`` or ``cupy``.
     listener
         Told of every evaluation, with -LL as its objective.
 
@@ -88,14 +87,13 @@ def maximise_likelihood(
     with single_threaded_libraries():
         placement = engine.place(source)
         placement.listen(listener)
-        placement.warm(partial(warm_choice_kernels, backend))
+        placement.warm(model.warm)
         try:
             alike: EqualChances = placement.reduce(equal_chances_pass, None)
-            _check(coefficients, start, se_type, clusters, alike.people)
+            _check(model.coefficients, start, se_type, clusters, alike.people)
             objective = LikelihoodObjective(
                 placement=placement,
-                coefficients=coefficients,
-                backend=backend,
+                model=model,
                 weight=alike.weight,
                 listener=listener,
             )
@@ -104,7 +102,7 @@ def maximise_likelihood(
             peak = climb(objective, outcome.theta, steps=outcome.evaluations > 0)
         finally:
             placement.close()
-    found = _conclude(coefficients, outcome, peak, se_type, clusters)
+    found = _conclude(model.coefficients, outcome, peak, se_type, clusters)
     if not found.converged:
         warnings.warn(found.message, NumericalWarning, stacklevel=2)
     return replace(
@@ -116,7 +114,7 @@ def maximise_likelihood(
 
 
 def _check(
-    coefficients: MixedCoefficients,
+    coefficients: Any,
     start: Floats,
     se_type: str,
     clusters: Integers | None,
@@ -169,7 +167,7 @@ def _search(
 
 
 def _conclude(
-    coefficients: MixedCoefficients,
+    coefficients: Any,
     outcome: Outcome,
     peak: Peak,
     se_type: str,

@@ -19,10 +19,15 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ..choice_records import ChoiceBlock, MixedTastes
+from ..choice_records import ChoiceBlock, MixedTastes, PersonLikelihoods
 from ..records import Floats, Integers
 from .array_backend import array_namespace
 from .array_batches import CACHE_BYTES, Array, group_sizes, to_host
+from .drawn_coefficients import (
+    DrawnCoefficients,
+    scale_coefficients,
+    shape_coefficients,
+)
 
 #: Draws worked on at a time.
 WIDTH = 128
@@ -42,14 +47,16 @@ class PaddedPeople:
         ``(B, T J, K)`` x̃ of what was not chosen, zero where padded.
     present
         ``(B, T, J, 1)`` zero where padded, else one.
-    draws
-        ``(B, R, D)``.
+    draws, log_weights
+        ``(B, R, D)`` and ``(B, R)``, of one row where people share them, the latter of
+        none where draws weigh the same.
     """
 
     people: Integers
     differences: Array
     present: Array
     draws: Array
+    log_weights: Array
 
 
 class ArrayChoices:
@@ -63,15 +70,23 @@ class ArrayChoices:
         )
 
     def choice_probabilities(
-        self, block: ChoiceBlock, tastes: MixedTastes, *, derivatives: bool
-    ) -> tuple[Floats, Floats]:
-        """Compute log P_i ``(I,)`` and ∂log P_i/∂θ ``(I, P)``."""
-        xp, width = self._xp, tastes.size if derivatives else 0
+        self,
+        block: ChoiceBlock,
+        tastes: MixedTastes,
+        *,
+        derivatives: bool,
+        squares: bool,
+        by_draw: bool,
+    ) -> PersonLikelihoods:
+        """Compute log P_i and derivatives by b and Λ's entries ``(I, K + E)``."""
+        xp, width = self._xp, tastes.b.size + tastes.rows.size
         groups = self._padded.get(block)
         if groups is None:
             groups = self._padded[block] = pad_people(block, xp)
-        log_probabilities = np.empty(block.n_people)
-        scores = np.empty((block.n_people, width))
+        found = empty_likelihoods(
+            block, width if derivatives else 0, squares=squares, by_draw=by_draw
+        )
+        means = person_means(block, tastes)
         limit = CACHE_BYTES if xp is np else DEVICE_BYTES
         with np.errstate(all="ignore"):  # what is not finite is counted, not hidden
             for group in groups:
@@ -79,10 +94,11 @@ class ArrayChoices:
                 step = max(1, limit // held)
                 for first in range(0, group.people.size, step):
                     some = slice(first, first + step)
-                    logs, slopes = _work(group, some, tastes, width, xp)
-                    log_probabilities[group.people[some]] = logs
-                    scores[group.people[some]] = slopes
-        return log_probabilities, scores
+                    people = group.people[some]
+                    own = xp.asarray(means[people] if len(means) > 1 else means)
+                    worked = _work(group, some, own, tastes, found, xp)
+                    _keep(worked, people, found, xp)
+        return found
 
 
 @functools.cache
@@ -91,33 +107,26 @@ def array_choices(name: str) -> ArrayChoices:
     return ArrayChoices(array_namespace(name))
 
 
-def shape_coefficients(
-    eta: Array, shapes: Integers, xp: ModuleType = np
-) -> tuple[Array, Array]:
-    """Compute h(η) and h'(η), coefficients along the last axis.
+def person_means(block: ChoiceBlock, tastes: MixedTastes) -> Floats:
+    """Compute b + Π d: ``(I, K)``, or ``(1, K)`` where all people's are the same."""
+    means = tastes.b[np.newaxis]
+    if tastes.shifts.size:
+        means = means + block.demographics @ tastes.shifts.T
+    return means
 
-    Parameters
-    ----------
-    eta
-        ``(..., K)``.
-    shapes
-        ``(K,)`` on the host, as in :class:`blpdask.choice_records.MixedTastes`.
-    xp
-        Namespace of ``eta``.
-    """
-    beta, slopes = eta + 0.0, xp.ones(eta.shape)
-    for k, shape in enumerate(shapes.tolist()):
-        own = eta[..., k]
-        if shape == 1:
-            beta[..., k] = slopes[..., k] = xp.exp(own)
-        elif shape == 2:
-            beta[..., k] = xp.where(own < 0.0, 0.0, own)
-            slopes[..., k] = xp.where(own > 0.0, 1.0, 0.0)
-        elif shape == 3:
-            logistic = 1.0 / (1.0 + xp.exp(-own))
-            beta[..., k] = logistic
-            slopes[..., k] = logistic * (1.0 - logistic)
-    return beta, slopes
+
+def empty_likelihoods(
+    block: ChoiceBlock, width: int, *, squares: bool, by_draw: bool
+) -> PersonLikelihoods:
+    """Make room for what is computed of a block's people, ``width`` derivatives."""
+    n_people, R = block.n_people, block.draws.shape[1]
+    return PersonLikelihoods(
+        logs=np.empty(n_people),
+        scores=np.empty((n_people, width)),
+        concentrations=np.empty(n_people),
+        squared_scores=np.empty((n_people, width if squares else 0)),
+        draw_logs=np.empty((n_people, R if by_draw else 0)),
+    )
 
 
 def pad_people(block: ChoiceBlock, xp: ModuleType) -> tuple[PaddedPeople, ...]:
@@ -148,38 +157,132 @@ def _pad(block: ChoiceBlock, people: Integers, xp: ModuleType) -> PaddedPeople:
         people=people,
         differences=xp.asarray(X.reshape(people.size, T * J, -1)),
         present=xp.asarray(present[..., None].astype(np.float64)),
-        draws=xp.asarray(block.draws[people]),
+        draws=xp.asarray(_own(block.draws, people)),
+        log_weights=xp.asarray(_own(block.log_weights, people)),
     )
+
+
+def _own(values: Floats, people: Integers) -> Floats:
+    """Take the named people's rows, or the one that all share, or none."""
+    return values[people] if values.shape[0] > 1 else values
+
+
+@dataclass(slots=True)
+class _Worked:
+    """Sums over draws of B people, relative to the largest log(w_r p_ir) so far.
+
+    ``n_draws`` R, ``best`` (B,) that, ``summed`` (B,) Σ_r w_r p_ir, ``squared`` (B,)
+    Σ_r (w_r p_ir)², ``score`` and ``squared_score`` (B, width) those times ∂log p_ir,
+    and ``draw_logs``.
+    """
+
+    n_draws: int
+    best: Array
+    summed: Array
+    squared: Array
+    score: Array
+    squared_score: Array
+    draw_logs: list[Array]
 
 
 def _work(
     group: PaddedPeople,
     some: slice,
+    means: Array,
     tastes: MixedTastes,
-    width: int,
+    found: PersonLikelihoods,
     xp: ModuleType,
-) -> tuple[Floats, Floats]:
-    """Compute log P ``(B,)`` and derivatives ``(B, width)`` of some of a group."""
-    X, present, draws = group.differences[some], group.present[some], group.draws[some]
+) -> _Worked:
+    """Sum over draws, for some of a group with ``means`` ``(B or 1, K)``."""
+    X, present = group.differences[some], group.present[some]
+    draws = group.draws[some] if group.draws.shape[0] > 1 else group.draws
+    weights = group.log_weights
+    weights = weights[some] if weights.shape[0] > 1 else weights
     B, R = X.shape[0], draws.shape[1]
-    b, loadings = xp.asarray(tastes.b), xp.asarray(tastes.loadings)
-    rows, columns = xp.asarray(tastes.rows), xp.asarray(tastes.columns)
-    best, summed = xp.full(B, -np.inf), xp.zeros(B)
-    score = xp.zeros((B, width))
+    worked = _Worked(
+        n_draws=R,
+        best=xp.full(B, -np.inf),
+        summed=xp.zeros(B),
+        squared=xp.zeros(B),
+        score=xp.zeros((B, found.scores.shape[1])),
+        squared_score=xp.zeros((B, found.squared_scores.shape[1])),
+        draw_logs=[],
+    )
     for first in range(0, R, WIDTH):
-        z = draws[:, first : first + WIDTH]
-        beta, shaped = shape_coefficients(b + z @ loadings.T, tastes.shapes, xp)
+        here = slice(first, first + WIDTH)
+        z = draws[:, here]
+        drawn = shape_coefficients(means[:, None, :], z, tastes, xp)
+        beta = scale_coefficients(drawn.beta, tastes)
         logs, P = _choose(X, present, beta, xp)
-        top = xp.maximum(best, logs.max(axis=1))
-        omega, scale = xp.exp(logs - top[:, None]), xp.exp(best - top)
-        best, summed = top, summed * scale + omega.sum(axis=1)
-        if width:
-            slopes = (P.transpose(0, 2, 1) @ X) * shaped * -omega[:, :, None]
-            by_entries = (slopes.transpose(0, 2, 1) @ z)[:, rows, columns]
-            added = xp.concatenate([slopes.sum(axis=1), by_entries], axis=1)
-            score = score * scale[:, None] + added
-    found = best + xp.log(summed / R)
-    return to_host(found, xp), to_host(score / summed[:, None], xp)
+        if weights.shape[0]:
+            logs = logs + weights[:, here]
+        top = xp.maximum(worked.best, logs.max(axis=1))
+        omega, scale = xp.exp(logs - top[:, None]), xp.exp(worked.best - top)
+        worked.best = top
+        worked.summed = worked.summed * scale + omega.sum(axis=1)
+        worked.squared = worked.squared * (scale * scale) + (omega * omega).sum(axis=1)
+        if found.draw_logs.shape[1]:
+            worked.draw_logs.append(logs)
+        if not found.scores.shape[1]:
+            continue
+        by_mean, by_entry = _differentiate(P, X, drawn, z, tastes, xp)
+        pairs = [(worked.score, omega, scale)]
+        if found.squared_scores.shape[1]:
+            pairs.append((worked.squared_score, omega * omega, scale * scale))
+        for total, weight, shrunk in pairs:
+            held = weight[:, None, :]
+            added = [(held @ by_mean)[:, 0], (held @ by_entry)[:, 0]]
+            total[...] = total * shrunk[:, None] + xp.concatenate(added, axis=1)
+    return worked
+
+
+def _differentiate(
+    P: Array,
+    X: Array,
+    drawn: DrawnCoefficients,
+    z: Array,
+    tastes: MixedTastes,
+    xp: ModuleType,
+) -> tuple[Array, Array]:
+    """Compute ∂log p_r/∂b ``(B, r, K)`` and by Λ's entries ``(B, r, E)``."""
+    slopes = -(P.transpose(0, 2, 1) @ X)
+    if tastes.scale >= 0:
+        slopes = _unscale(slopes, drawn.beta, tastes, xp)
+    by_mean = slopes * drawn.slopes
+    rows = tastes.rows.tolist()
+    own, of = xp.asarray(tastes.rows), xp.asarray(tastes.columns)
+    by_entry = by_mean[:, :, own] * z[:, :, of]
+    for k, by_spread in drawn.by_spread.items():
+        by_entry[:, :, rows.index(k)] = slopes[..., k] * by_spread
+    return by_mean, by_entry
+
+
+def _unscale(slopes: Array, beta: Array, tastes: MixedTastes, xp: ModuleType) -> Array:
+    """Turn derivatives by coefficients of X into those by h, ``(B, r, K)``."""
+    s = tastes.scale
+    if tastes.own_scale:
+        slopes = xp.concatenate([slopes, 0.0 * slopes[..., :1]], axis=-1)
+    by_scale = slopes[..., s] + (slopes * beta).sum(axis=-1)
+    by_scale = by_scale - slopes[..., s] * beta[..., s]
+    found = slopes * beta[..., s][..., None]
+    found[..., s] = by_scale
+    return found
+
+
+def _keep(
+    worked: _Worked, people: Integers, found: PersonLikelihoods, xp: ModuleType
+) -> None:
+    """Write what was summed of some people into ``found``."""
+    if worked.draw_logs:
+        found.draw_logs[people] = to_host(xp.concatenate(worked.draw_logs, axis=1), xp)
+    summed, R = worked.summed, worked.n_draws
+    found.logs[people] = to_host(worked.best + xp.log(summed / R), xp)
+    found.concentrations[people] = to_host(worked.squared / (summed * summed), xp)
+    if found.scores.shape[1]:
+        found.scores[people] = to_host(worked.score / summed[:, None], xp)
+    if found.squared_scores.shape[1]:
+        squared = worked.squared_score / (summed * summed)[:, None]
+        found.squared_scores[people] = to_host(squared, xp)
 
 
 def _choose(

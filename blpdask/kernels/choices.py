@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from ..choice_records import ChoiceBlock, MixedTastes
+from dataclasses import replace
+
+import numpy as np
+
+from ..choice_records import ChoiceBlock, MixedTastes, PersonLikelihoods
 from ..errors import Faults
 from ..records import Floats
 
 
 def choice_probabilities(
-    block: ChoiceBlock, tastes: MixedTastes, *, backend: str, derivatives: bool = True
-) -> tuple[Floats, Floats]:
+    block: ChoiceBlock,
+    tastes: MixedTastes,
+    *,
+    backend: str,
+    derivatives: bool = True,
+    squares: bool = False,
+    by_draw: bool = False,
+) -> PersonLikelihoods:
     """Compute log P_i and ∂log P_i/∂θ of a block's people.
 
     Parameters
@@ -20,11 +30,10 @@ def choice_probabilities(
         ``numba``, ``numpy`` or ``cupy``.
     derivatives
         Whether derivatives are wanted.
-
-    Returns
-    -------
-    tuple of array
-        ``(I,)``, and ``(I, P)`` or ``(I, 0)``; weights of people are in neither.
+    squares
+        Whether those of Σ_r (w_r p_ir)² are too.
+    by_draw
+        Whether probabilities at single draws are.
 
     Raises
     ------
@@ -32,22 +41,45 @@ def choice_probabilities(
         Where a block has other columns than θ.
     """
     _check_columns(block, tastes)
+    wanted = {
+        "derivatives": derivatives,
+        "squares": squares and derivatives,
+        "by_draw": by_draw,
+    }
     if backend == "numba":
         from .loop_choices import choice_probabilities
 
-        return choice_probabilities(block, tastes, derivatives=derivatives)
-    from .array_choices import array_choices
+        found = choice_probabilities(block, tastes, **wanted)
+    else:
+        from .array_choices import array_choices
 
-    kernels = array_choices(backend)
-    return kernels.choice_probabilities(block, tastes, derivatives=derivatives)
+        found = array_choices(backend).choice_probabilities(block, tastes, **wanted)
+    return replace(
+        found,
+        scores=_by_theta(found.scores, block, tastes),
+        squared_scores=_by_theta(found.squared_scores, block, tastes),
+    )
+
+
+def _by_theta(slopes: Floats, block: ChoiceBlock, tastes: MixedTastes) -> Floats:
+    """Turn derivatives by b and Λ's entries ``(I, K + E)`` into those by θ."""
+    if not slopes.shape[1]:
+        return slopes
+    K = tastes.b.size
+    if tastes.shift_rows.size:
+        means = slopes[:, tastes.shift_rows]
+        by_shifts = means * block.demographics[:, tastes.shift_columns]
+        slopes = np.concatenate([slopes[:, :K], by_shifts, slopes[:, K:]], axis=1)
+    return slopes if tastes.jacobian is None else slopes @ tastes.jacobian
 
 
 def _check_columns(block: ChoiceBlock, tastes: MixedTastes) -> None:
     """Check that X and draws have the columns that θ has coefficients for."""
     faults = Faults("choices")
     for name, found, expected in (
-        ("characteristics", block.X.shape[1], tastes.b.size),
+        ("characteristics", block.X.shape[1], tastes.n_columns),
         ("draws", block.draws.shape[2], tastes.loadings.shape[1]),
+        ("demographics", block.demographics.shape[1], tastes.shifts.shape[1]),
     ):
         if found != expected:
             faults.add(

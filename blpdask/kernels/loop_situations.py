@@ -33,8 +33,11 @@ _BIAS = np.int64(1023)
 class DrawScratch(NamedTuple):
     """What is held of a person at ``WIDTH`` draws, the last axis of all arrays.
 
-    ``z`` (D, WIDTH) draws; ``beta`` and ``shaped`` (K, WIDTH) β and h'; ``slopes`` (K,
-    WIDTH) Σ_t ∂log P_it/∂β; ``U`` (rows, WIDTH) utilities, then probabilities;
+    ``z`` (D, WIDTH) draws; ``beta`` and ``plain`` (K, WIDTH) β and, where they are
+    scaled, β before that; ``slopes`` (2 K, WIDTH) Σ_t ∂log P_it/∂β, then those by
+    spreads of truncated coefficients, and ``shaped`` (2 K, WIDTH) h', then ∂h/∂s; K
+    counts a scale that is no column's; ``U`` (rows, WIDTH) utilities, then
+    probabilities;
     ``outside`` (situations, WIDTH) exponentiated utilities of what was chosen;
     ``highest``, ``total``, ``mantissas``, ``exponents``, ``logs`` and ``check``
     (WIDTH,), where what is not a number makes ``check`` NaN.
@@ -42,6 +45,7 @@ class DrawScratch(NamedTuple):
 
     z: Floats
     beta: Floats
+    plain: Floats
     shaped: Floats
     slopes: Floats
     U: Floats
@@ -55,8 +59,8 @@ class DrawScratch(NamedTuple):
 
 
 @exact
-def make_scratch(situation_offsets, person_offsets, K, D):
-    """Make room for the largest person of a block, and for differences (rows, K)."""
+def make_scratch(situation_offsets, person_offsets, n_columns, K, D):
+    """Make room for the largest person of a block, and for differences of columns."""
     largest = 0
     for i in range(person_offsets.size - 1):
         first, stop = person_offsets[i], person_offsets[i + 1]
@@ -66,8 +70,9 @@ def make_scratch(situation_offsets, person_offsets, K, D):
     scratch = DrawScratch(
         np.empty((D, WIDTH)),
         np.empty((K, WIDTH)),
-        np.ones((K, WIDTH)),
         np.empty((K, WIDTH)),
+        np.ones((2 * K, WIDTH)),
+        np.zeros((2 * K, WIDTH)),
         np.empty((min(held, largest), WIDTH)),
         np.ones((np.diff(person_offsets).max(), WIDTH)),
         np.empty(WIDTH),
@@ -77,7 +82,7 @@ def make_scratch(situation_offsets, person_offsets, K, D):
         np.empty(WIDTH),
         np.empty(WIDTH),
     )
-    return scratch, np.empty((largest, K))
+    return scratch, np.empty((largest, n_columns))
 
 
 @exact
@@ -86,7 +91,7 @@ def walk_situations(scratch, all_differences, starts, wanted):
 
     ``starts`` (T + 1,) are the first rows of situations among ``all_differences``.
     """
-    scratch.slopes[:] = 0.0
+    scratch.slopes[: scratch.beta.shape[0]] = 0.0
     scratch.logs[:] = 0.0
     scratch.mantissas[:] = 1.0
     scratch.exponents[:] = 0

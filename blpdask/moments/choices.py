@@ -4,15 +4,23 @@
 
 with P_i the mean over draws of products of logit probabilities (Train 2009, 8.3). Each
 block adds its own people's terms.
+
+The logarithm of a mean of R independent draws is too small by half its relative
+variance. With ω_ir = w_r p_ir / Σ_s w_s p_is, whose squares sum to c_i,
+
+    log P_i + (R c_i - 1) / (2 (R - 1)),
+    ∂c_i/∂θ = 2 Σ_r ω_ir² ∂log p_ir/∂θ - 2 c_i ∂log P_i/∂θ
+
+takes that away to the order of 1 / R (Gourieroux and Monfort 1996, 3.1).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..choice_records import ChoiceBlock, MixedTastes
+from ..choice_records import ChoiceBlock, MixedTastes, PersonLikelihoods
 from ..kernels.choices import choice_probabilities
 from ..records import JOINED, Floats
 
@@ -31,12 +39,15 @@ class LikelihoodState:
         Whether the score is wanted.
     by_person
         Whether scores of people are.
+    corrected
+        Whether the bias of the logarithm is taken away.
     """
 
     tastes: MixedTastes
     backend: str
     derivatives: bool = True
     by_person: bool = False
+    corrected: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +67,9 @@ class LikelihoodSums:
     scores
         ``(I, P)`` w_i ∂log P_i/∂θ, people in the order of blocks, and
     weights
-        ``(I,)`` w_i; of no rows where not asked for.
+        ``(I,)`` w_i, and
+    concentrations
+        ``(I,)`` c_i; of no rows where not asked for.
     """
 
     log_likelihood: float
@@ -65,6 +78,7 @@ class LikelihoodSums:
     people: int
     scores: Floats = field(metadata=JOINED)
     weights: Floats = field(metadata=JOINED)
+    concentrations: Floats = field(metadata=JOINED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +103,48 @@ def likelihood_pass(
 ) -> tuple[LikelihoodSums, None]:
     """Sum log P_i and its derivatives over people: what an engine maps over blocks."""
     del memory
-    logs, scores = choice_probabilities(
-        block, state.tastes, backend=state.backend, derivatives=state.derivatives
+    found = choice_probabilities(
+        block,
+        state.tastes,
+        backend=state.backend,
+        derivatives=state.derivatives,
+        squares=state.corrected,
     )
-    bad = ~(np.isfinite(logs) & np.isfinite(scores).all(axis=1))
-    weighted = block.weights[:, None] * scores
-    kept = block.n_people if state.by_person else 0
-    sums = LikelihoodSums(
-        log_likelihood=float(block.weights @ logs),
+    if state.corrected:
+        found = correct_logarithms(found, block.draws.shape[1])
+    return sum_people(found, block.weights, by_person=state.by_person), None
+
+
+def sum_people(
+    found: PersonLikelihoods, weights: Floats, *, by_person: bool
+) -> LikelihoodSums:
+    """Sum log P_i and scores over a block's people, weighted by ``(I,)``."""
+    bad = ~(np.isfinite(found.logs) & np.isfinite(found.scores).all(axis=1))
+    weighted = weights[:, None] * found.scores
+    kept = weights.size if by_person else 0
+    return LikelihoodSums(
+        log_likelihood=float(weights @ found.logs),
         score=weighted.sum(axis=0),
         nonfinite=int(bad.sum()),
-        people=block.n_people,
+        people=weights.size,
         scores=weighted[:kept],
-        weights=block.weights[:kept],
+        weights=weights[:kept],
+        concentrations=found.concentrations[:kept],
     )
-    return sums, None
+
+
+def correct_logarithms(found: PersonLikelihoods, R: int) -> PersonLikelihoods:
+    """Take the bias of the logarithm of a mean of ``R`` draws away."""
+    if R == 1:
+        return found
+    c = found.concentrations
+    scores = found.scores
+    if scores.shape[1]:
+        slopes = 2.0 * (found.squared_scores - c[:, None] * scores)
+        scores = scores + slopes * (R / (2.0 * (R - 1)))
+    return replace(
+        found, logs=found.logs + (R * c - 1.0) / (2.0 * (R - 1)), scores=scores
+    )
 
 
 def equal_chances_pass(

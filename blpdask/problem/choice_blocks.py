@@ -61,6 +61,5 @@ def cut_block(table: ChoiceTable, draws: Floats, first: int, stop: int) -> Choic
 
 
 def make_blocks(table: ChoiceTable, rule: Rule, kinds: Sequence[str]) -> HeldBlocks:
-    """Draw variates for the random ones among ``kinds``, ``(K,)``, and cut."""
-    random = [kind for kind in kinds if kind != "fixed"]
-    return cut_people(table, draw_variates(rule, random, table.person_ids.size))
+    """Draw variates for random coefficients of ``kinds``, ``(D,)``, and cut."""
+    return cut_people(table, draw_variates(rule, kinds, table.person_ids.size))

@@ -1,10 +1,11 @@
 """Which standard variates people's coefficients are made of: draws by kind.
 
 An integration rule gives person i draws of its own, normal nodes z = Φ⁻¹(u). Kinds
-whose variate is not normal take the same points u another way, on [-1, 1],
+whose variate is not normal take the same points u another way, two of them on [-1, 1],
 
     uniform:     z = 2 u - 1,
     triangular:  z = √(2 u) - 1 for u <= 1/2,   1 - √(2 (1 - u)) above,
+    exponential: z = -log(1 - u),
 
 so that every rule serves every kind. All draws of a person weigh the same, which those
 of a quadrature do not: these are refused.
@@ -67,6 +68,8 @@ def draw_variates(rule: Rule, kinds: Sequence[str], n_people: int) -> Floats:
             draws[:, :, d] = uniform_variates(draws[:, :, d])
         elif kind == "triangular":
             draws[:, :, d] = triangular_variates(draws[:, :, d])
+        elif kind == "exponential":
+            draws[:, :, d] = exponential_variates(draws[:, :, d])
     return draws
 
 
@@ -107,3 +110,16 @@ def triangular_variates(normal: Floats) -> Floats:
     from scipy.special import ndtr
 
     return np.asarray(np.sign(normal) * (1.0 - np.sqrt(2.0 * ndtr(-np.abs(normal)))))
+
+
+def exponential_variates(normal: Floats) -> Floats:
+    """Turn normal variates, of any shape, into exponential ones of mean one.
+
+    Examples
+    --------
+    >>> exponential_variates(np.array([-40.0, 0.0])).round(6).tolist()
+    [0.0, 0.693147]
+    """
+    from scipy.special import log_ndtr
+
+    return np.asarray(-log_ndtr(-normal))

@@ -6,8 +6,9 @@ With η = b + L z and independent z of variances v (1 for a normal, 1/3 for a un
     Σ = L diag(v) L',        ∂Σ_ab/∂L_dc = v_c (1{a = d} L_bc + 1{b = d} L_ac),
 
 and errors of Σ, of standard deviations √Σ_aa and of correlations Σ_ab / √(Σ_aa Σ_bb)
-follow by the delta method. Columns of L have no sign: estimates are shown with a
-positive diagonal, by changing the signs of whole columns.
+follow by the delta method. Columns of L have no sign, but for those of exponential
+variates: estimates are shown with a positive diagonal, by changing the signs of whole
+columns.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..choice_records import MixedCoefficients
+from ..choice_records import SCALE, MixedCoefficients
 from ..records import Floats
 
 #: Variances of the variates that are not standard normal.
@@ -60,11 +61,11 @@ def compute_spreads(
     >>> round(found.sigma.item(), 12), round(found.sigma_se.item(), 12)
     (3.0, 2.0)
     """
-    K, D = len(coefficients.labels), coefficients.random.size
-    kinds = [coefficients.kinds[k] for k in coefficients.random]
-    v = np.array([_VARIANCES.get(kind, 1.0) for kind in kinds])
+    D, E = coefficients.random.size, len(coefficients.entries)
+    v = np.array([_VARIANCES.get(kind, 1.0) for kind in coefficients.random_kinds])
     L = place_entries(coefficients, theta)
-    V = covariances[K:, K:]
+    first = coefficients.size - E
+    V = covariances[first:, first:]
     sigma = L * v @ L.T
     jacobian = np.zeros((D, D, len(coefficients.entries)))
     for e, (d, c) in enumerate(coefficients.entries):
@@ -80,7 +81,7 @@ def compute_spreads(
     # What stands on the diagonal is one, whatever the parameters are.
     by_correlation[np.arange(D), np.arange(D)] = 0.0
     return Spreads(
-        labels=tuple(coefficients.labels[k] for k in coefficients.random),
+        labels=tuple((*coefficients.labels, SCALE)[k] for k in coefficients.random),
         sigma=sigma,
         sigma_se=_errors(jacobian, V),
         deviations=deviations,
@@ -95,7 +96,9 @@ def place_entries(coefficients: MixedCoefficients, theta: Floats) -> Floats:
     D = coefficients.random.size
     L = np.zeros((D, D))
     for value, place in zip(
-        theta[len(coefficients.labels) :], coefficients.entries, strict=True
+        theta[coefficients.size - len(coefficients.entries) :],
+        coefficients.entries,
+        strict=True,
     ):
         L[place] = value
     return L
@@ -111,8 +114,10 @@ def shown_signs(coefficients: MixedCoefficients, theta: Floats) -> Floats:
     >>> (shown_signs(coefficients, theta) * theta).tolist()
     [-1.0, 1.0, 2.0, -3.0, 1.0]
     """
-    columns = np.where(np.diag(place_entries(coefficients, theta)) < 0, -1.0, 1.0)
-    ones = np.ones(len(coefficients.labels))
+    negative = np.diag(place_entries(coefficients, theta)) < 0
+    kept = np.array([kind == "exponential" for kind in coefficients.random_kinds], bool)
+    columns = np.where(negative & ~kept, -1.0, 1.0)
+    ones = np.ones(coefficients.size - len(coefficients.entries))
     return np.append(ones, [columns[c] for _, c in coefficients.entries])
 
 

@@ -23,6 +23,7 @@ from blpdask.driver.dask_engine import DaskEngine
 from blpdask.driver.serial import SerialEngine
 from blpdask.driver.threads import ThreadsEngine
 from blpdask.errors import InputError, NumericalError, NumericalWarning
+from blpdask.estimators.likelihood_model import SimulatedLikelihood
 from blpdask.estimators.optimizers.choose import OptimizerChoice
 from blpdask.estimators.optimizers.protocol import Objective, Outcome
 from blpdask.estimators.simulated_likelihood import maximise_likelihood
@@ -50,12 +51,10 @@ def drawn(n_people: int = 60, R: int = 50, seed: int = 0) -> ChoiceBlock:
 
 
 def estimate(*blocks: ChoiceBlock, **options: object) -> LikelihoodEstimates:
-    chosen = {
-        "engine": SerialEngine(),
-        "start": START,
-        "coefficients": MIXED,
-        **options,
-    }
+    mixed = options.pop("coefficients", MIXED)
+    backend = options.pop("backend", "numba")
+    model = SimulatedLikelihood(mixed, backend)  # type: ignore[arg-type]
+    chosen = {"engine": SerialEngine(), "start": START, "model": model, **options}
     return maximise_likelihood(blocks, **chosen)  # type: ignore[arg-type]
 
 

@@ -12,6 +12,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+from scipy import stats
 from scipy.special import expit
 
 from blpdask.choice_records import ChoiceBlock, MixedCoefficients
@@ -34,6 +35,7 @@ def draw_people(
     scale: float = 1.0,
     situations: tuple[int, int] = (1, 6),
     alternatives: tuple[int, int] = (1, 6),
+    M: int = 0,
 ) -> ChoiceBlock:
     """Draw people with few or many situations of few or many alternatives."""
     rng = np.random.default_rng(seed)
@@ -47,19 +49,67 @@ def draw_people(
         person_offsets=np.concatenate([[0], np.cumsum(T)]),
         weights=rng.uniform(0.5, 2.0, n_people),
         draws=rng.normal(size=(n_people, R, D)),
+        demographics=rng.normal(size=(n_people if M else 0, M)),
     )
 
 
-def loadings_of(mixed: MixedCoefficients, theta: Floats) -> Floats:
-    """Read Λ ``(K, D)`` off θ, entry by entry."""
-    K = len(mixed.labels)
-    random = [k for k in range(K) if mixed.kinds[k] != "fixed"]
-    found = np.zeros((K, len(random)))
-    rest = list(theta[K:])
-    for d, k in enumerate(random):
-        for c in range(d + 1) if mixed.correlated else [d]:
-            found[k, c] = rest.pop(0)
+def plain_coefficients(
+    mixed: MixedCoefficients, theta: Floats, z: Floats, d: Floats
+) -> Floats:
+    """Compute β ``(K,)`` of one draw z of a person with demographics d."""
+    rest = list(theta)
+    means = [
+        0.0 if kind in ("exponential", "component") else rest.pop(0)
+        for kind in mixed.kinds
+    ]
+    for k, m in mixed.shifted:
+        means[k] += rest.pop(0) * d[m]
+    random = [k for k, kind in enumerate(mixed.kinds) if kind != "fixed"]
+    together = mixed.correlated
+    groups = [random] if together is True else list(together or [])
+    beta = np.array(means)
+    for own, k in enumerate(random):
+        for of, other in enumerate(random[: own + 1]):
+            apart = "truncated" in (mixed.kinds[k], mixed.kinds[other])
+            joint = any(k in group and other in group for group in groups)
+            if own == of or (joint and not apart):
+                spread = rest.pop(0)
+                beta[k] += spread * z[of]
+        if mixed.kinds[k] == "truncated":
+            inside = stats.truncnorm(-means[k] / abs(spread), np.inf)
+            beta[k] = means[k] + abs(spread) * inside.isf(stats.norm.sf(z[own]))
+    for k, kind in enumerate(mixed.kinds):
+        beta[k] = SHAPES.get(kind, lambda eta: eta)(beta[k])
+    if mixed.scale == "scale":
+        tau = rest.pop(0)
+        beta = beta * math.exp(tau * z[-1] - tau**2 / 2)
+    elif mixed.scale:
+        s = mixed.labels.index(mixed.scale)
+        beta = np.where(np.arange(beta.size) == s, beta, beta * beta[s])
     assert not rest
+    return beta
+
+
+def plain_draw_logs(
+    block: ChoiceBlock, mixed: MixedCoefficients, theta: Floats
+) -> list[list[float]]:
+    """Compute log(w_ir p_ir) of every person and draw."""
+    found = []
+    for i in range(block.weights.size):
+        logs = []
+        draws = block.draws[i if len(block.draws) > 1 else 0]
+        d = block.demographics[i] if len(block.demographics) else np.empty(0)
+        for r, z in enumerate(draws):
+            beta = plain_coefficients(mixed, theta, z, d)
+            total = 0.0
+            if len(block.log_weights):
+                total += block.log_weights[i if len(block.log_weights) > 1 else 0][r]
+            for t in range(block.person_offsets[i], block.person_offsets[i + 1]):
+                rows = slice(block.situation_offsets[t], block.situation_offsets[t + 1])
+                total += block.X[block.chosen[t]] @ beta
+                total -= log_sum(block.X[rows] @ beta)
+            logs.append(total)
+        found.append(logs)
     return found
 
 
@@ -67,22 +117,8 @@ def plain_log_probabilities(
     block: ChoiceBlock, mixed: MixedCoefficients, theta: Floats
 ) -> Floats:
     """Compute log P_i ``(I,)`` by the formulas above."""
-    K, loadings = len(mixed.labels), loadings_of(mixed, theta)
-    found = []
-    for i in range(block.weights.size):
-        logs = []
-        for z in block.draws[i]:
-            beta = theta[:K] + loadings @ z
-            for k, kind in enumerate(mixed.kinds):
-                beta[k] = SHAPES.get(kind, lambda eta: eta)(beta[k])
-            total = 0.0
-            for t in range(block.person_offsets[i], block.person_offsets[i + 1]):
-                rows = slice(block.situation_offsets[t], block.situation_offsets[t + 1])
-                total += block.X[block.chosen[t]] @ beta
-                total -= log_sum(block.X[rows] @ beta)
-            logs.append(total)
-        found.append(log_sum(logs) - math.log(len(logs)))
-    return np.array(found)
+    logs = plain_draw_logs(block, mixed, theta)
+    return np.array([log_sum(own) - math.log(len(own)) for own in logs])
 
 
 def log_sum(values: Floats) -> float:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import tracemalloc
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,11 +24,15 @@ from blpdask.choice_records import KINDS, ChoiceBlock, MixedCoefficients, MixedT
 from blpdask.errors import InputError
 from blpdask.kernels import loop_choices
 from blpdask.kernels.array_choices import ArrayChoices, pad_people
-from blpdask.kernels.choices import choice_probabilities
+from blpdask.kernels.choices import choice_probabilities as person_likelihoods
 from blpdask.kernels.loop_kept import fingerprint_of_loops
 from blpdask.model.mixed_coefficients import mixed_tastes
 from blpdask.records import Floats
-from tests.kernels.plain_choices import draw_people, plain_log_probabilities
+from tests.kernels.plain_choices import (
+    draw_people,
+    plain_draw_logs,
+    plain_log_probabilities,
+)
 from tests.kernels.strict_device import StrictDevice
 
 BACKENDS = ("numba", "numpy")
@@ -37,6 +42,33 @@ MIXTURES = [
     ("normal", "fixed", "lognormal", "johnson", "censored"),
     ("fixed", "triangular", "uniform", "normal", "fixed", "normal", "lognormal"),
 ]
+LABELS = ("a", "b", "c", "d")
+#: Shifted means, groups of correlations, and both kinds of scale.
+STRUCTURES = [
+    MixedCoefficients(
+        LABELS,
+        ("normal", "component", "truncated", "lognormal"),
+        correlated=((0, 1), (3,)),
+        demographics=("income", "age"),
+        shifted=((0, 0), (2, 1), (3, 0)),
+    ),
+    MixedCoefficients(
+        LABELS, ("fixed", "normal", "lognormal", "truncated"), True, scale="c"
+    ),
+    MixedCoefficients(LABELS, ("fixed", "normal", "normal", "fixed"), scale="a"),
+    MixedCoefficients(
+        LABELS,
+        ("truncated", "normal", "fixed", "exponential"),
+        demographics=("income",),
+        shifted=((0, 0), (1, 0)),
+        scale="scale",
+    ),
+]
+
+
+def choice_probabilities(*arguments: Any, **options: Any) -> tuple[Floats, Floats]:
+    found = person_likelihoods(*arguments, **options)
+    return found.logs, found.scores
 
 
 def mixture(kinds: tuple[str, ...], correlated: bool) -> MixedCoefficients:
@@ -79,6 +111,42 @@ def test_probabilities_and_derivatives_are_those_of_formulas(
     np.testing.assert_array_equal(alone, logs)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("case", range(len(STRUCTURES)))
+def test_structures_of_coefficients(case: int, shared: bool, backend: str) -> None:
+    mixed, rng = STRUCTURES[case], np.random.default_rng(case)
+    M, D = len(mixed.demographics), mixed.random.size
+    block = draw_people(6, 4, D, 40, seed=case, M=M)
+    log_weights = rng.normal(size=(6, 40))
+    n = 1 if shared else 6
+    block = replace(block, draws=block.draws[:n], log_weights=log_weights[:n])
+    theta = some_theta(mixed, 5)
+    found = person_likelihoods(
+        block, mixed_tastes(mixed, theta), backend=backend, squares=True, by_draw=True
+    )
+
+    def plain(at: Floats) -> tuple[Floats, Floats]:
+        logs = np.array(plain_draw_logs(block, mixed, at))
+        summed = np.log(np.exp(logs).sum(axis=1))
+        return summed - np.log(40), np.log(np.exp(2 * logs).sum(axis=1)) - 2 * summed
+
+    logs, concentrations = plain(theta)
+    np.testing.assert_allclose(found.logs, logs, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(np.log(found.concentrations), concentrations, atol=1e-12)
+    expected = plain_draw_logs(block, mixed, theta)
+    np.testing.assert_allclose(found.draw_logs, expected, rtol=1e-12, atol=1e-12)
+    c = found.concentrations
+    for p in range(theta.size):
+        shift = np.zeros_like(theta)
+        shift[p] = 1e-5
+        up, down = plain(theta + shift), plain(theta - shift)
+        slopes = [(one - other) / 2e-5 for one, other in zip(up, down, strict=True)]
+        np.testing.assert_allclose(found.scores[:, p], slopes[0], rtol=2e-7, atol=2e-8)
+        by_c = 2.0 * (found.squared_scores[:, p] / c - found.scores[:, p])
+        np.testing.assert_allclose(by_c, slopes[1], rtol=2e-7, atol=3e-8)
+
+
 @pytest.mark.parametrize("R", [1, 31, 32, 33, 128, 300])
 def test_loops_and_arrays_agree(R: int) -> None:
     mixed = mixture(("normal", "lognormal", "fixed", "johnson"), True)
@@ -93,11 +161,13 @@ def test_a_device_computes_the_same_bits_and_is_seldom_waited_for() -> None:
     mixed = mixture(("normal", "lognormal", "fixed", "johnson", "censored"), True)
     block, tastes = people_of(mixed, 150, 30), mixed_tastes(mixed, some_theta(mixed))
     device = StrictDevice()
-    found = ArrayChoices(device).choice_probabilities(block, tastes, derivatives=True)  # type: ignore[arg-type]
+    found = ArrayChoices(device).choice_probabilities(  # type: ignore[arg-type]
+        block, tastes, derivatives=True, squares=False, by_draw=False
+    )
     expected = choice_probabilities(block, tastes, backend="numpy")
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip((found.logs, found.scores), expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-13)
-    assert device.transfers == 2 * len(pad_people(block, np))
+    assert device.transfers == 3 * len(pad_people(block, np))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

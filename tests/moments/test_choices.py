@@ -13,10 +13,16 @@ from blpdask.model.mixed_coefficients import mixed_tastes
 from blpdask.moments import choices
 from blpdask.moments.choices import (
     LikelihoodState,
+    LikelihoodSums,
     equal_chances_pass,
     likelihood_pass,
 )
-from tests.kernels.plain_choices import draw_people, plain_log_probabilities
+from blpdask.records import Floats
+from tests.kernels.plain_choices import (
+    draw_people,
+    plain_draw_logs,
+    plain_log_probabilities,
+)
 
 MIXED = MixedCoefficients(("a", "b"), ("normal", "fixed"))
 THETA = np.array([0.3, -0.7, 0.9])
@@ -39,6 +45,27 @@ def test_sums_are_of_weighted_people(backend: str) -> None:
     alone, _ = likelihood_pass(blocks[0], few, None)
     assert alone.score.shape == (0,)
     assert alone.scores.shape[0] == alone.weights.shape[0] == 0
+
+
+@pytest.mark.parametrize("R", [1, 33])
+def test_the_bias_of_the_logarithm_is_taken_away(R: int) -> None:
+    block = draw_people(5, 2, 1, R, seed=2)
+
+    def corrected(theta: Floats) -> LikelihoodSums:
+        state = LikelihoodState(
+            mixed_tastes(MIXED, theta), "numba", by_person=True, corrected=True
+        )
+        return likelihood_pass(block, state, None)[0]
+
+    p = np.exp(np.array(plain_draw_logs(block, MIXED, THETA)))
+    logs = np.log(p.mean(axis=1))
+    if R > 1:
+        logs += p.var(axis=1, ddof=1) / (2 * R * p.mean(axis=1) ** 2)
+    found = corrected(THETA)
+    assert found.log_likelihood == pytest.approx(block.weights @ logs, rel=1e-12)
+    for k, shift in enumerate(1e-5 * np.eye(3)):
+        ends = [corrected(THETA + sign * shift).log_likelihood for sign in (1, -1)]
+        assert found.score[k] == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-7)
 
 
 def test_people_of_no_finite_probability_are_counted() -> None:

@@ -18,6 +18,7 @@ from blpdask.choice_records import (
     MixedCoefficients,
 )
 from blpdask.driver.serial import SerialEngine
+from blpdask.estimators.likelihood_model import SimulatedLikelihood
 from blpdask.estimators.simulated_likelihood import maximise_likelihood
 from blpdask.records import Floats
 from tests.references.choice_data import ELECTRICITY, TRAIN, electricity, train
@@ -52,7 +53,9 @@ def logit(block: ChoiceBlock, labels: tuple[str, ...]) -> LikelihoodEstimates:
     alike = replace(block, draws=np.empty((block.n_people, 1, 0)))
     fixed = MixedCoefficients(labels, ("fixed",) * len(labels))
     start = np.zeros(len(labels))
-    return maximise_likelihood([alike], fixed, start, engine=SerialEngine())
+    return maximise_likelihood(
+        [alike], SimulatedLikelihood(fixed, "numba"), start, engine=SerialEngine()
+    )
 
 
 def estimate(
@@ -61,7 +64,11 @@ def estimate(
     means = logit(block, mixed.labels).theta
     start = np.concatenate([means, np.full(mixed.size - means.size, 0.1)])
     found = maximise_likelihood(
-        [block], mixed, start, engine=SerialEngine(), se_type=se_type
+        [block],
+        SimulatedLikelihood(mixed, "numba"),
+        start,
+        engine=SerialEngine(),
+        se_type=se_type,
     )
     assert found.converged
     return found
