@@ -2,8 +2,8 @@
 
 No data come with this package. ``NEVO_PRODUCTS_LOCATION`` and its siblings are paths
 inside pyblp, which the extra ``examples`` installs. :func:`fetch` puts public data sets
-of choices into the user's cache and :func:`load` reads them, by names that
-``blpdask data list`` lists.
+of choices into the user's cache, :func:`load` reads them, and :func:`load_choices`
+gives them an alternative a row, by names that ``blpdask data list`` lists.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import importlib.util
 from pathlib import Path
 
 from ..errors import BlpdaskError
+from .choice_data_sets import load_choices
 from .data_fetch import fetch, load
 
-__all__ = ["fetch", "load"]
+__all__ = ["fetch", "load", "load_choices"]
 
 _FILES = {
     "NEVO_PRODUCTS_LOCATION": "nevo_products.csv",
