@@ -341,9 +341,7 @@ def check(
                 results = evaluate_job(prepared)
                 seconds = time.perf_counter() - began
             typer.echo(
-                f"\nAt the starting values: objective {results.objective:.9e}, "
-                f"gradient norm {float(results.projected_gradient_norm):.3e}, "
-                f"{int(results.contraction_evaluations.sum())} share maps, "
+                f"\nAt the starting values: {prepared.kind.tell_trial(results)}, "
                 f"{seconds:.2f} s (compilation included)."
             )
         typer.echo(f"\n{job} is good. Estimate it: blpdask run {job}")
@@ -390,6 +388,7 @@ def plan(
         from dataclasses import replace
 
         from .jobs.cluster import without_cluster
+        from .jobs.kinds import require_markets
         from .jobs.plan import plan_job
         from .jobs.plan_text import plan_json, plan_text
         from .jobs.run import check_arguments, prepare_job
@@ -397,6 +396,7 @@ def plan(
         where = _where(threads, engine, workers, worker_memory)
         prepared = prepare_job(job, [*(changes or ()), *where])
         check_arguments(replace(prepared, job=without_cluster(prepared.job)))
+        require_markets(prepared.job, "plan")
         planned = plan_job(prepared.job, prepared.problem)
         write = plan_json if form is PlanForm.json else plan_text
         typer.echo(write(planned))
@@ -448,11 +448,14 @@ def store(
     what to write into the job file.
     """
     with _exit_codes():
+        from .jobs.kinds import require_markets
         from .jobs.load import load_job
         from .jobs.store import write_store
 
+        loaded = load_job(job, changes or ())
+        require_markets(loaded.job, "store")
         written = write_store(
-            load_job(job, changes or ()),
+            loaded,
             output,
             draws=None if draws is None else draws.value,
             blocks=blocks,
@@ -621,16 +624,16 @@ def _where(
 
 def _report(finished: FinishedRun) -> None:
     """Print results, Hansen's J, and where everything is."""
+    from .jobs.kinds import kind_named
     from .jobs.questions import show_answers
-    from .jobs.report import hansen_sentence
 
-    hansen = hansen_sentence(finished.summary)
-    answers = show_answers(finished.output)
-    typer.echo(f"\n{finished.results}\n\n{hansen}{answers}")
+    sentence = kind_named(finished.summary.get("kind")).conclude(finished.summary)
+    shown = "\n\n".join(filter(None, (str(finished.results), sentence)))
+    typer.echo(f"\n{shown}{show_answers(finished.output)}")
     if not finished.summary["converged"]:
         typer.echo("The optimiser did not converge: see log.txt there.", err=True)
-    shown = _short(finished.output)
-    typer.echo(f"\nResults are in {shown}. Show them again: blpdask show {shown}")
+    where = _short(finished.output)
+    typer.echo(f"\nResults are in {where}. Show them again: blpdask show {where}")
 
 
 def _short(path: Path) -> Path:

@@ -59,7 +59,8 @@ def load_choices(name: str, *, wheel: str | Path | None = None) -> pd.DataFrame:
             "choose one, or read other data with blpdask.data.load",
         )
         faults.check()
-    return _TABLES[name](load(name, wheel=wheel))
+    table: pd.DataFrame = _TABLES[name](load(name, wheel=wheel))
+    return table
 
 
 def choice_tables() -> tuple[str, ...]:

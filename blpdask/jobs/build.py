@@ -90,14 +90,14 @@ def configure(job: Job, faults: Faults) -> Configurations:
     def formulation(name: str, absorb: str | None = None) -> Formulation | None:
         text = getattr(formulas, name)
         make = None if text is None else partial(Formulation, text, absorb)
-        return _make(make, f"formulations.{name}", faults)
+        return make_or_fault(make, f"formulations.{name}", faults)
 
     def integration(rule: IntegrationOptions | None, option: str) -> Integration | None:
         if rule is None:
             return None
         options = dict(rule.specification_options)
         make = partial(Integration, rule.specification, rule.size, options)
-        return _make(make, option, faults)
+        return make_or_fault(make, option, faults)
 
     def resamples() -> Resamples | None:
         given = solve.resample
@@ -106,7 +106,7 @@ def configure(job: Job, faults: Faults) -> Configurations:
         drawn = integration(given.integration, "solve.resample.integration")
         seed = job.seed if given.seed is None else given.seed
         make = partial(Resamples, given.replicates, seed, drawn)
-        return _make(make, "solve.resample", faults)
+        return make_or_fault(make, "solve.resample", faults)
 
     optimization, iteration = solve.optimization, solve.iteration
     return Configurations(
@@ -115,7 +115,7 @@ def configure(job: Job, faults: Faults) -> Configurations:
         supply=formulation("supply", formulas.absorb_supply),
         demographics=formulation("demographics"),
         integration=integration(rule, "integration"),
-        optimization=_make(
+        optimization=make_or_fault(
             partial(
                 Optimization,
                 optimization.method,
@@ -125,7 +125,7 @@ def configure(job: Job, faults: Faults) -> Configurations:
             "solve.optimization",
             faults,
         ),
-        iteration=_make(
+        iteration=make_or_fault(
             None
             if iteration is None
             else partial(
@@ -261,7 +261,9 @@ def check_shapes(job: Job, problem: Problem) -> None:
     faults.check()
 
 
-def _make(make: Callable[[], Made] | None, option: str, faults: Faults) -> Made | None:
+def make_or_fault(
+    make: Callable[[], Made] | None, option: str, faults: Faults
+) -> Made | None:
     """Make an object, or add the faults of its arguments under the option's name."""
     if make is None:
         return None

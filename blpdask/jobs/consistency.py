@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from .fields import Rows
-from .schema import Bound, Job
+from .schema import Bound, EngineOptions, Job
 
 SEEDED_RULES = ("monte_carlo", "halton", "lhs", "mlhs", "sobol")
 
@@ -43,7 +43,7 @@ def find_conflicts(job: Job) -> Iterator[Conflict]:
     yield from _shapes(job)
     yield from _bound_shapes(job)
     yield from _resamples(job)
-    yield from _engine(job)
+    yield from find_engine_conflicts(job.engine)
 
 
 def _sources(job: Job) -> Iterator[Conflict]:
@@ -191,9 +191,8 @@ def _resamples(job: Job) -> Iterator[Conflict]:
         )
 
 
-def _engine(job: Job) -> Iterator[Conflict]:
+def find_engine_conflicts(engine: EngineOptions) -> Iterator[Conflict]:
     """Find options of the engine that ask for two places at once."""
-    engine = job.engine
     ways = [
         name
         for name in ("workers", "scheduler", "scheduler_file")

@@ -95,7 +95,7 @@ def read_data(job: Job, directory: Path) -> JobData:
         }
         faults.check()
         data = JobData(products=tables["products"], agents=tables.get("agents"))
-    _compare_with_record(job, data)
+    compare_with_record(job.record, data.record())
     return data
 
 
@@ -158,13 +158,15 @@ def read_table(path: Path, name: str, faults: Faults) -> Any:
     return None
 
 
-def _compare_with_record(job: Job, data: JobData) -> None:
-    """Refuse data that are not those that the job's record names."""
-    recorded = (job.record or {}).get("data")
+def compare_with_record(
+    record: dict[str, Any] | None, found_data: dict[str, Any]
+) -> None:
+    """Refuse data that are not those that a job's record names."""
+    recorded = (record or {}).get("data")
     if not isinstance(recorded, dict):
         return
     faults = Faults("data")
-    for name, found in data.record().items():
+    for name, found in found_data.items():
         expected = recorded.get(name)
         if expected != found:
             faults.add(

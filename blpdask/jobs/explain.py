@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 
 from ..errors import Faults
+from .kinds import kind_named, kind_names
 from .mistakes import group_of
-from .schema import Job
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -25,7 +25,8 @@ def explain_options(group: str = "") -> str:
     Parameters
     ----------
     group
-        Name of a group or option, say ``solve``; empty for all.
+        Name of a group or option, say ``solve``; empty for all. Those of jobs about
+        choices of people are ``choices``, ``choices.solve`` and so on.
 
     Raises
     ------
@@ -38,16 +39,21 @@ def explain_options(group: str = "") -> str:
     engine.threads: null
         How many threads; left out, one a usable core.
     """
+    kind, _, rest = group.partition(".")
+    named = kind in kind_names()
+    model = kind_named(kind).schema
+    wanted = rest if named else group
     texts = [
         _describe(name, field)
-        for name, field in _walk(Job, "")
-        if not group or name == group or name.startswith(f"{group}.")
+        for name, field in _walk(model, "")
+        if not wanted or name == wanted or name.startswith(f"{wanted}.")
     ]
     if not texts:
         faults = Faults("blpdask options")
         faults.add(
             f"no option {group!r}",
-            f"one of {', '.join(Job.model_fields)}, or a group in them",
+            f"one of {', '.join(model.model_fields)}, or a group in them; of jobs "
+            "about choices of people, choices or a group in it, say choices.solve",
             "leave it out to see all",
         )
         faults.check()

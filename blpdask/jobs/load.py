@@ -15,13 +15,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ..errors import Faults
-from .build import configure
-from .consistency import find_conflicts
+from .kinds import JobKind, kind_named
 from .mistakes import add_mistakes, option_path
 from .overrides import apply_overrides
-from .schema import Job
-from .simulated import add_design_faults
-from .sources import add_missing_sources
 from .yaml_text import Path, YamlText, read_yaml
 
 if TYPE_CHECKING:
@@ -40,7 +36,7 @@ class LoadedJob:
         The file; its directory is what the job's paths are relative to.
     """
 
-    job: Job
+    job: Any
     path: FilePath
 
 
@@ -76,7 +72,8 @@ def load_job(path: FilePath | str, overrides: Sequence[str] = ()) -> LoadedJob:
         )
         faults.check()
     content, changed = apply_overrides(content, overrides, faults)
-    job = _validate(content, _places(text, changed), file.parent, faults)
+    kind = kind_named(content.get("kind"))
+    job = _validate(content, kind, _places(text, changed), file.parent, faults)
     faults.check()
     return LoadedJob(job=job, path=file)
 
@@ -106,41 +103,39 @@ def _places(text: YamlText, changed: tuple[Path, ...]) -> dict[Path, str]:
 
 def _validate(
     content: dict[str, Any],
+    kind: JobKind,
     places: dict[Path, str],
     directory: FilePath,
     faults: Faults,
-) -> Job:
+) -> Any:
     """Check options one by one, then against one another and against the disk.
 
-    Options that are wrong on their own are left out of the second check, so that all
-    that can be said about the rest is said at once.
+    Options that are wrong on their own are left out of the second check, and what every
+    job must have is put in its place, so that all that can be said about the rest is
+    said at once.
     """
     wrong: set[str] = set()
-    job: Job | None = None
+    job = None
     while job is None:
         try:
-            job = Job.model_validate(content)
+            job = kind.schema.model_validate(content)
         except ValidationError as error:
             mistakes = error.errors(include_url=False)
             if not wrong:
-                add_mistakes(mistakes, Job, places, faults)
+                add_mistakes(mistakes, kind.schema, places, faults)
                 wrong = {str(mistake["loc"][0]) for mistake in mistakes}
-            content = _without(content, mistakes)
-    for conflict in find_conflicts(job):
+            content = {**kind.placeholders, **_without(content, mistakes)}
+    for conflict in kind.find_conflicts(job):
         if wrong.isdisjoint(conflict.options):
             faults.add(conflict.found, conflict.expected, conflict.remedy)
-    configure(job, faults)
-    if job.data.simulated is not None:
-        add_design_faults(job.data.simulated, faults)
-    add_missing_sources(job.data, directory, faults)
+    kind.add_faults(job, directory, faults)
     return job
 
 
 def _without(content: dict[str, Any], mistakes: list[ErrorDetails]) -> dict[str, Any]:
     """Leave out what is wrong, with the whole list or group where need be.
 
-    What every job must have is put in its place, so that the rest can be checked. Where
-    nothing could be left out by itself, whole options are, so that this ends.
+    Where nothing could be left out by itself, whole options are, so that this ends.
     """
     pruned = copy.deepcopy(content)
     for mistake in mistakes:
@@ -157,4 +152,4 @@ def _without(content: dict[str, Any], mistakes: list[ErrorDetails]) -> dict[str,
     if pruned == content:
         for mistake in mistakes:
             pruned.pop(str(mistake["loc"][0]), None)
-    return {"name": "job", "data": {}, "formulations": {"linear": "1"}, **pruned}
+    return pruned

@@ -102,10 +102,11 @@ def show_run(directory: Path, form: str) -> str:
     summary = json.loads((directory / SUMMARY).read_text(encoding="utf-8"))
     if form == "json":
         return json.dumps(summary | {"estimates": _estimates(directory)}, indent=2)
-    from ..api.results import read_results
+    from .kinds import kind_named
 
-    table = str(read_results(directory / RESULTS))
-    return f"{table}\n\n{hansen_sentence(summary)}{show_answers(directory)}"
+    kind = kind_named(summary.get("kind"))
+    shown = str(kind.read_results(directory / RESULTS)), kind.conclude(summary)
+    return "\n\n".join(filter(None, shown)) + show_answers(directory)
 
 
 def _hansen(results: ProblemResults) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from .consistency import SEEDED_RULES
-from .data import JobData
 from .schema import EngineOptions, Job, TableSource
 from .sources import locate_store
 from .yaml_text import write_yaml
@@ -37,7 +36,7 @@ def resolve_job(job: Job, directory: Path) -> Job:
         The same job with absolute paths and with its seed wherever one is used.
     """
     sources: dict[str, Any] = {
-        name: TableSource(source=_absolute(table.source, directory))
+        name: TableSource(source=absolute_source(table.source, directory))
         for name in ("products", "agents")
         if (table := getattr(job.data, name)) is not None
     }
@@ -78,7 +77,7 @@ def resolve_engine(engine: EngineOptions, directory: Path) -> EngineOptions:
     """
     update: dict[str, Any] = {"kind": kind_of(engine)}
     if engine.scheduler_file is not None:
-        update["scheduler_file"] = _absolute(engine.scheduler_file, directory)
+        update["scheduler_file"] = absolute_source(engine.scheduler_file, directory)
     return engine.model_copy(update=update)
 
 
@@ -96,7 +95,7 @@ def kind_of(engine: EngineOptions) -> str:
     return "dask" if cluster else "threads"
 
 
-def write_resolved(job: Job, data: JobData) -> str:
+def write_resolved(job: Any, data: Any) -> str:
     """Write a resolved job with the record of its versions and data.
 
     Parameters
@@ -149,9 +148,9 @@ def _identity(content: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _absolute(source: str, directory: Path) -> str:
-    """Make a path absolute; an example of PyBLP's stays as it is."""
-    if source.startswith("pyblp:"):
+def absolute_source(source: str, directory: Path) -> str:
+    """Make a path absolute; PyBLP's example data and public data stay as they are."""
+    if source.startswith(("pyblp:", "data:")):
         return source
     return str((directory / Path(source).expanduser()).resolve())
 

@@ -14,13 +14,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import InputError, NumericalError, StoreError
 from ..partitions.run_log import LOG as SUMS
 from ..progress import Event, Listener, StepEvent, silent
-from .build import build_problem, check_shapes, solve_arguments
-from .data import JobData, read_data
+from .kinds import JobKind, kind_of_job
 from .listeners import (
     evaluation_listener,
     log_listener,
@@ -29,9 +28,7 @@ from .listeners import (
     tell_all,
 )
 from .load import load_job
-from .questions import check_questions, write_answers
-from .report import summarise
-from .resolve import resolve_job, write_resolved
+from .resolve import write_resolved
 from .run_directory import (
     ESTIMATES,
     EVALUATIONS,
@@ -44,20 +41,20 @@ from .run_directory import (
     resume_command,
     unfinished_alike,
 )
-from .schema import Job
-
-if TYPE_CHECKING:
-    from ..api.problem import Problem
-    from ..api.results import ProblemResults
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedJob:
     """A job that can be solved: its options, its tables and its problem."""
 
-    job: Job
-    data: JobData
-    problem: Problem
+    job: Any
+    data: Any
+    problem: Any
+
+    @property
+    def kind(self) -> JobKind:
+        """What kind of job it is."""
+        return kind_of_job(self.job)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ class FinishedRun:
     """
 
     output: Path
-    results: ProblemResults
+    results: Any
     summary: dict[str, Any]
 
 
@@ -95,12 +92,12 @@ def prepare_job(path: Path | str, overrides: Sequence[str] = ()) -> PreparedJob:
         With every fault of the file, or of the data.
     """
     loaded = load_job(path, overrides)
-    job = resolve_job(loaded.job, loaded.path.parent)
-    data = read_data(job, loaded.path.parent)
+    kind = kind_of_job(loaded.job)
+    job = kind.resolve(loaded.job, loaded.path.parent)
+    data = kind.read(job, loaded.path.parent)
     with quiet():
-        problem = build_problem(job, data)
-    check_shapes(job, problem)
-    check_questions(job, data, problem)
+        problem = kind.build(job, data)
+    kind.check(job, data, problem)
     return PreparedJob(job=job, data=data, problem=problem)
 
 
@@ -175,30 +172,24 @@ def solve_in(
         began = time.perf_counter()
         replayed = len(read_evaluations(partial / EVALUATIONS))
         results = _solve(prepared, partial, listener)
-        summary = summarise(job, results, time.perf_counter() - began, replayed)
-        summary |= write_answers(job, prepared.data, results, partial)
+        seconds = time.perf_counter() - began
+        summary = prepared.kind.summarise(job, results, seconds, replayed)
+        summary |= prepared.kind.answer(job, prepared.data, results, partial)
         _save(results, summary, job.solve.starts is not None, partial)
     with _noting(directory):
         directory.complete()
     return FinishedRun(output=directory.output, results=results, summary=summary)
 
 
-def evaluate_job(prepared: PreparedJob) -> ProblemResults:
-    """Evaluate the objective of a job once, at its starting values.
+def evaluate_job(prepared: PreparedJob) -> Any:
+    """Evaluate the objective of a job once, at its starting values, for results there.
 
     Parameters
     ----------
     prepared
         The job.
     """
-    from ..api.optimization import Optimization
-
-    arguments = solve_arguments(prepared.job) | {
-        "method": "1s",
-        "optimization": Optimization("return"),
-        "check_optimality": "gradient",
-    }
-    arguments.pop("starts", None)
+    arguments = prepared.kind.trial(prepared.job)
     return prepared.problem.solve(**arguments, progress=silent)
 
 
@@ -215,7 +206,7 @@ def check_arguments(prepared: PreparedJob) -> None:
         raise _ArgumentsAreGood
 
     with suppress(_ArgumentsAreGood):
-        prepared.problem.solve(**solve_arguments(prepared.job), progress=stop)
+        prepared.problem.solve(**prepared.kind.arguments(prepared.job), progress=stop)
 
 
 class _ArgumentsAreGood(Exception):
@@ -245,13 +236,13 @@ def _noting(directory: RunDirectory) -> Iterator[None]:
         raise
 
 
-def _solve(prepared: PreparedJob, partial: Path, listener: Listener) -> ProblemResults:
+def _solve(prepared: PreparedJob, partial: Path, listener: Listener) -> Any:
     """Solve the problem, writing down sums, evaluations, steps and warnings."""
 
     def show_warning(text: str) -> None:
         listener(StepEvent(0, text))
 
-    arguments = solve_arguments(prepared.job) | {"resume": partial}
+    arguments = prepared.kind.arguments(prepared.job) | {"resume": partial}
     with (
         run_log(partial / LOG, show_warning) as log,
         evaluation_listener(partial / EVALUATIONS) as evaluations,
@@ -260,13 +251,11 @@ def _solve(prepared: PreparedJob, partial: Path, listener: Listener) -> ProblemR
         results = prepared.problem.solve(
             **arguments, progress=tell_all(evaluations, log_listener(log), listener)
         )
-        log.info("objective %.12e, converged: %s", results.objective, results.converged)
+        log.info("the search ended, converged: %s", results.converged)
     return results
 
 
-def _save(
-    results: ProblemResults, summary: dict[str, Any], starts: bool, partial: Path
-) -> None:
+def _save(results: Any, summary: dict[str, Any], starts: bool, partial: Path) -> None:
     """Write results, estimates and summary; the results get their name last."""
     for left in partial.glob(f"*{RESULTS}*"):  # by a run that was killed in here
         shutil.rmtree(left)

@@ -61,7 +61,7 @@ def add_missing_sources(data: DataOptions, directory: Path, faults: Faults) -> N
     for name in ("products", "agents"):
         table = getattr(data, name)
         if table is not None:
-            _locate(table.source, directory, f"data.{name}.source", faults)
+            add_missing_table(table.source, directory, f"data.{name}.source", faults)
     if data.store is not None:
         path = locate_store(data.store, directory)
         if not path.is_dir():
@@ -70,6 +70,13 @@ def add_missing_sources(data: DataOptions, directory: Path, faults: Faults) -> N
                 "a store, its path relative to the job file",
                 "check the path, or make the store: blpdask store JOB --output DIR",
             )
+
+
+def add_missing_table(
+    source: str, directory: Path, option: str, faults: Faults
+) -> None:
+    """Add a fault where a table is not where an option says it is."""
+    _locate(source, directory, option, faults)
 
 
 def _locate(source: str, directory: Path, option: str, faults: Faults) -> Path | None:
