@@ -16,6 +16,7 @@ import numpy as np
 
 from blpdask.driver.clusters import local_client
 
+from .choices import measure_choice_memory
 from .cluster import evaluate_stored, measure_drift
 from .measure import Stopwatch
 from .packages import (
@@ -112,6 +113,7 @@ TASKS: Mapping[str, Callable[[Request], dict[str, Any]]] = {
     "supply": estimate_supply,
     "solve": solve_once,
     "petrin": measure_petrin_memory,
+    "choices": measure_choice_memory,
 }
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("blpdask", "pyblp", "numpy", "scipy", "numba", "pandas")
+PACKAGES = ("blpdask", "pyblp", "xlogit", "numpy", "scipy", "numba", "pandas")
 
 
 def describe_machine(*, quick: bool) -> dict[str, str]:

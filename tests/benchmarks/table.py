@@ -1,4 +1,6 @@
-"""One table: what was measured, PyBLP's number beside blpdask's.
+"""One table: what was measured, a peer's number beside blpdask's.
+
+The peer is PyBLP, and in the case of choices of people xlogit.
 
 A row is a measure of a case. Its numbers are samples, one a repeat, and the table shows
 their medians; the JSON file keeps all.
@@ -16,7 +18,7 @@ from typing import Literal
 from .measure import Span
 
 Comparison = Literal["ratio", "apart", "none"]
-HEADERS = ("case", "measure", "unit", "PyBLP", "blpdask", "PyBLP : blpdask", "note")
+HEADERS = ("case", "measure", "unit", "peer", "blpdask", "peer : blpdask", "note")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Row:
     ----------
     case, measure, unit
         What was measured.
-    pyblp, blpdask
+    peer, blpdask
         Samples, one a repeat; empty where a package has no such thing.
     comparison
         ``"ratio"`` of the medians, how far they are ``"apart"`` (relative to the
@@ -41,7 +43,7 @@ class Row:
     case: str
     measure: str
     unit: str = ""
-    pyblp: tuple[float, ...] = ()
+    peer: tuple[float, ...] = ()
     blpdask: tuple[float, ...] = ()
     comparison: Comparison = "ratio"
     digits: int = 4
@@ -50,9 +52,9 @@ class Row:
     @property
     def compared(self) -> float | None:
         """Compare the medians."""
-        if not self.pyblp or not self.blpdask or self.comparison == "none":
+        if not self.peer or not self.blpdask or self.comparison == "none":
             return None
-        ours, theirs = median(self.blpdask), median(self.pyblp)
+        ours, theirs = median(self.blpdask), median(self.peer)
         if self.comparison == "ratio":
             return theirs / ours if ours else None
         larger = max(abs(ours), abs(theirs))
@@ -70,7 +72,7 @@ class Table:
 def time_rows(
     case: str,
     measure: str,
-    pyblp: Sequence[Span],
+    peer: Sequence[Span],
     blpdask: Sequence[Span],
     *,
     scale: float = 1.0,
@@ -83,7 +85,7 @@ def time_rows(
             case,
             f"{measure}, {kind}",
             unit,
-            tuple(scale * getattr(span, name) for span in pyblp),
+            tuple(scale * getattr(span, name) for span in peer),
             tuple(scale * getattr(span, name) for span in blpdask),
             note=note,
         )
@@ -123,7 +125,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.case,
         row.measure,
         row.unit,
-        _median(row.pyblp, row.digits),
+        _median(row.peer, row.digits),
         _median(row.blpdask, row.digits),
         said,
         row.note,

@@ -9,6 +9,7 @@ from ..measure import Settings
 from ..table import Row
 from . import (
     automobiles,
+    choices,
     dask_drift,
     dask_overhead,
     dask_scaling,
@@ -55,6 +56,7 @@ CASES = (
         optimal_instruments.run,
     ),
     Case("substitution", "elasticities, diversion, mergers", substitution.run),
+    Case("choices", "mixed logit of electricity beside xlogit", choices.run),
     Case("threads", "two threads against two processes", threads.run),
     Case("overhead", "what an engine costs at 128 blocks", overhead.run),
     Case("memory", "peak memory of one evaluation", memory.run),
