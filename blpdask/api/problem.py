@@ -55,7 +55,7 @@ from .problem_checks import (
     check_tables,
     check_types,
 )
-from .recorded import check_directory, recorded
+from .recorded import check_directory, contents_of, recorded
 from .resamples import (
     Resamples,
     check_resampling,
@@ -701,7 +701,8 @@ class Problem(Dimensions):
         if micro is not None:
             asked["micro"] = micro.setup
             settings["micro moments"] = micro.contents
-        with recorded(chosen, directory, prepared, settings, listener) as recording:
+        known = partial(contents_of, prepared)
+        with recorded(chosen, directory, known, settings, listener) as recording:
             # Only now is the directory known to be this estimation's.
             if directory is not None and isinstance(self._demand, StoredProblem):
                 self._demand.keep(directory)

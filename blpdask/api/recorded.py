@@ -7,7 +7,7 @@ numbers depend on; the engine and its threads are not among them.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from ..progress import Listener, StepEvent
 def recorded(
     engine: Engine,
     directory: Path | None,
-    problem: PreparedDemand,
+    contents: Callable[[], Any],
     settings: Mapping[str, Any],
     listener: Listener,
 ) -> Iterator[Engine]:
@@ -39,10 +39,11 @@ def recorded(
         Where blocks are worked on.
     directory
         Of the recording; None for none.
-    problem
-        What is estimated.
+    contents
+        Gives the data, by which the recording is known.
     settings
-        Everything else that the numbers depend on, by name.
+        Everything else that the numbers depend on, by name; functions count by what
+        they do.
     listener
         Told how much is replayed, and when that is over.
 
@@ -54,7 +55,9 @@ def recorded(
     if directory is None:
         yield engine
         return
-    with closing(RunLog(directory, fingerprint(problem, settings))) as log:
+    parts = {"data": contents(), **settings}
+    known = {name: digest(part) for name, part in parts.items()}
+    with closing(RunLog(directory, known)) as log:
         if log.recorded:
             listener(StepEvent(0, _replaying(log)))
             _compare_versions(log)
@@ -69,23 +72,13 @@ def recorded(
         checkpoints.clear()
 
 
-def fingerprint(problem: PreparedDemand, settings: Mapping[str, Any]) -> dict[str, str]:
-    """Name what is estimated by its contents, part by part.
-
-    Parameters
-    ----------
-    problem
-        The data, whose blocks are read where they are in memory; a store has a name.
-    settings
-        Everything else, by name; functions count by what they do.
-    """
+def contents_of(problem: PreparedDemand) -> Any:
+    """Give the data of a problem, whose blocks are read where they are in memory."""
     source = problem.source
     contents: Any = source.name
     if isinstance(source, HeldBlocks):
         contents = [source.load(index) for index in range(len(source))]
-    data = (contents, problem.market_ids.tolist(), problem.block_edges)
-    parts = {"data": data, **settings}
-    return {name: digest(part) for name, part in parts.items()}
+    return (contents, problem.market_ids.tolist(), problem.block_edges)
 
 
 def check_directory(resume: Any, faults: Faults) -> Path | None:
