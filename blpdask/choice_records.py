@@ -41,6 +41,8 @@ KINDS = (
 CENTRED = ("exponential", "component")
 #: What scales the coefficients where no column's does: e^(τ z - τ²/2), of mean one.
 SCALE = "scale"
+#: What coefficients that a column's coefficient scales are called.
+WTP = "wtp"
 
 
 def _nothing() -> Floats:
@@ -228,9 +230,23 @@ class MixedCoefficients:
         return self.free.size + len(self.shifted) + len(self.entries)
 
     @property
+    def in_wtp(self) -> bool:
+        """Whether all coefficients but one column's are times that one."""
+        return bool(self.scale) and not self.random_scale
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Name all coefficients, the scale last where it is no column's."""
+        own = tuple(
+            f"{WTP}.{label}" if self.in_wtp and label != self.scale else label
+            for label in self.labels
+        )
+        return (*own, *((SCALE,) if self.random_scale else ()))
+
+    @property
     def parameter_labels(self) -> tuple[str, ...]:
-        """Name the parameters, ``(P,)``."""
-        every = (*self.labels, SCALE)
+        """Name the parameters, ``(P,)``; an exponential's only one is its mean."""
+        every, kinds = self.names, self.random_kinds
         names = [every[k] for k in self.random.tolist()]
         alone = [
             sum(row == d for row, _ in self.entries) == 1 for d in range(len(names))
@@ -239,13 +255,13 @@ class MixedCoefficients:
             sum(column == d for _, column in self.entries) for d in range(len(names))
         ]
         spreads = [
-            f"sd.{names[d]}"
+            f"{'mean' if kinds[d] == 'exponential' else 'sd'}.{names[d]}"
             if d == c and alone[d] and used[d] == 1
             else f"chol.{names[d]}:{names[c]}"
             for d, c in self.entries
         ]
-        shifts = [f"{self.labels[k]}:{self.demographics[m]}" for k, m in self.shifted]
-        return (*(self.labels[k] for k in self.free), *shifts, *spreads)
+        shifts = [f"{every[k]}:{self.demographics[m]}" for k, m in self.shifted]
+        return (*(every[k] for k in self.free), *shifts, *spreads)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -278,6 +294,28 @@ class PersonLikelihoods:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class LikelihoodSearch:
+    """Where a search for a maximum led from one of several starts.
+
+    Attributes
+    ----------
+    start, theta
+        ``(P,)`` where it began and ended.
+    log_likelihood
+        At θ; NaN where the search failed.
+    converged, evaluations, message
+        How it ended.
+    """
+
+    start: Floats
+    theta: Floats
+    log_likelihood: float
+    converged: bool
+    evaluations: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LikelihoodEstimates:
     """A maximum of a simulated log-likelihood.
 
@@ -299,6 +337,8 @@ class LikelihoodEstimates:
         Of all alternatives alike.
     converged, iterations, evaluations, message, seconds
         How the search ended.
+    searches
+        Of all starts in their order, where there were several.
     """
 
     coefficients: MixedCoefficients
@@ -315,3 +355,4 @@ class LikelihoodEstimates:
     evaluations: int
     message: str
     seconds: float
+    searches: tuple[LikelihoodSearch, ...] = ()

@@ -2,77 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..choice_records import KINDS, MixedCoefficients
+from ..choice_records import MixedCoefficients
 from ..driver.engine import Engine
 from ..errors import Faults, InputError
 from ..estimators.likelihood_covariances import SE_TYPES
 from ..estimators.optimizers.choose import STRUCTURED_METHODS, OptimizerChoice
+from ..problem.choice_coefficients import AskedCoefficients
 from ..problem.choice_draws import check_rule
-from ..problem.fields import some
-from ..problem.formula_columns import Column
 from ..records import Floats
-from .formulation import Formulation
+from .choice_arguments import check_plain_formulation, read_coefficients
 from .integration import Integration
 from .optimization import Optimization
 from .solve_checks import BACKENDS, check_engine, check_optimization
+from .starting_points import points_near
 
 if TYPE_CHECKING:
     from .choice_problem import ChoiceProblem
 
 
 def check_choice_arguments(
-    formulation: Any, random: Any, integration: Any, correlated: Any
-) -> dict[str, str]:
-    """Check the arguments of a problem but the table, and give ``random``."""
+    formulation: Any, integration: Any, **coefficients: Any
+) -> AskedCoefficients:
+    """Check the arguments of a problem but the table, and give what varies.
+
+    ``coefficients`` are those of
+    :func:`blpdask.api.choice_arguments.read_coefficients`.
+    """
     faults = Faults("ChoiceProblem")
-    if not isinstance(formulation, Formulation):
-        faults.add(
-            f"a formulation of type {type(formulation).__name__}",
-            "a Formulation",
-            "wrap the formula: Formulation('0 + prices')",
-        )
-    elif formulation.absorb is not None:
-        faults.add(
-            f"absorb={formulation.absorb!r}",
-            "a formulation without absorbed effects",
-            "give dummies, C(…), which a likelihood estimates with all else",
-        )
-    kinds = _check_kinds(random, faults)
-    n_random = sum(kind != "fixed" for kind in kinds.values())
-    if correlated and n_random < 2:
-        faults.add(
-            f"correlated coefficients of which {n_random} are random",
-            "at least two",
-            "name more columns in random, or leave correlated out",
-        )
-    _check_integration(integration, n_random, faults)
+    check_plain_formulation(formulation, "a formulation", faults)
+    asked = read_coefficients(faults=faults, **coefficients)
+    n_random = sum(kind != "fixed" for kind in asked.random.values())
+    _check_integration(integration, n_random + asked.random_scale, faults)
     faults.check()
-    return kinds
-
-
-def check_random(
-    columns: Sequence[Column], random: Mapping[str, str]
-) -> tuple[str, ...]:
-    """Give each column's kind, ``(K,)``, looked up by its name or its label."""
-    faults = Faults("random")
-    kinds = ["fixed"] * len(columns)
-    for name, kind in random.items():
-        found = [k for k, c in enumerate(columns) if name in (c.name, c.label)]
-        for k in found[:1]:
-            kinds[k] = kind
-        if not found:
-            faults.add(
-                f"no column '{name}' of the formulation",
-                f"one of {some([column.name for column in columns])}",
-                "correct the name, or add the column to the formulation",
-            )
-    faults.check()
-    return tuple(kinds)
+    return asked
 
 
 def check_choice_solve(
@@ -81,6 +48,7 @@ def check_choice_solve(
     se_type: Any,
     machinery: tuple[Any, Any, Any, Any],
     start: Any,
+    starts: Any = None,
 ) -> tuple[Engine, OptimizerChoice]:
     """Check the arguments of a solve, and give the engine and the optimiser.
 
@@ -99,10 +67,15 @@ def check_choice_solve(
         )
     _check_watching(threads, backend, progress, faults)
     optimizer = _check_optimizer(optimization, faults)
-    try:
-        check_start(start, problem.coefficients)
-    except InputError as error:
-        faults.extend(error)
+    nowhere = np.zeros(problem.coefficients.size)
+    for check in (
+        partial(check_start, start, problem.coefficients),
+        partial(points_near, starts, nowhere, nowhere, 0),
+    ):
+        try:
+            check()
+        except InputError as error:
+            faults.extend(error)
     chosen = check_engine(engine, threads, faults)
     faults.check()
     assert chosen is not None
@@ -128,26 +101,6 @@ def check_start(start: Any, coefficients: MixedCoefficients) -> Floats | None:
         )
     faults.check()
     return values
-
-
-def _check_kinds(random: Any, faults: Faults) -> dict[str, str]:
-    """Read kinds by the names of columns."""
-    if random is not None and not isinstance(random, Mapping):
-        faults.add(
-            f"random of type {type(random).__name__}",
-            "a mapping from columns to kinds",
-            "say, for example, random={'prices': 'normal'}",
-        )
-        random = {}
-    kinds: dict[str, str] = dict(random or {})
-    for name, kind in kinds.items():
-        if kind not in KINDS:
-            faults.add(
-                f"kind {kind!r} of '{name}'",
-                f"one of {', '.join(map(repr, KINDS))}",
-                "choose one of these",
-            )
-    return kinds
 
 
 def _check_integration(integration: Any, n_random: int, faults: Faults) -> None:

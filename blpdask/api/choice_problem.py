@@ -3,7 +3,7 @@
 Person i chooses in situation t the alternative of highest x_ijt'β_i + ε_ijt, with
 extreme-value ε and
 
-    β_ik = h_k(b_k + Σ_l L_kl z_il)
+    β_ik = h_k(b_k + Σ_m Π_km d_im + Σ_l L_kl z_il)
 
 (:mod:`blpdask.choice_records`). Without random coefficients this is the conditional
 logit; with them the likelihood of all choices of a person is an average over draws of
@@ -12,34 +12,36 @@ z (Revelt and Train 1998; McFadden and Train 2000).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from .. import options
 from ..choice_records import MixedCoefficients
+from ..errors import Faults
 from ..estimators.likelihood_model import SimulatedLikelihood
 from ..estimators.simulated_likelihood import maximise_likelihood
 from ..integration.rules import Rule
 from ..partitions.source import HeldBlocks
 from ..problem.choice_blocks import make_blocks
+from ..problem.choice_coefficients import name_coefficients, negate_column
 from ..problem.choice_table import ChoiceTable, read_choices
 from ..progress import Listener
 from ..results.text_tables import Header, text_table
 from .choice_checks import (
     check_choice_arguments,
     check_choice_solve,
-    check_random,
     check_start,
 )
 from .choice_printing import choose_likelihood_listener
 from .choice_results import ChoiceResults
-from .choice_starts import default_start
+from .choice_starts import default_start, start_sizes
 from .formulation import Formulation
 from .integration import Integration
 from .optimization import Optimization
+from .starting_points import points_near
 
-_DIMENSIONS = ("I", "S", "N", "K", "D", "R")
+_DIMENSIONS = ("I", "S", "N", "K", "D", "M", "R")
 
 
 class ChoiceProblem:
@@ -61,8 +63,12 @@ class ChoiceProblem:
         mapping of arrays or a structured array.
     random
         Kind of each random coefficient by the name of its column: ``"normal"``,
-        ``"lognormal"``, ``"censored"`` (a normal, zero where negative), ``"johnson"``
-        (the logistic function of a normal), ``"uniform"`` or ``"triangular"``.
+        ``"lognormal"``, ``"censored"`` (a normal, zero where negative),
+        ``"truncated"`` (a normal given that it is positive), ``"johnson"`` (the
+        logistic function of a normal), ``"uniform"``, ``"triangular"``,
+        ``"exponential"`` (times an estimate of any sign, its mean), or ``"component"``
+        (a normal of mean zero: an error that alternatives share, where the column is a
+        dummy of a group of them; such columns may be combinations of others).
     integration
         Simulation rule, which gives each person draws of its own. By default 512 draws
         of a scrambled Sobol sequence with seed 0: a power of two, at which the sequence
@@ -70,7 +76,24 @@ class ChoiceProblem:
         look at them with more. ``Integration("halton", R, {"discard": 100,
         "scramble": False})`` draws as the R package mlogit does.
     correlated
-        Whether L is lower triangular and not diagonal.
+        Whether L is lower triangular and not diagonal; or groups of names of columns,
+        each in one of them, within which it is. Truncated coefficients and the scale
+        stay independent.
+    demographics
+        Formulation of d on ``choice_data``, the same in all rows of a person. An
+        intercept is left out.
+    shifts
+        Names of demographics that shift b, within h, by the name of the column whose
+        coefficient it is, fixed or random: ``{"prices": ["income"]}``. By default
+        every random coefficient with a mean is shifted by all demographics.
+    wtp
+        Name of the column of prices, for estimates in willingness-to-pay space
+        (:mod:`blpdask.problem.choice_coefficients`): its coefficient is λ, of the
+        column with its sign changed, fixed or random of a kind that is positive, and
+        all others are λ times what is paid for a unit of their columns.
+    random_scale
+        Whether all coefficients are multiplied by e^(τ z - τ²/2), of mean one; τ is the
+        parameter ``sd.scale``.
 
     Raises
     ------
@@ -105,20 +128,38 @@ class ChoiceProblem:
         choice_data: Any,
         random: Mapping[str, str] | None = None,
         integration: Integration | None = None,
-        correlated: bool = False,
+        correlated: bool | Sequence[Sequence[str]] = False,
+        *,
+        demographics: Formulation | None = None,
+        shifts: Mapping[str, str | Sequence[str]] | None = None,
+        wtp: str | None = None,
+        random_scale: bool = False,
     ) -> None:
         """Read and check the table."""
-        random = check_choice_arguments(formulation, random, integration, correlated)
-        tolerance = max(options.collinear_atol, options.collinear_rtol)
-        self.formulation = formulation
-        self.table: ChoiceTable = read_choices(
-            choice_data, formulation.parsed, tolerance=tolerance
+        asked = check_choice_arguments(
+            formulation,
+            integration,
+            random=random,
+            correlated=correlated,
+            demographics=demographics,
+            shifts=shifts,
+            wtp=wtp,
+            random_scale=random_scale,
         )
-        self.coefficients = MixedCoefficients(
-            labels=self.table.labels,
-            kinds=check_random(self.table.columns, random),
-            correlated=bool(correlated),
+        self.formulation, self.demographics = formulation, demographics
+        table = read_choices(
+            choice_data,
+            formulation.parsed,
+            tolerance=max(options.collinear_atol, options.collinear_rtol),
+            demographics=None if demographics is None else demographics.parsed,
+            asked=asked,
         )
+        self.coefficients: MixedCoefficients = name_coefficients(
+            asked, table.columns, table.demographic_columns, Faults("random")
+        )
+        if self.coefficients.in_wtp:
+            table = negate_column(table, self.coefficients.scaling)
+        self.table: ChoiceTable = table
         self.integration = integration if integration is not None else _default()
         self._rule: Rule = self.integration.rule.seeded()
         if options.verbose:
@@ -150,6 +191,11 @@ class ChoiceProblem:
         return int(self.coefficients.random.size)
 
     @property
+    def M(self) -> int:
+        """Number of demographics."""
+        return len(self.coefficients.demographics)
+
+    @property
     def R(self) -> int:
         """Number of draws of a person, zero where nothing is random."""
         return self._rule.size if self.D else 0
@@ -169,10 +215,13 @@ class ChoiceProblem:
         sizes = {name: getattr(self, name) for name in _DIMENSIONS}
         shown = {name: str(size) for name, size in sizes.items() if size}
         labels, kinds = self.coefficients.labels, self.coefficients.kinds
-        header: list[Header] = ["Column Indices:", *map(str, range(self.K))]
+        width = max(self.K, self.M)
+        header: list[Header] = ["Column Indices:", *map(str, range(width))]
         rows = [["X: Characteristics", *labels]]
         if self.D:
             rows.append(["Coefficients", *kinds])
+        if self.M:
+            rows.append(["d: Demographics", *self.coefficients.demographics])
         return "\n\n".join(
             [
                 text_table("Dimensions", list(shown), [list(shown.values())]),
@@ -188,6 +237,8 @@ class ChoiceProblem:
         self,
         start: Any = None,
         *,
+        starts: Any = None,
+        seed: int = 0,
         optimization: Optimization | None = None,
         se_type: str = "robust",
         engine: Any = None,
@@ -200,10 +251,16 @@ class ChoiceProblem:
         Parameters
         ----------
         start
-            ``(P,)`` starting values of b and the free entries of L, row by row. Where
-            None, the conditional logit's estimates and moderate spreads
-            (:mod:`blpdask.api.choice_starts`). Likelihoods can have several maxima;
-            compare those from different values.
+            ``(P,)`` starting values of b and the free entries of Π and of L, row by
+            row. Where None, the conditional logit's estimates and moderate spreads
+            (:mod:`blpdask.api.choice_starts`).
+        starts
+            Number of starts in all, or further ones ``(S, P)``, for likelihoods can
+            have several maxima; the highest is kept, and :attr:`ChoiceResults.starts`
+            lists all. Starts that fail do not end the others. Random ones are θ_p +
+            |θ_p| z, with z standard normal, about the first.
+        seed
+            Of random starts.
         optimization
             Method, ``"bfgs"`` by default. Methods for sums of squares do not apply.
         se_type
@@ -226,7 +283,12 @@ class ChoiceProblem:
             Where the likelihood is not finite.
         """
         chosen, optimizer = check_choice_solve(
-            self, optimization, se_type, (engine, threads, backend, progress), start
+            self,
+            optimization,
+            se_type,
+            (engine, threads, backend, progress),
+            start,
+            starts,
         )
         listener = choose_likelihood_listener(progress)
         shared: dict[str, Any] = {
@@ -237,10 +299,12 @@ class ChoiceProblem:
         values = check_start(start, self.coefficients)
         if values is None:
             values = default_start(self, backend, shared)
+        sizes = start_sizes(values, self.coefficients, self.table)
         estimates = maximise_likelihood(
             self.source,
             SimulatedLikelihood(self.coefficients, backend),
             values,
+            starts=points_near(starts, values, sizes, seed),
             se_type=se_type,
             clusters=self.table.clusters if se_type == "clustered" else None,
             **shared,

@@ -26,24 +26,45 @@ def starting_points(
     seed
         Of the random points: θ_p (1 + z) with z standard normal, cut at the bounds.
     """
+    theta = parameters.theta
+    points = points_near(starts, theta, theta, seed)
+    if _is_number(starts):
+        points = within_one(parameters, _clip(points, parameters))
+    return tuple(_clip(points, parameters))
+
+
+def points_near(starts: Any, theta: Floats, sizes: Floats, seed: int) -> Floats:
+    """Turn ``starts`` into points ``(S, P)`` besides θ, whatever bounds there are.
+
+    Parameters
+    ----------
+    starts
+        As in :func:`starting_points`.
+    theta, sizes
+        ``(P,)`` θ, and what standard normal z of random points are multiplied by.
+    seed
+        Of the random points.
+    """
+    P = theta.size
     if starts is None:
-        return ()
-    P = parameters.size
-    if isinstance(starts, int | np.integer) and not isinstance(starts, bool):
+        return np.empty((0, P))
+    if _is_number(starts):
         if starts < 1:
             _refuse(f"starts={starts}", P)
         rng = np.random.default_rng(seed)
         noise = rng.standard_normal((int(starts) - 1, P))
-        points = parameters.theta * (1 + noise)
-        points = within_one(parameters, _clip(points, parameters))
-    else:
-        try:
-            points = np.atleast_2d(np.asarray(starts, dtype=np.float64))
-        except (TypeError, ValueError):
-            points = np.empty((0, 0))
-        if points.ndim != 2 or points.shape[1] != P or not np.isfinite(points).all():
-            _refuse(f"starts of shape {points.shape}", P)
-    return tuple(_clip(points, parameters))
+        return np.asarray(theta + sizes * noise)
+    try:
+        points = np.atleast_2d(np.asarray(starts, dtype=np.float64))
+    except (TypeError, ValueError):
+        points = np.empty((0, 0))
+    if points.ndim != 2 or points.shape[1] != P or not np.isfinite(points).all():
+        _refuse(f"starts of shape {points.shape}", P)
+    return points
+
+
+def _is_number(starts: Any) -> bool:
+    return isinstance(starts, int | np.integer) and not isinstance(starts, bool)
 
 
 def _clip(points: Floats, parameters: Parameters) -> Floats:

@@ -31,12 +31,17 @@ class LikelihoodObjective:
         model: LikelihoodModel,
         weight: float,
         listener: Listener,
+        number: int = 0,
     ) -> None:
-        """Evaluate on a placement of people whose weights sum to ``weight``."""
+        """Evaluate on a placement of people whose weights sum to ``weight``.
+
+        ``number`` is that of the start, for the listener.
+        """
         self._placement = placement
         self._model = model
         self._weight = weight
         self._listener = listener
+        self._number = number
         self._best = np.inf
         self.accepted = 0
         self.evaluations = 0
@@ -98,7 +103,7 @@ class LikelihoodObjective:
         self._listener(
             EvaluationEvent(
                 step=1,
-                start=0,
+                start=self._number,
                 number=self.evaluations,
                 iterations=max(self.accepted - 1, 0),
                 objective=objective,

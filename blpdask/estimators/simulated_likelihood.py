@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,13 @@ from ..driver.engine import Engine
 from ..errors import Faults, NumericalWarning
 from ..moments.choices import EqualChances, equal_chances_pass
 from ..partitions.source import BlockSource
-from ..progress import Listener, StepEvent, silent
+from ..progress import Listener, silent
 from ..records import Floats, Integers
 from .likelihood_covariances import SE_TYPES, likelihood_covariances
 from .likelihood_model import LikelihoodModel
-from .likelihood_newton import Peak, climb
+from .likelihood_newton import Peak
 from .likelihood_objective import LikelihoodObjective
+from .likelihood_starts import climb_highest
 from .optimizers.choose import OptimizerChoice
 from .optimizers.protocol import Objective, Outcome
 
@@ -41,6 +43,7 @@ def maximise_likelihood(
     start: Floats,
     *,
     engine: Engine,
+    starts: Sequence[Floats] | Floats = (),
     optimizer: Optimizer | None = None,
     se_type: str = "robust",
     clusters: Integers | None = None,
@@ -59,6 +62,9 @@ def maximise_likelihood(
         ``(P,)`` first θ.
     engine
         Where blocks are worked on.
+    starts
+        Further starts ``(P,)``, of which, and the first, the one that leads highest is
+        kept (:mod:`blpdask.estimators.likelihood_starts`).
     optimizer
         What searches, BFGS where None. After one that does not search, such as
         ``"return"``, there are no Newton steps either.
@@ -91,24 +97,30 @@ def maximise_likelihood(
         try:
             alike: EqualChances = placement.reduce(equal_chances_pass, None)
             _check(model.coefficients, start, se_type, clusters, alike.people)
-            objective = LikelihoodObjective(
+            make = partial(
+                LikelihoodObjective,
                 placement=placement,
                 model=model,
                 weight=alike.weight,
                 listener=listener,
             )
-            outcome = _search(objective, optimizer, start, listener)
-            listener(StepEvent(1, "Computing the Hessian"))
-            peak = climb(objective, outcome.theta, steps=outcome.evaluations > 0)
+            highest = climb_highest(
+                lambda number: make(number=number),
+                partial(_search, optimizer),
+                [start, *np.asarray(starts, np.float64)],
+                listener,
+            )
         finally:
             placement.close()
+    outcome, peak = highest.outcome, highest.peak
     found = _conclude(model.coefficients, outcome, peak, se_type, clusters)
     if not found.converged:
         warnings.warn(found.message, NumericalWarning, stacklevel=2)
     return replace(
         found,
         log_likelihood_at_zero=alike.log_likelihood,
-        evaluations=objective.evaluations,
+        evaluations=highest.evaluations,
+        searches=highest.searches,
         seconds=time.perf_counter() - began,
     )
 
@@ -152,13 +164,9 @@ def _check(
 
 
 def _search(
-    objective: LikelihoodObjective,
-    optimizer: Optimizer | None,
-    start: Floats,
-    listener: Listener,
+    optimizer: Optimizer | None, objective: LikelihoodObjective, start: Floats
 ) -> Outcome:
     """Minimise -LL a person from the start on, without bounds."""
-    listener(StepEvent(1, "Optimising"))
     chosen = OptimizerChoice("bfgs") if optimizer is None else optimizer
     bounds = np.tile([-np.inf, np.inf], (start.size, 1))
     # Line searches compare values that are infinite far from any maximum.

@@ -57,6 +57,7 @@ def cut_block(table: ChoiceTable, draws: Floats, first: int, stop: int) -> Choic
         person_offsets=table.person_offsets[first : stop + 1] - s0,
         weights=table.weights[first:stop],
         draws=draws[first:stop],
+        demographics=table.demographics[first:stop],
     )
 
 

@@ -74,9 +74,10 @@ def check_chosen(
     for words, wrong in (("no", counts == 0), ("several", counts > 1)):
         if wrong.any():
             listed = names.some(np.flatnonzero(wrong))
+            apart = _apart(wrong, situations) if words == "several" else ""
             faults.add(
                 f"{words} chosen alternatives in {int(wrong.sum())} situations "
-                f"({listed})",
+                f"({listed}){apart}",
                 "exactly one chosen alternative a situation",
                 "correct 'chosen', or look whether situation_ids tell situations of "
                 "a person apart; a purchase of nothing is an alternative with a row",
@@ -90,6 +91,19 @@ def check_chosen(
             "availability 1 where chosen is 1",
             "correct one of the two columns",
         )
+
+
+def _apart(wrong: Flags, situations: Integers) -> str:
+    """Say how many of the situations flagged ``(S,)`` have rows in several places."""
+    firsts = np.flatnonzero(np.diff(situations, prepend=-1))
+    runs = np.bincount(situations[firsts], minlength=wrong.size)
+    apart = int((wrong & (runs > 1)).sum())
+    if not apart:
+        return ""
+    return (
+        f"; rows of {apart} of them stand in several places of the table, as where one "
+        "id is given to two situations of a person"
+    )
 
 
 def check_twice(
@@ -142,6 +156,10 @@ def check_attributes(
     situation_offsets: Integers,
     tolerance: float,
     faults: Faults,
+    *,
+    centred: Sequence[int] = (),
+    shifted: Floats | None = None,
+    shift_labels: Sequence[str] = (),
 ) -> None:
     """Check that situations tell the coefficients of all columns apart.
 
@@ -157,6 +175,11 @@ def check_attributes(
         Of what earlier columns leave of a column, relative to it.
     faults
         Where faults go.
+    centred
+        Places of columns without a mean coefficient: they may be combinations.
+    shifted, shift_labels
+        ``(N, entries)`` columns, less averages, times demographics that shift their
+        coefficients, and what they are called.
     """
     if not X.size:
         faults.add(
@@ -174,18 +197,21 @@ def check_attributes(
             "characteristics that differ within situations, for others cancel",
             f"leave '{labels[k]}' out, or interact it with what differs",
         )
-    kept = np.flatnonzero(~shared).tolist()
-    left = _left_over(within[:, kept])
-    short = [
-        labels[k] for k, share in zip(kept, left, strict=True) if share < tolerance
-    ]
+    kept = [k for k in np.flatnonzero(~shared).tolist() if k not in centred]
+    judged = within[:, kept]
+    if shifted is not None:
+        judged = np.column_stack([judged, shifted])
+    names = [*(labels[k] for k in kept), *shift_labels]
+    left = _left_over(judged)
+    short = [name for name, s in zip(names, left, strict=True) if s < tolerance]
     if short:
         faults.add(
             f"columns [{', '.join(short)}] that within situations are combinations of "
             "those before them",
             "columns whose coefficients can be told apart",
-            "leave them out; of dummies for all alternatives one is too many, and "
-            "'1 + C(…)' in place of '0 + C(…)' leaves out the first",
+            "leave them out; of dummies for all alternatives, or for all groups of "
+            "people, one is too many, and '1 + C(…)' in place of '0 + C(…)' leaves out "
+            "the first",
         )
 
 

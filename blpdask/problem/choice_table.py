@@ -12,11 +12,12 @@ out, and so are situations with a single alternative, whose probability is one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from ..choice_records import CENTRED, MixedCoefficients
 from ..errors import Faults
 from ..records import Floats, Integers
 from .choice_checks import (
@@ -26,6 +27,7 @@ from .choice_checks import (
     check_twice,
     warn_of_single,
 )
+from .choice_coefficients import AskedCoefficients, name_coefficients, shift_columns
 from .choice_rows import ChoiceRows, read_rows
 from .fields import build_design, check_table, field_names
 from .formula_columns import Column, DesignMatrix
@@ -58,6 +60,8 @@ class ChoiceTable:
         Places of available rows that had no alternative beside them.
     n_given
         Rows of the table as given.
+    demographics, demographic_columns
+        ``(I, M)`` d of people and what they are; of no rows where there are none.
     """
 
     X: Floats
@@ -71,6 +75,8 @@ class ChoiceTable:
     rows: Integers
     single_rows: Integers
     n_given: int
+    demographics: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    demographic_columns: tuple[Column, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -86,9 +92,19 @@ class ChoiceTable:
         """Give characteristics less their situation's averages, ``(N, K)``."""
         return subtract_averages(self.X, self.situation_offsets)
 
+    def of_rows(self, values: Floats) -> Floats:
+        """Give each row ``(N, …)`` its person's values ``(I, …)``."""
+        sizes = np.diff(self.situation_offsets[self.person_offsets])
+        return np.asarray(np.repeat(values, sizes, axis=0))
+
 
 def read_choices(
-    data: Any, formula: ParsedFormula, *, tolerance: float = 1e-10
+    data: Any,
+    formula: ParsedFormula,
+    *,
+    tolerance: float = 1e-10,
+    demographics: ParsedFormula | None = None,
+    asked: AskedCoefficients | None = None,
 ) -> ChoiceTable:
     """Read a table of choices.
 
@@ -104,6 +120,10 @@ def read_choices(
         Of X. An intercept, which alternatives share, is left out of it.
     tolerance
         What earlier columns must leave of a column within situations, of its norm.
+    demographics
+        Of d, without an intercept too; None where there are none.
+    asked
+        Which coefficients vary, and how, which the data must tell; None where none do.
 
     Returns
     -------
@@ -122,23 +142,20 @@ def read_choices(
     given = read_rows(data, faults)
     available = None if given is None else given.available
     design = _build_attributes(data, formula, available, faults)
-    if given is None or design is None:
+    people = _build_demographics(data, demographics, available, faults)
+    if given is None or design is None or people is None:
         faults.check()
-    assert given is not None and design is not None
+    assert given is not None and design is not None and people is not None
+    wanted = asked if asked is not None else AskedCoefficients()
+    coefficients = name_coefficients(wanted, design.columns, people.columns, faults)
+    _check_demographics(people, given, faults)
     check_chosen(given.chosen, given.available, given.situations, given.names, faults)
     check_twice(given.alternatives, given.situations, given.names, faults)
     for name, values in (("weights", given.weights), ("clusters", given.clusters)):
         check_same_within(name, values, given.people, given.person_ids, faults)
     faults.check()
-    table = _sort(given, design)
-    check_attributes(
-        table.labels,
-        table.X,
-        table.within(),
-        table.situation_offsets,
-        tolerance,
-        faults,
-    )
+    table = _sort(given, design, people)
+    _check_identified(table, coefficients, tolerance, faults)
     faults.check()
     return table
 
@@ -150,13 +167,91 @@ def subtract_averages(X: Floats, situation_offsets: Integers) -> Floats:
     return X - np.repeat(sums / sizes[:, np.newaxis], sizes, axis=0)
 
 
+def _check_identified(
+    table: ChoiceTable,
+    coefficients: MixedCoefficients,
+    tolerance: float,
+    faults: Faults,
+) -> None:
+    """Check that the data tell apart all means, and what shifts them.
+
+    Components have no mean: their columns may be combinations of others.
+    """
+    within = table.within()
+    shifts = coefficients.shifted
+    check_attributes(
+        table.labels,
+        table.X,
+        within,
+        table.situation_offsets,
+        tolerance,
+        faults,
+        centred=[k for k, kind in enumerate(coefficients.kinds) if kind == CENTRED[1]],
+        shifted=shift_columns(coefficients, within, table.of_rows(table.demographics))
+        if shifts
+        else None,
+        shift_labels=[
+            f"{table.labels[k]}:{coefficients.demographics[m]}" for k, m in shifts
+        ],
+    )
+
+
 def _build_attributes(
     data: Any,
     formula: ParsedFormula,
     available: np.ndarray[Any, np.dtype[np.bool_]] | None,
     faults: Faults,
 ) -> DesignMatrix | None:
-    """Evaluate the formula where alternatives are available, without an intercept."""
+    """Evaluate the formula of X, which must have variables."""
+    design = _build_available(data, formula, available, faults)
+    if design is not None and not design.columns:
+        faults.add(
+            "a formula without variables",
+            "characteristics that differ over the alternatives of a situation",
+            "add one, as in Formulation('0 + prices')",
+        )
+        return None
+    return design
+
+
+def _build_demographics(
+    data: Any,
+    formula: ParsedFormula | None,
+    available: np.ndarray[Any, np.dtype[np.bool_]] | None,
+    faults: Faults,
+) -> DesignMatrix | None:
+    """Evaluate the formula of d; no columns where there is none."""
+    if formula is None:
+        return DesignMatrix(np.empty((0, 0)), ())
+    design = _build_available(data, formula, available, faults)
+    if design is not None and not design.columns:
+        faults.add(
+            "demographics without variables",
+            "what differs over people; their means b stand for an intercept",
+            "name some, as in Formulation('0 + income'), or leave demographics out",
+        )
+        return None
+    return design
+
+
+def _check_demographics(
+    people: DesignMatrix, given: ChoiceRows, faults: Faults
+) -> None:
+    """Check that columns of available rows are the same in all rows of a person."""
+    present, codes = np.unique(given.people[given.available], return_inverse=True)
+    for m, column in enumerate(people.columns):
+        name = f"values of '{column.name}' among demographics"
+        who = given.person_ids[present]
+        check_same_within(name, people.values[:, m], codes, who, faults)
+
+
+def _build_available(
+    data: Any,
+    formula: ParsedFormula,
+    available: np.ndarray[Any, np.dtype[np.bool_]] | None,
+    faults: Faults,
+) -> DesignMatrix | None:
+    """Evaluate a formula where alternatives are available, without an intercept."""
     usable = available is None or available.all()
     table = data
     if not usable and formula.names <= set(field_names(data)):
@@ -165,18 +260,13 @@ def _build_attributes(
     if design is None:
         return None
     kept = [k for k, column in enumerate(design.columns) if column.names]
-    if not kept:
-        faults.add(
-            "a formula without variables",
-            "characteristics that differ over the alternatives of a situation",
-            "add one, as in Formulation('0 + prices')",
-        )
-        return None
     columns = tuple(design.columns[k] for k in kept)
     return DesignMatrix(values=design.values[:, kept], columns=columns)
 
 
-def _sort(given: ChoiceRows, design: DesignMatrix) -> ChoiceTable:
+def _sort(
+    given: ChoiceRows, design: DesignMatrix, people_design: DesignMatrix
+) -> ChoiceTable:
     """Sort available rows and leave out situations of one alternative."""
     places = np.flatnonzero(given.available)
     situations = given.situations[places]
@@ -208,4 +298,8 @@ def _sort(given: ChoiceRows, design: DesignMatrix) -> ChoiceTable:
         rows=rows.astype(np.int64),
         single_rows=places[alone].astype(np.int64),
         n_given=given.people.size,
+        demographics=people_design.values[np.searchsorted(places, first_rows)]
+        if people_design.columns
+        else np.empty((0, 0)),
+        demographic_columns=people_design.columns,
     )

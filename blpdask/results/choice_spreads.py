@@ -8,7 +8,8 @@ With η = b + L z and independent z of variances v (1 for a normal, 1/3 for a un
 and errors of Σ, of standard deviations √Σ_aa and of correlations Σ_ab / √(Σ_aa Σ_bb)
 follow by the delta method. Columns of L have no sign, but for those of exponential
 variates: estimates are shown with a positive diagonal, by changing the signs of whole
-columns.
+columns. Of a truncated coefficient Σ is that of the normal before it is cut; of a scale
+that is no column's, that of its logarithm.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..choice_records import SCALE, MixedCoefficients
+from ..choice_records import MixedCoefficients
 from ..records import Floats
 
 #: Variances of the variates that are not standard normal.
@@ -31,7 +32,7 @@ class Spreads:
     Attributes
     ----------
     labels
-        ``(D,)`` columns with random coefficients.
+        ``(D,)`` names of random coefficients.
     sigma, sigma_se
         ``(D, D)`` Σ.
     deviations, deviations_se
@@ -81,7 +82,7 @@ def compute_spreads(
     # What stands on the diagonal is one, whatever the parameters are.
     by_correlation[np.arange(D), np.arange(D)] = 0.0
     return Spreads(
-        labels=tuple((*coefficients.labels, SCALE)[k] for k in coefficients.random),
+        labels=tuple(coefficients.names[k] for k in coefficients.random),
         sigma=sigma,
         sigma_se=_errors(jacobian, V),
         deviations=deviations,
