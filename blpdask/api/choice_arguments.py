@@ -56,8 +56,7 @@ def read_coefficients(
     n_random = sum(kind not in ("fixed", "truncated") for kind in kinds.values())
     if correlated is True and n_random < 2:
         faults.add(
-            f"correlated coefficients of which {n_random} are random and not "
-            "truncated",
+            f"correlated coefficients of which {n_random} are random and not truncated",
             "at least two random coefficients that are not truncated",
             "name more columns in random, or leave correlated out",
         )

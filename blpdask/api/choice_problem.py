@@ -35,6 +35,7 @@ from .choice_checks import (
 )
 from .choice_printing import choose_likelihood_listener
 from .choice_results import ChoiceResults
+from .choice_separation import refuse_separated, refuse_separating
 from .choice_starts import default_start, start_sizes
 from .formulation import Formulation
 from .integration import Integration
@@ -280,7 +281,8 @@ class ChoiceProblem:
         InputError
             With every fault of the arguments.
         NumericalError
-            Where the likelihood is not finite.
+            Where the likelihood is not finite, or has no maximum, as where a column
+            decides all choices (:mod:`blpdask.problem.choice_separation`).
         """
         chosen, optimizer = check_choice_solve(
             self,
@@ -297,9 +299,13 @@ class ChoiceProblem:
             "listener": listener,
         }
         values = check_start(start, self.coefficients)
+        if optimizer.method != "return":
+            refuse_separated(self.table, self.coefficients)
         if values is None:
             values = default_start(self, backend, shared)
-        sizes = start_sizes(values, self.coefficients, self.table)
+        sizes = values
+        if starts is not None:
+            sizes = start_sizes(values, self.coefficients, self.table)
         estimates = maximise_likelihood(
             self.source,
             SimulatedLikelihood(self.coefficients, backend),
@@ -309,6 +315,8 @@ class ChoiceProblem:
             clusters=self.table.clusters if se_type == "clustered" else None,
             **shared,
         )
+        if optimizer.method != "return":
+            refuse_separating(estimates, self.table, self.coefficients)
         results = ChoiceResults(estimates, problem=self)
         if progress is None and options.verbose:
             options.verbose_output(f"\n{results}")

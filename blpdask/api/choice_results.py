@@ -11,7 +11,8 @@ situations,
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,10 +23,13 @@ from .. import options
 from ..analysis.choice_probabilities import At, probabilities_pass
 from ..choice_records import LikelihoodEstimates
 from ..errors import BlpdaskError, Faults, NumericalWarning
+from ..progress import Listener
 from ..records import Floats
 from ..results.choice_estimates_tables import (
     ERRORS,
     covariances_table,
+    describe_starts,
+    describe_wtp,
     fit_table,
     lines_html,
     lines_latex,
@@ -34,7 +38,10 @@ from ..results.choice_estimates_tables import (
     search_table,
 )
 from ..results.choice_spreads import Spreads, compute_spreads
+from ..results.choice_store import read_likelihood, save_likelihood
+from ..results.delta_method import DeltaMethod, check_function, function_of_parameters
 from ..results.test_statistic import TestStatistic
+from .choice_printing import choose_likelihood_listener
 from .pickles import save_pickle
 from .solve_checks import check_engine
 
@@ -58,6 +65,7 @@ _RECORDED = (
     *("se_type", "log_likelihood_at_zero", "converged", "iterations", "evaluations"),
     *("message", "seconds"),
 )
+_SIZES = ("I", "S", "N", "R")
 
 
 class ChoiceResults:
@@ -217,6 +225,55 @@ class ChoiceResults:
             )
         return TestStatistic(value, degrees, name="Likelihood ratio")
 
+    def delta_method(
+        self,
+        function: Callable[[ChoiceResults], Any],
+        *,
+        progress: Listener | None = None,
+    ) -> DeltaMethod:
+        """Compute a function of the parameters, with standard errors.
+
+        The function may use parameters, and ask whatever can be asked of results::
+
+            results.delta_method(lambda at: at.theta[1] / at.theta[0])
+            results.delta_method(lambda at: at.compute_probabilities()[:10])
+
+        Parameters
+        ----------
+        function
+            Takes results like these with another ``theta`` ``(P,)``, in the order of
+            ``labels``, and what follows from it by methods and spreads; likelihoods and
+            errors in them stay those of the estimates. Gives numbers. It is called six
+            times a parameter.
+        progress
+            Who is told of evaluations.
+
+        Returns
+        -------
+        DeltaMethod
+            ``value``, ``standard_errors``, ``covariances`` and ``jacobian``.
+
+        Raises
+        ------
+        InputError
+            Where the function gives what is not a finite number.
+        """
+        check_function(function)
+        return function_of_parameters(
+            lambda theta: function(self._moved(theta)),
+            self.theta,
+            self.covariances,
+            choose_likelihood_listener(progress),
+        )
+
+    def _moved(self, theta: Floats) -> ChoiceResults:
+        """Give these results at other parameters."""
+        moved = type(self).__new__(type(self))
+        estimates = replace(self.estimates, theta=theta)
+        kept = {"estimates": estimates, "problem": self.problem}
+        moved.__setstate__(self.__getstate__() | kept)
+        return moved
+
     def compute_probabilities(
         self, *, engine: Any = None, threads: int | None = None
     ) -> Floats:
@@ -282,6 +339,29 @@ class ChoiceResults:
             ]
         )
 
+    @property
+    def starts(self) -> pd.DataFrame:
+        """Where each of several starts led, in their order, the first one first.
+
+        ``log_likelihood``, NaN where a search failed; ``below_best``; ``distance`` of θ
+        from the best one's; ``converged``; ``evaluations``; ``message``. The best one's
+        are after Newton's method.
+        """
+        import pandas as pd
+
+        columns = ("log_likelihood", "converged", "evaluations", "message")
+        rows = [
+            {
+                "start": number,
+                **{name: getattr(search, name) for name in columns},
+                "below_best": self.log_likelihood - search.log_likelihood,
+                "distance": float(np.abs(search.theta - self.theta).max()),
+            }
+            for number, search in enumerate(self.estimates.searches)
+        ]
+        order = ["start", "log_likelihood", "below_best", "distance", *columns[1:]]
+        return pd.DataFrame(rows, columns=order)
+
     def to_latex(self) -> str:
         """Write the parameters as a LaTeX tabular."""
         return lines_latex(self.estimates)
@@ -290,13 +370,40 @@ class ChoiceResults:
         """Gather attributes by name."""
         return {name: getattr(self, name) for name in attributes}
 
+    def save(self, directory: str | Path, *, overwrite: bool = False) -> None:
+        """Write the results, without their problem, as Zarr arrays and JSON.
+
+        Parameters
+        ----------
+        directory
+            Where; read them back with :meth:`load`.
+        overwrite
+            Whether saved results there may be replaced.
+        """
+        sizes = {name: getattr(self, name) for name in _SIZES}
+        save_likelihood(self.estimates, sizes, directory, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> ChoiceResults:
+        """Read results that :meth:`save` wrote; they have no problem.
+
+        Raises
+        ------
+        StoreError
+            Where the directory holds none, or damaged ones.
+        """
+        estimates, sizes = read_likelihood(directory)
+        found = cls.__new__(cls)
+        found.__setstate__({"estimates": estimates, "problem": None, **sizes})
+        return found
+
     def to_pickle(self, path: str | Path) -> None:
-        """Pickle the results, without their problem."""
+        """Pickle the results, without their problem; :meth:`save` outlives versions."""
         save_pickle(self, path)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the problem behind: results stand on their own."""
-        names = ("estimates", "I", "S", "N", "R")
+        names = ("estimates", *_SIZES)
         return {name: getattr(self, name) for name in names} | {"problem": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -318,6 +425,10 @@ class ChoiceResults:
             search_table(self.estimates),
             parameters_table(self.estimates, digits),
         ]
+        if self.estimates.coefficients.in_wtp:
+            sections.append(describe_wtp(self.estimates.coefficients))
+        if self.estimates.searches:
+            sections.append(describe_starts(self.estimates))
         if self.estimates.coefficients.correlated:
             error = ERRORS[self.se_type]
             sections.append(covariances_table(self.spreads, error, digits))

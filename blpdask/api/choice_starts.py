@@ -34,6 +34,7 @@ from ..estimators.simulated_likelihood import maximise_likelihood
 from ..problem.choice_blocks import cut_people
 from ..problem.choice_table import ChoiceTable
 from ..records import Floats
+from .choice_separation import refuse_separating
 
 if TYPE_CHECKING:
     from .choice_problem import ChoiceProblem
@@ -131,6 +132,7 @@ def _logit(
         clusters=None,
         **shared,
     )
+    refuse_separating(logit, problem.table, problem.coefficients)
     return logit.theta
 
 

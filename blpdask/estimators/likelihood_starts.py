@@ -35,6 +35,8 @@ class Highest:
         How it ended, and where Newton's method did.
     evaluations
         Of all searches.
+    number
+        Of the start that led there.
     searches
         All of them, in the order of starts; none where there was one start.
     """
@@ -42,6 +44,7 @@ class Highest:
     outcome: Outcome
     peak: Peak
     evaluations: int
+    number: int = 0
     searches: tuple[LikelihoodSearch, ...] = ()
 
 
@@ -102,6 +105,7 @@ def climb_highest(
             outcome=ended[n].outcome,
             peak=peak,
             evaluations=sum(one.objective.evaluations for one in ended),
+            number=n,
             searches=tuple(searches) if several else (),
         )
     raise next(one.error for one in ended if one.error is not None)

@@ -120,7 +120,12 @@ def maximise_likelihood(
         found,
         log_likelihood_at_zero=alike.log_likelihood,
         evaluations=highest.evaluations,
-        searches=highest.searches,
+        searches=tuple(
+            replace(search, converged=found.converged)
+            if number == highest.number
+            else search
+            for number, search in enumerate(highest.searches)
+        ),
         seconds=time.perf_counter() - began,
     )
 

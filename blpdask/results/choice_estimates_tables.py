@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..choice_records import LikelihoodEstimates
+from ..choice_records import WTP, LikelihoodEstimates, MixedCoefficients
 from ..records import Floats
 from .choice_spreads import Spreads, shown_signs
 from .tables import escape_latex
@@ -93,6 +93,28 @@ def covariances_table(spreads: Spreads, error: str, digits: int) -> str:
         rows.append(["", *_cells(spreads.sigma_se[d, : d + 1], digits, "({})")])
     title = f"Covariances of Random Coefficients ({error}s in Parentheses)"
     return text_table(title, ["Sigma Squared:", *spreads.labels], rows)
+
+
+def describe_wtp(coefficients: MixedCoefficients) -> str:
+    """Say in words what coefficients in willingness-to-pay space are."""
+    return (
+        f"Coefficients that begin with {WTP}. are what is paid for one more of their "
+        f"columns,\nin units of {coefficients.scale[1:]}; that of "
+        f"{coefficients.scale} multiplies them all."
+    )
+
+
+def describe_starts(estimates: LikelihoodEstimates) -> str:
+    """Say where several starts led."""
+    found = np.array([search.log_likelihood for search in estimates.searches])
+    values = np.sort(found[np.isfinite(found)])[::-1]
+    best = estimates.log_likelihood
+    near = int((best - values <= 1e-6 * max(1.0, abs(best))).sum())
+    text = f"Starts: {found.size}; {near} led to a log-likelihood of {best:.8g}"
+    if values.size > near:
+        text += f", the others to {values[near]:.8g} down to {values[-1]:.8g}"
+    failed = found.size - values.size
+    return f"{text}; {failed} failed." if failed else f"{text}."
 
 
 def lines_html(estimates: LikelihoodEstimates, caption: str) -> str:

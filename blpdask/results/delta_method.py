@@ -148,8 +148,36 @@ def delta_method(
         Where differences of the function do not settle, as at a kink.
     """
     places = parameter_places(estimates)
-    psi = np.array(estimates.parameters[:, 0])
-    V = estimates.parameter_covariances / estimates.n_products
+    return function_of_parameters(
+        lambda values: function(place_parameters(estimates, places, values)),
+        np.array(estimates.parameters[:, 0]),
+        estimates.parameter_covariances / estimates.n_products,
+        listener,
+    )
+
+
+def function_of_parameters(
+    function: Callable[[Floats], Any],
+    psi: Floats,
+    V: Floats,
+    listener: Listener = silent,
+) -> DeltaMethod:
+    """Compute a function of parameters in a row, with standard errors.
+
+    Parameters
+    ----------
+    function
+        Takes parameters, gives a number or an array of them.
+    psi, V
+        ``(P,)`` estimates ψ̂ and ``(P, P)`` their covariances.
+    listener
+        Is told of evaluations.
+
+    Raises
+    ------
+    InputError
+        Where the function gives what is not a finite number.
+    """
     with np.errstate(invalid="ignore"):
         spread = np.sqrt(V.diagonal())
 
@@ -157,7 +185,7 @@ def delta_method(
     numbers = itertools.count(1)
 
     def evaluate(values: Floats) -> Floats:
-        found = _numbers(function(place_parameters(estimates, places, values)))
+        found = _numbers(function(values))
         seconds = time.perf_counter() - began
         listener(BlocksEvent(next(numbers), total, seconds, unit="evaluation"))
         return found
@@ -178,7 +206,7 @@ def delta_method(
             f"{rough.size} elements: it has a kink or is noisy near the estimates, "
             "and the delta method does not hold there",
             NumericalWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return DeltaMethod(value, errors.reshape(value.shape), covariances, F)
 

@@ -8,20 +8,17 @@ it is not there.
 from __future__ import annotations
 
 import dataclasses
-import json
-import shutil
-import uuid
-import zlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import StoreError
-from .checked_arrays import create_checked, damaged, read_checked
+from .checked_arrays import create_checked, read_checked
 from .estimates import GmmEstimates
 from .rows_at_rest import Rows, RowsAtRest
+from .sealed_directory import read_description, write_description, write_directory
 
 SCHEMA = 1
 _DESCRIPTION = "estimates.json"
@@ -52,28 +49,8 @@ def save_estimates(
     StoreError
         Where the directory exists and may not, or does not hold estimates.
     """
-    target = Path(directory)
-    if target.exists():
-        if not overwrite:
-            raise StoreError(
-                f"found: {target} exists\n  expected: a new directory\n  what to do: "
-                "choose another name, or pass overwrite=True to replace estimates there"
-            )
-        if not (target / _DESCRIPTION).exists() and any(target.iterdir()):
-            raise StoreError(
-                f"found: {target} holds other files than estimates\n  expected: saved "
-                "estimates to replace\n  what to do: choose another name"
-            )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
-    try:
-        _write(steps, partial, micro)
-        if target.exists():
-            shutil.rmtree(target)
-        partial.rename(target)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    write = partial(_write, steps, micro=micro)
+    write_directory(directory, _DESCRIPTION, write, overwrite=overwrite)
 
 
 def read_estimates(directory: str | Path) -> tuple[GmmEstimates, ...]:
@@ -85,7 +62,7 @@ def read_estimates(directory: str | Path) -> tuple[GmmEstimates, ...]:
         Where there are none, of another schema, or damaged.
     """
     source = Path(directory)
-    description = _read_description(source)
+    description = read_description(source / _DESCRIPTION, SCHEMA)
     import zarr
 
     root = zarr.open_group(str(source / "arrays"), mode="r")
@@ -106,7 +83,8 @@ def read_estimates(directory: str | Path) -> tuple[GmmEstimates, ...]:
 
 def read_micro(directory: str | Path) -> list[dict[str, Any]]:
     """Read what the micro moments of an estimation are; nothing where it has none."""
-    return list(_read_description(Path(directory)).get("micro", []))
+    description = read_description(Path(directory) / _DESCRIPTION, SCHEMA)
+    return list(description.get("micro", []))
 
 
 def _write(
@@ -118,9 +96,7 @@ def _write(
     root = zarr.open_group(str(directory / "arrays"), mode="w")
     plain = [_write_step(root, str(place), step) for place, step in enumerate(steps)]
     described = {"schema": SCHEMA, "steps": plain, "micro": list(micro)}
-    text = json.dumps(described, indent=1)
-    sealed = {"checksum": zlib.crc32(text.encode()), "content": text}
-    (directory / _DESCRIPTION).write_text(json.dumps(sealed))
+    write_description(directory / _DESCRIPTION, described)
 
 
 def _write_step(root: Any, prefix: str, step: GmmEstimates) -> dict[str, Any]:
@@ -152,28 +128,3 @@ def _write_array(root: Any, name: str, values: Rows) -> None:
             array[place] = part
     elif values.size:
         array[...] = values
-
-
-def _read_description(source: Path) -> dict[str, Any]:
-    path = source / _DESCRIPTION
-    if not path.exists():
-        raise StoreError(
-            f"found: no {_DESCRIPTION} in {source}\n  expected: a directory of saved "
-            "estimates\n  what to do: check the name; estimates are saved whole or not "
-            "at all, so an interrupted run leaves none"
-        )
-    try:
-        sealed = json.loads(path.read_text())
-        content = str(sealed["content"])
-        if zlib.crc32(content.encode()) != sealed["checksum"]:
-            raise damaged(str(source), _DESCRIPTION, "its checksum is wrong")
-        description: dict[str, Any] = json.loads(content)
-    except (ValueError, KeyError, TypeError) as error:
-        raise damaged(str(source), _DESCRIPTION, str(error)) from error
-    if description.get("schema") != SCHEMA:
-        raise StoreError(
-            f"found: estimates of schema {description.get('schema')} in {source}\n  "
-            f"expected: schema {SCHEMA}\n  what to do: read them with the version of "
-            "blpdask that wrote them, or estimate again"
-        )
-    return description
