@@ -85,8 +85,8 @@ class ChoiceProblem:
         intercept is left out.
     shifts
         Names of demographics that shift b, within h, by the name of the column whose
-        coefficient it is, fixed or random: ``{"prices": ["income"]}``. By default
-        every random coefficient with a mean is shifted by all demographics.
+        coefficient it is, fixed or random: ``{"prices": ["income", "C(region)"]}``. By
+        default every random coefficient with a mean is shifted by all demographics.
     wtp
         Name of the column of prices, for estimates in willingness-to-pay space
         (:mod:`blpdask.problem.choice_coefficients`): its coefficient is λ, of the

@@ -22,7 +22,7 @@ from ..errors import Faults
 from ..records import Floats
 from .fields import some
 from .formula_columns import Column
-from .formula_expressions import Constant, Operation
+from .formula_expressions import Constant, Indicator, Operation
 
 if TYPE_CHECKING:
     from .choice_table import ChoiceTable
@@ -93,7 +93,8 @@ def name_coefficients(
     )
     if correlated is True and not any(d != c for d, c in found.entries):
         faults.add(
-            "correlated coefficients of which fewer than two can be",
+            "correlated coefficients of which fewer than two are random and not "
+            "truncated",
             "at least two random coefficients that are not truncated",
             "name more columns in random, or leave correlated out",
         )
@@ -144,17 +145,38 @@ def _find(name: str, columns: Sequence[Column]) -> int | None:
 
 
 def _find_all(
-    what: str, names: Iterable[str], columns: Sequence[Column], faults: Faults
+    what: str,
+    names: Iterable[str],
+    columns: Sequence[Column],
+    faults: Faults,
+    *,
+    dummies: bool = False,
 ) -> list[int]:
-    """Find columns, once each; a fault for every name that is none's."""
-    places = {name: _find(name, columns) for name in names}
-    for name in [name for name, place in places.items() if place is None]:
-        faults.add(
-            f"no column '{name}', which {what} names",
-            f"one of {some([column.name for column in columns])}",
-            "correct the name, or add the column to the formulation",
-        )
-    return list(dict.fromkeys(k for k in places.values() if k is not None))
+    """Find columns, once each, and dummies of variables; faults for other names."""
+    places: list[int] = []
+    for name in names:
+        place = _find(name, columns)
+        found = [] if place is None else [place]
+        if dummies and not found:
+            found = _dummies(name, columns)
+        if not found:
+            faults.add(
+                f"no column '{name}', which {what} names",
+                f"one of {some([column.name for column in columns])}",
+                "correct the name, or add the column to the formulation",
+            )
+        places += found
+    return list(dict.fromkeys(places))
+
+
+def _dummies(name: str, columns: Sequence[Column]) -> list[int]:
+    """Find the dummies of a categorical variable, by ``region`` or ``C(region)``."""
+    return [
+        k
+        for k, column in enumerate(columns)
+        if isinstance(column.expression, Indicator)
+        and name in (column.expression.name, f"C({column.expression.name})")
+    ]
 
 
 def _name_kinds(
@@ -209,9 +231,12 @@ def _name_groups(
     """Find the columns of groups, each random and in one of them."""
     if isinstance(correlated, bool):
         return correlated
-    groups = [_find_all("correlated", group, columns, faults) for group in correlated]
-    for names, places in zip(correlated, groups, strict=True):
-        if len(places) == len(set(names)) < 2 or len(names) != len(set(names)):
+    groups = []
+    for names in correlated:
+        before = len(faults)
+        places = _find_all("correlated", names, columns, faults, dummies=True)
+        groups.append(places)
+        if len(places) < 2 and len(faults) == before:
             faults.add(
                 f"a group ({some(names)}) of correlated coefficients",
                 "groups of two or more columns that differ",
@@ -253,13 +278,14 @@ def _name_shifts(
         return tuple((k, m) for k in shifted for m in range(len(demographics)))
     pairs = set()
     for name, shifters in shifts.items():
-        for k in _find_all("shifts", [name], columns, faults):
+        what = f"shifts of '{name}'"
+        found = _find_all(what, shifters, demographics, faults, dummies=True)
+        for k in _find_all("shifts", [name], columns, faults, dummies=True):
             if kinds[k] in CENTRED:
                 faults.add(
                     f"shifts of '{columns[k].name}', of kind {kinds[k]!r}",
                     "coefficients with a mean that is a parameter",
                     "choose another kind, or leave it out of shifts",
                 )
-            found = _find_all(f"shifts of '{name}'", shifters, demographics, faults)
             pairs |= {(k, m) for m in found}
     return tuple(sorted(pairs))
