@@ -109,6 +109,8 @@ _MORTIMER = "Conlon and Mortimer (2021)"
 _JAFFE = "Jaffe and Weyl (2013)"
 _SMALL = "Small and Rosen (1981)"
 _TRAIN = "Train (2009)"
+_WEEKS = "Train and Weeks (2005)"
+_FIEBIG = "Fiebig, Keane, Louviere and Wasi (2010)"
 _DAGSVIK = "Dagsvik and Karlström (2005)"
 
 _COUNTS = (
@@ -242,6 +244,9 @@ _CHOICES = (
     Symbol(
         "z_i", "ChoiceBlock.draws", "(R, D)", "standard variates of a person", _TRAIN
     ),
+    Symbol("Π_km", "shifts", "(K, M)", "how demographics shift means of η", _TRAIN),
+    Symbol("λ_i", "wtp", "()", "coefficient of -prices that scales others", _WEEKS),
+    Symbol("e^(τ z - τ²/2)", "random_scale", "()", "a scale of its own", _FIEBIG),
     Symbol("LL", "log_likelihood", "()", "simulated log-likelihood", _TRAIN),
 )
 

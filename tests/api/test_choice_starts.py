@@ -110,6 +110,14 @@ def test_starts_that_fail_do_not_lose_the_others(frame: pd.DataFrame) -> None:
         problem.solve(bad, **PLAIN)
 
 
+def test_engines_find_the_same_bits(frame: pd.DataFrame) -> None:
+    problem = mixed(frame, 32)
+    one = problem.solve(starts=2, **PLAIN)
+    other = problem.solve(starts=2, engine="threads", threads=2, backend="numpy")
+    np.testing.assert_array_equal(one.theta, other.theta)
+    pd.testing.assert_frame_equal(one.starts, other.starts)
+
+
 def test_ends_that_cannot_be_climbed_give_way_to_the_next(
     frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:

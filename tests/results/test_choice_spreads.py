@@ -76,3 +76,42 @@ def test_no_spread_has_no_correlation() -> None:
     coefficients, theta, V = case(correlated=False)
     found = compute_spreads(coefficients, theta * 0.0, V)
     assert (found.sigma == 0).all() and np.isnan(found.correlations[0, 1])
+
+
+def test_spreads_of_components_scales_and_exponential_coefficients() -> None:
+    """What stands before L in θ, means and shifts, has no part in them."""
+    coefficients = MixedCoefficients(
+        ("a", "b", "c", "p"),
+        ("component", "exponential", "truncated", "lognormal"),
+        correlated=((0, 3),),
+        demographics=("income",),
+        shifted=((2, 0),),
+        scale="scale",
+    )
+    assert coefficients.parameter_labels == (
+        *("c", "p", "c:income", "chol.a:a", "mean.b", "sd.c", "chol.p:a"),
+        *("chol.p:p", "sd.scale"),
+    )
+    theta = np.array([9.0, 9.0, 9.0, -2.0, -0.5, -0.7, 0.3, 0.4, -0.6])
+    found = compute_spreads(coefficients, theta, np.diag(np.arange(9.0)))
+    assert found.labels == ("a", "b", "c", "p", "scale")
+    np.testing.assert_allclose(found.deviations, [2.0, 0.5, 0.7, 0.5, 0.6], rtol=1e-14)
+    errors = np.sqrt([3.0, 4.0, 5.0, 0.36 * 6 + 0.64 * 7, 8.0])
+    np.testing.assert_allclose(found.deviations_se, errors, rtol=1e-14)
+    assert found.sigma[0, 3] == -0.6 and found.sigma[1, 0] == 0.0
+    signs = [1, 1, 1, -1, 1, -1, -1, 1, -1]
+    np.testing.assert_array_equal(shown_signs(coefficients, theta), signs)
+
+
+def test_names_in_willingness_to_pay_space() -> None:
+    coefficients = MixedCoefficients(
+        ("-p", "b"),
+        ("lognormal", "normal"),
+        demographics=("income",),
+        shifted=((1, 0),),
+        scale="-p",
+    )
+    names = ("-p", "wtp.b", "wtp.b:income", "sd.-p", "sd.wtp.b")
+    assert coefficients.parameter_labels == names
+    found = compute_spreads(coefficients, np.ones(5), np.eye(5))
+    assert found.labels == ("-p", "wtp.b")
