@@ -147,7 +147,7 @@ class ChoiceProblem:
             wtp=wtp,
             random_scale=random_scale,
         )
-        self.formulation, self.demographics = formulation, demographics
+        self.formulation, self.demographic_formulation = formulation, demographics
         table = read_choices(
             choice_data,
             formulation.parsed,

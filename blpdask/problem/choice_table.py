@@ -28,10 +28,10 @@ from .choice_checks import (
     warn_of_single,
 )
 from .choice_coefficients import AskedCoefficients, name_coefficients, shift_columns
+from .choice_designs import build_attributes, build_demographics, check_demographics
 from .choice_rows import ChoiceRows, read_rows
-from .fields import build_design, check_table, field_names
+from .fields import check_table
 from .formula_columns import Column, DesignMatrix
-from .formula_data import read_column
 from .formulas import ParsedFormula
 
 
@@ -141,14 +141,14 @@ def read_choices(
         faults.check()
     given = read_rows(data, faults)
     available = None if given is None else given.available
-    design = _build_attributes(data, formula, available, faults)
-    people = _build_demographics(data, demographics, available, faults)
+    design = build_attributes(data, formula, available, faults)
+    people = build_demographics(data, demographics, available, faults)
     if given is None or design is None or people is None:
         faults.check()
     assert given is not None and design is not None and people is not None
     wanted = asked if asked is not None else AskedCoefficients()
     coefficients = name_coefficients(wanted, design.columns, people.columns, faults)
-    _check_demographics(people, given, faults)
+    check_demographics(people, given, faults)
     check_chosen(given.chosen, given.available, given.situations, given.names, faults)
     check_twice(given.alternatives, given.situations, given.names, faults)
     for name, values in (("weights", given.weights), ("clusters", given.clusters)):
@@ -194,74 +194,6 @@ def _check_identified(
             f"{table.labels[k]}:{coefficients.demographics[m]}" for k, m in shifts
         ],
     )
-
-
-def _build_attributes(
-    data: Any,
-    formula: ParsedFormula,
-    available: np.ndarray[Any, np.dtype[np.bool_]] | None,
-    faults: Faults,
-) -> DesignMatrix | None:
-    """Evaluate the formula of X, which must have variables."""
-    design = _build_available(data, formula, available, faults)
-    if design is not None and not design.columns:
-        faults.add(
-            "a formula without variables",
-            "characteristics that differ over the alternatives of a situation",
-            "add one, as in Formulation('0 + prices')",
-        )
-        return None
-    return design
-
-
-def _build_demographics(
-    data: Any,
-    formula: ParsedFormula | None,
-    available: np.ndarray[Any, np.dtype[np.bool_]] | None,
-    faults: Faults,
-) -> DesignMatrix | None:
-    """Evaluate the formula of d; no columns where there is none."""
-    if formula is None:
-        return DesignMatrix(np.empty((0, 0)), ())
-    design = _build_available(data, formula, available, faults)
-    if design is not None and not design.columns:
-        faults.add(
-            "demographics without variables",
-            "what differs over people; their means b stand for an intercept",
-            "name some, as in Formulation('0 + income'), or leave demographics out",
-        )
-        return None
-    return design
-
-
-def _check_demographics(
-    people: DesignMatrix, given: ChoiceRows, faults: Faults
-) -> None:
-    """Check that columns of available rows are the same in all rows of a person."""
-    present, codes = np.unique(given.people[given.available], return_inverse=True)
-    for m, column in enumerate(people.columns):
-        name = f"values of '{column.name}' among demographics"
-        who = given.person_ids[present]
-        check_same_within(name, people.values[:, m], codes, who, faults)
-
-
-def _build_available(
-    data: Any,
-    formula: ParsedFormula,
-    available: np.ndarray[Any, np.dtype[np.bool_]] | None,
-    faults: Faults,
-) -> DesignMatrix | None:
-    """Evaluate a formula where alternatives are available, without an intercept."""
-    usable = available is None or available.all()
-    table = data
-    if not usable and formula.names <= set(field_names(data)):
-        table = {name: read_column(data, name)[available] for name in formula.names}
-    design = build_design(table, formula, faults)
-    if design is None:
-        return None
-    kept = [k for k, column in enumerate(design.columns) if column.names]
-    columns = tuple(design.columns[k] for k in kept)
-    return DesignMatrix(values=design.values[:, kept], columns=columns)
 
 
 def _sort(

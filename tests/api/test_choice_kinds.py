@@ -237,6 +237,8 @@ def test_willingness_to_pay_is_a_ratio_where_nothing_is_random(
         by_delta.covariances, paid.covariances, rtol=1e-5, atol=1e-9
     )
     assert "in units of prices; that of -prices multiplies them all" in str(paid)
+    probabilities = [r.compute_probabilities(engine="serial") for r in (plain, paid)]
+    np.testing.assert_allclose(probabilities[0], probabilities[1], rtol=1e-7)
 
 
 def test_prices_that_are_negated_know_what_they_are(many: pd.DataFrame) -> None:
