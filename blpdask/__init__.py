@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from . import exceptions, options
     from .api import data
     from .api.bootstrapped_results import BootstrappedResults
+    from .api.choice_lags import build_initial_conditions, build_lagged_choices
     from .api.choice_problem import ChoiceProblem
     from .api.choice_results import ChoiceResults
     from .api.conduct_models import ConductModel
@@ -77,7 +78,9 @@ __all__ = [
     "build_differentiation_instruments",
     "build_hausman_instruments",
     "build_id_data",
+    "build_initial_conditions",
     "build_integration",
+    "build_lagged_choices",
     "build_matrix",
     "build_ownership",
     "build_profit_weights",
@@ -126,7 +129,9 @@ _HOMES = {
     "build_differentiation_instruments": "api.construction",
     "build_hausman_instruments": "api.hausman",
     "build_id_data": "api.construction",
+    "build_initial_conditions": "api.choice_lags",
     "build_integration": "api.integration",
+    "build_lagged_choices": "api.choice_lags",
     "build_matrix": "api.formulation",
     "build_ownership": "api.construction",
     "build_profit_weights": "api.profit_weights",

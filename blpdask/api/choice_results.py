@@ -11,7 +11,7 @@ situations,
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from .. import options
 from ..analysis.choice_probabilities import At, probabilities_pass
 from ..choice_records import LikelihoodEstimates
 from ..errors import BlpdaskError, Faults, NumericalWarning
+from ..problem.choice_paths import PathColumns
 from ..progress import Listener
 from ..records import Floats
 from ..results.choice_estimates_tables import (
@@ -41,6 +42,7 @@ from ..results.choice_spreads import Spreads, compute_spreads
 from ..results.choice_store import read_likelihood, save_likelihood
 from ..results.delta_method import DeltaMethod, check_function, function_of_parameters
 from ..results.test_statistic import TestStatistic
+from .choice_paths import path_probabilities
 from .choice_printing import choose_likelihood_listener
 from .pickles import save_pickle
 from .solve_checks import check_engine
@@ -316,6 +318,61 @@ class ChoiceResults:
         answer[table.rows] = found.probabilities
         answer[table.single_rows] = 1.0
         return answer
+
+    def compute_path_probabilities(
+        self,
+        choice_data: Any,
+        *,
+        lag: str = "lag",
+        periods: str = "period_ids",
+        same: str = "alternative_ids",
+        gap: float | None = 1,
+        outside: Collection[Any] = (),
+        engine: Any = None,
+        threads: int | None = None,
+    ) -> Floats:
+        """Compute the probability of each alternative over time, lags the model's own.
+
+        Habits follow from what is chosen, and so do their chances in the next period;
+        :meth:`compute_probabilities` takes lags as observed instead, which is wrong of
+        other prices than those at which they were.
+
+        Parameters
+        ----------
+        choice_data
+            Table with a row an alternative of people of the problem: the formulation's
+            columns, ``person_ids``, the columns named below, and optionally
+            ``situation_ids``, ``alternative_ids`` and ``availability``. Prices and
+            periods may be others than the problem's.
+        lag
+            Column of the formulation that is one where the choice before was of the
+            row's group. It is read in a person's first situation alone, where it says
+            the first state.
+        periods, same, gap, outside
+            As in :func:`blpdask.build_lagged_choices` of the lag.
+        engine, threads
+            As in :meth:`blpdask.ChoiceProblem.solve`.
+
+        Returns
+        -------
+        Floats
+            A probability a row of ``choice_data``, in its order, averaged over draws;
+            zero where the row is not available.
+
+        Raises
+        ------
+        InputError
+            With every fault of the table and the arguments.
+        BlpdaskError
+            Where the results have lost their problem.
+        """
+        return path_probabilities(
+            self,
+            choice_data,
+            PathColumns(lag, periods, same, gap, outside),
+            engine=engine,
+            threads=threads,
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """List the parameters: ``parameter``, ``estimate``, ``std_error``, ``t``.

@@ -56,12 +56,12 @@ def choice_probabilities(
         found = array_choices(backend).choice_probabilities(block, tastes, **wanted)
     return replace(
         found,
-        scores=_by_theta(found.scores, block, tastes),
-        squared_scores=_by_theta(found.squared_scores, block, tastes),
+        scores=by_theta(found.scores, block, tastes),
+        squared_scores=by_theta(found.squared_scores, block, tastes),
     )
 
 
-def _by_theta(slopes: Floats, block: ChoiceBlock, tastes: MixedTastes) -> Floats:
+def by_theta(slopes: Floats, block: ChoiceBlock, tastes: MixedTastes) -> Floats:
     """Turn derivatives by b and Λ's entries ``(I, K + E)`` into those by θ."""
     if not slopes.shape[1]:
         return slopes

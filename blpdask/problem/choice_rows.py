@@ -43,14 +43,14 @@ def read_rows(data: Any, faults: Faults) -> ChoiceRows | None:
     before = len(faults)
     N = count_rows(data)
     ids = {
-        name: _read_codes(data, name, N, faults, required=name == "situation_ids")
+        name: read_codes(data, name, N, faults, required=name == "situation_ids")
         for name in ("situation_ids", "person_ids", "alternative_ids")
     }
-    chosen = _read_flags(data, "chosen", N, faults, required=True)
-    available = _read_flags(data, "availability", N, faults)
+    chosen = read_flags(data, "chosen", N, faults, required=True)
+    available = read_flags(data, "availability", N, faults)
     weights = read_numbers(data, "weights", faults)
     if weights is not None:
-        _check_length("weights", weights, N, faults)
+        check_length("weights", weights, N, faults)
         if (weights <= 0).any():
             faults.add(
                 f"{int((weights <= 0).sum())} weights that are not positive",
@@ -60,7 +60,7 @@ def read_rows(data: Any, faults: Faults) -> ChoiceRows | None:
     clusters = read_clusters(data, faults)
     check_one_way(clusters, faults)
     if clusters is not None:
-        _check_length("clustering_ids", clusters, N, faults)
+        check_length("clustering_ids", clusters, N, faults)
     if N == 0:
         faults.add("no rows", "a row an alternative", "read the data first")
     situations = ids["situation_ids"]
@@ -96,12 +96,12 @@ def _pair(
     return pairs.astype(np.int64), SituationNames(keys, ids, person_ids), people
 
 
-def _read_codes(
+def read_codes(
     data: Any, name: str, N: int, faults: Faults, *, required: bool
 ) -> _Coded | None:
     """Read identifiers as codes in sorted order; a fault where some are missing."""
     values = read_vector(data, name, faults, required=required)
-    if values is None or not _check_length(name, values, N, faults):
+    if values is None or not check_length(name, values, N, faults):
         return None
     codes, unique = factorize(values)
     if missing := int((codes < 0).sum()):
@@ -114,12 +114,12 @@ def _read_codes(
     return codes, unique
 
 
-def _read_flags(
+def read_flags(
     data: Any, name: str, N: int, faults: Faults, *, required: bool = False
 ) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
     """Read zeros and ones."""
     values = read_numbers(data, name, faults, required=required)
-    if values is None or not _check_length(name, values, N, faults):
+    if values is None or not check_length(name, values, N, faults):
         return None
     other = (values != 0) & (values != 1)
     if other.any():
@@ -133,7 +133,7 @@ def _read_flags(
     return np.asarray(values == 1)
 
 
-def _check_length(
+def check_length(
     name: str, values: np.ndarray[Any, Any], N: int, faults: Faults
 ) -> bool:
     """Check that a column has as many rows as the table."""

@@ -1,0 +1,140 @@
+"""Follow people through time at estimates: probabilities that make their own lags.
+
+The mathematics is in :mod:`blpdask.analysis.choice_paths` and
+:mod:`blpdask.model.choice_states`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..analysis.choice_paths import PathBlock, paths_pass
+from ..analysis.choice_probabilities import At
+from ..choice_records import ChoiceBlock
+from ..errors import BlpdaskError, Faults
+from ..partitions.source import HeldBlocks
+from ..problem.choice_paths import (
+    PathColumns,
+    PathTable,
+    read_paths,
+    rows_of_people,
+    take_people,
+)
+from ..problem.fields import some
+from ..records import Floats, Integers
+from .solve_checks import check_engine
+
+if TYPE_CHECKING:
+    from .choice_problem import ChoiceProblem
+    from .choice_results import ChoiceResults
+
+
+def path_probabilities(
+    results: ChoiceResults,
+    choice_data: Any,
+    names: PathColumns,
+    *,
+    engine: Any,
+    threads: int | None,
+) -> Floats:
+    """Compute probabilities over time, a row of ``choice_data`` each, ``(N,)``.
+
+    Raises
+    ------
+    InputError
+        With every fault of the table and the arguments.
+    BlpdaskError
+        Where the results have lost their problem.
+    """
+    problem = results.problem
+    if problem is None:
+        raise BlpdaskError(
+            "found: results without their problem, as from a pickle\n"
+            "  expected: results that solve() gave in this session\n"
+            "  what to do: solve again, from start=results.theta"
+        )
+    faults = Faults("compute_path_probabilities")
+    chosen = check_engine(engine, threads, faults)
+    table = read_paths(
+        choice_data,
+        problem.formulation.parsed,
+        problem.table.labels,
+        names,
+        faults,
+    )
+    if table is not None:
+        check_people(table, problem, faults)
+    faults.check()
+    assert chosen is not None and table is not None
+    blocks, order = _place_people(table, problem)
+    placement = chosen.place(HeldBlocks(blocks))
+    at = At(results.estimates.coefficients, results.theta)
+    try:
+        found = placement.reduce(paths_pass, at)
+    finally:
+        placement.close()
+    answer = np.zeros(table.panel.situations.size)
+    answer[table.rows[order]] = found.probabilities
+    return answer
+
+
+def check_people(table: PathTable, problem: ChoiceProblem, faults: Faults) -> None:
+    """Check that a table's people are the problem's, who have draws."""
+    known = set(problem.table.person_ids)
+    strange = [name for name in table.panel.person_ids if name not in known]
+    if strange:
+        faults.add(
+            f"{len(strange)} people whom the problem does not know ({some(strange)})",
+            "people of its choice_data, who have draws",
+            "leave them out, or make a problem with them",
+        )
+
+
+def people_by_block(
+    problem: ChoiceProblem, names: Any
+) -> list[tuple[ChoiceBlock, Integers, Integers]]:
+    """Find people, by their ids ``(I',)``, in each block of a problem.
+
+    Returns
+    -------
+    list
+        Of each block: it, places in it of people who are named, and their places among
+        the names.
+    """
+    places = {name: place for place, name in enumerate(names)}
+    own = np.array([places.get(name, -1) for name in problem.table.person_ids])
+    found, first = [], 0
+    for index in range(len(problem.source)):
+        block = problem.source.load(index)
+        of_block = own[first : first + block.n_people]
+        first += block.n_people
+        inside = np.flatnonzero(of_block >= 0)
+        found.append((block, inside, of_block[inside]))
+    return found
+
+
+def _place_people(
+    table: PathTable, problem: ChoiceProblem
+) -> tuple[list[PathBlock], Integers]:
+    """Make blocks of paths, and say in which order their rows come."""
+    blocks, orders = [], []
+    for block, inside, people in people_by_block(problem, table.panel.person_ids):
+        if not people.size:
+            continue
+        blocks.append(
+            PathBlock(
+                paths=take_people(table.paths, people),
+                draws=_own(block.draws, inside),
+                log_weights=_own(block.log_weights, inside),
+                demographics=_own(block.demographics, inside),
+            )
+        )
+        orders.append(rows_of_people(table.paths, people))
+    return blocks, np.concatenate(orders)
+
+
+def _own(values: Floats, people: Integers) -> Floats:
+    """Take the named people's rows, or the one that all share, or none."""
+    return values[people] if len(values) > 1 else values

@@ -1,0 +1,238 @@
+"""Read a table of situations over time whose lag the model is to make itself.
+
+The formula is evaluated twice, at a lag of zero and of one, so that the column of the
+lag may stand in it alone, interacted, or be random,
+
+    x_j = X(lag = 0),   ẋ_j = X(lag = 1) - X(lag = 0),
+
+and what the table says of the lag matters in a person's first situation alone. What was
+chosen is not read: the table may be of a future, or of other prices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import Faults
+from ..model.choice_states import ChoicePaths
+from ..records import Floats, Integers
+from .fields import build_design, field_names, read_numbers, some
+from .formula_data import read_column
+from .formulas import ParsedFormula
+from .initial_conditions import find_initial_groups
+from .panel_rows import Flags, PanelRows, read_panel
+
+
+@dataclass(frozen=True, slots=True)
+class PathColumns:
+    """What a table calls what it takes to follow people.
+
+    Attributes
+    ----------
+    lag
+        Column of the lag.
+    periods, same
+        Columns of periods and of groups.
+    gap
+        Most periods between situations of which one is the other's past, or None.
+    outside
+        Groups that leave nothing behind.
+    """
+
+    lag: str = "lag"
+    periods: str = "period_ids"
+    same: str = "alternative_ids"
+    gap: float | None = 1
+    outside: Collection[Any] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PathTable:
+    """People's situations in order of time.
+
+    Attributes
+    ----------
+    panel
+        Rows in order.
+    paths
+        Each situation visited once, in order, from the first state on.
+    rows
+        ``(M,)`` places in the table of the paths' rows: the available ones, sorted.
+    first_states
+        ``(I,)`` state before a person's first situation among those counted.
+    """
+
+    panel: PanelRows
+    paths: ChoicePaths
+    rows: Integers
+    first_states: Integers
+
+
+def read_paths(
+    data: Any,
+    formula: ParsedFormula,
+    labels: tuple[str, ...],
+    names: PathColumns,
+    faults: Faults,
+    *,
+    counted: Flags | None = None,
+) -> PathTable | None:
+    """Read a table of situations over time; None where there are faults.
+
+    Parameters
+    ----------
+    data
+        Table with the columns that the formula and ``names`` say, ``person_ids``, and
+        optionally ``situation_ids``, ``alternative_ids`` and ``availability``.
+    formula
+        Of X, which has the lag in it.
+    labels
+        ``(K,)`` columns that X must have.
+    names
+        Of columns.
+    faults
+        Where faults go.
+    counted
+        ``(N,)`` rows among which first states are looked for; all where None.
+    """
+    before = len(faults)
+    panel = read_panel(
+        data,
+        periods=names.periods,
+        same=names.same,
+        outside=names.outside,
+        faults=faults,
+    )
+    lagged = read_numbers(data, names.lag, faults, required=True)
+    if names.lag not in formula.names:
+        faults.add(
+            f"no '{names.lag}' in the formulation, of {some(sorted(formula.names))}",
+            "the column of the lag among its variables",
+            "name that column in lag=",
+        )
+    if len(faults) > before or panel is None or lagged is None:
+        return None
+    rows = _sort(panel)
+    if counted is not None and counted.shape != lagged.shape:
+        faults.add(
+            f"kept of shape {counted.shape} for {lagged.size} rows",
+            "a flag a row",
+            "take kept from build_lagged_choices of the same table",
+        )
+        return None
+    groups = find_initial_groups(
+        panel,
+        lagged,
+        name=names.lag,
+        faults=faults,
+        counted=panel.available if counted is None else counted & panel.available,
+    )
+    designs = [
+        _build(data, formula, labels, names.lag, value, rows, faults)
+        for value in (0.0, 1.0)
+    ]
+    if len(faults) > before or designs[0] is None or designs[1] is None:
+        return None
+    paths = _follow(panel, rows, (designs[0], designs[1]), names.gap, groups + 1)
+    return PathTable(panel, paths, rows, groups + 1)
+
+
+def take_people(paths: ChoicePaths, people: Integers) -> ChoicePaths:
+    """Take some people's visits, with their situations alone."""
+    visits, visit_offsets = _take_ranges(paths.visit_offsets, people)
+    wanted, renumbered = np.unique(paths.visits[visits], return_inverse=True)
+    rows, situation_offsets = _take_ranges(paths.situation_offsets, wanted)
+    return replace(
+        paths,
+        X=paths.X[rows],
+        lifts=paths.lifts[rows],
+        states=paths.states[rows],
+        situation_offsets=situation_offsets,
+        visits=renumbered.astype(np.int64),
+        visit_offsets=visit_offsets,
+        initial=paths.initial[people],
+    )
+
+
+def rows_of_people(paths: ChoicePaths, people: Integers) -> Integers:
+    """Give rows of paths, each situation of which is visited once, of some people."""
+    visits, _ = _take_ranges(paths.visit_offsets, people)
+    return _take_ranges(paths.situation_offsets, paths.visits[visits])[0]
+
+
+def _sort(panel: PanelRows) -> Integers:
+    """Sort available rows by situation, and there by alternative or group."""
+    rows = np.flatnonzero(panel.available)
+    ties = panel.groups if panel.alternatives is None else panel.alternatives
+    return rows[np.lexsort((ties[rows], panel.situations[rows]))]
+
+
+def _build(
+    data: Any,
+    formula: ParsedFormula,
+    labels: tuple[str, ...],
+    lag: str,
+    value: float,
+    rows: Integers,
+    faults: Faults,
+) -> Floats | None:
+    """Evaluate X ``(M, K)`` of sorted rows at one value of the lag."""
+    known = formula.names & set(field_names(data))
+    table = {name: read_column(data, name)[rows] for name in known}
+    table[lag] = np.full(rows.size, value)
+    design = build_design(table, formula, faults)
+    if design is None:
+        return None
+    kept = [k for k, column in enumerate(design.columns) if column.names]
+    found = tuple(design.columns[k].name for k in kept)
+    if found != labels:
+        faults.add(
+            f"columns [{', '.join(found)}] of the formulation",
+            f"[{', '.join(labels)}], as estimated",
+            "let categories have the levels they had, and the lag be a number",
+        )
+        return None
+    return np.asarray(design.values[:, kept])
+
+
+def _follow(
+    panel: PanelRows,
+    rows: Integers,
+    designs: tuple[Floats, Floats],
+    gap: float | None,
+    initial: Integers,
+) -> ChoicePaths:
+    """Visit each situation once; what a long gap has wiped out does not lift."""
+    situations = panel.situations[rows]
+    kept, firsts = np.unique(situations, return_index=True)
+    people, periods = panel.people[kept], panel.periods[kept]
+    broken = np.zeros(kept.size, np.bool_)
+    if gap is not None:
+        later = np.diff(people, prepend=-1) == 0
+        broken = later & (np.diff(periods, prepend=0.0) > gap)
+    sizes = np.diff(firsts, append=rows.size)
+    X, at_one = designs
+    lifts = np.where(np.repeat(broken, sizes)[:, np.newaxis], 0.0, at_one - X)
+    counts = np.bincount(people, minlength=panel.person_ids.size)
+    return ChoicePaths(
+        X=X,
+        lifts=lifts,
+        states=panel.groups[rows] + 1,
+        situation_offsets=np.append(firsts, rows.size).astype(np.int64),
+        visits=np.arange(kept.size),
+        visit_offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        initial=initial,
+        n_states=len(panel.levels) + 1,
+    )
+
+
+def _take_ranges(offsets: Integers, places: Integers) -> tuple[Integers, Integers]:
+    """Give all places within some ranges, and offsets of these ranges."""
+    counts = offsets[places + 1] - offsets[places]
+    ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    shifts = np.repeat(offsets[places] - ends[:-1], counts)
+    return np.arange(ends[-1]) + shifts, ends
