@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .api.formulation import Formulation, build_matrix
     from .api.hausman import build_hausman_instruments
     from .api.importance_sampling import ImportanceSamplingResults
+    from .api.initial_states import InitialStates
     from .api.instrument_selection import InstrumentSelection, select_instruments
     from .api.integration import Integration, build_integration
     from .api.iteration import Iteration
@@ -57,6 +58,7 @@ __all__ = [
     "ConductModel",
     "Formulation",
     "ImportanceSamplingResults",
+    "InitialStates",
     "InstrumentSelection",
     "Integration",
     "Iteration",
@@ -108,6 +110,7 @@ _HOMES = {
     "ConductModel": "api.conduct_models",
     "Formulation": "api.formulation",
     "ImportanceSamplingResults": "api.importance_sampling",
+    "InitialStates": "api.initial_states",
     "InstrumentSelection": "api.instrument_selection",
     "Integration": "api.integration",
     "Iteration": "api.iteration",

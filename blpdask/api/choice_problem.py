@@ -19,6 +19,7 @@ from typing import Any
 from .. import options
 from ..choice_records import MixedCoefficients
 from ..errors import Faults
+from ..estimators.initial_states import InitialStatesLikelihood
 from ..estimators.likelihood_model import SimulatedLikelihood
 from ..estimators.simulated_likelihood import maximise_likelihood
 from ..integration.rules import Rule
@@ -38,6 +39,7 @@ from .choice_results import ChoiceResults
 from .choice_separation import refuse_separated, refuse_separating
 from .choice_starts import default_start, start_sizes
 from .formulation import Formulation
+from .initial_states import InitialStates, place_initial_states
 from .integration import Integration
 from .optimization import Optimization
 from .starting_points import points_near
@@ -246,6 +248,7 @@ class ChoiceProblem:
         threads: int | None = None,
         backend: str = "numba",
         progress: Listener | None = None,
+        initial_states: InitialStates | None = None,
     ) -> ChoiceResults:
         """Maximise the likelihood, simulated where coefficients are random.
 
@@ -270,6 +273,10 @@ class ChoiceProblem:
             weights are ones; or ``"bhhh"``, outer products of people's scores.
         engine, threads, backend, progress
             As in :meth:`blpdask.Problem.solve`.
+        initial_states
+            Of panels with habit, situations before the first ones, whose chances enter
+            the likelihood (:class:`blpdask.InitialStates`); None where first states
+            are taken as given.
 
         Returns
         -------
@@ -306,9 +313,13 @@ class ChoiceProblem:
         sizes = values
         if starts is not None:
             sizes = start_sizes(values, self.coefficients, self.table)
+        source, model = self.source, SimulatedLikelihood(self.coefficients, backend)
+        if initial_states is not None:
+            source = place_initial_states(self, initial_states)
+            model = InitialStatesLikelihood(self.coefficients, backend)
         estimates = maximise_likelihood(
-            self.source,
-            SimulatedLikelihood(self.coefficients, backend),
+            source,
+            model,
             values,
             starts=points_near(starts, values, sizes, seed),
             se_type=se_type,

@@ -225,7 +225,8 @@ def _work(
             worked.draw_logs.append(logs)
         if not found.scores.shape[1]:
             continue
-        by_mean, by_entry = _differentiate(P, X, drawn, z, tastes, xp)
+        slopes = -(P.transpose(0, 2, 1) @ X)
+        by_mean, by_entry = differentiate_by_entries(slopes, drawn, z, tastes, xp)
         pairs = [(worked.score, omega, scale)]
         if found.squared_scores.shape[1]:
             pairs.append((worked.squared_score, omega * omega, scale * scale))
@@ -236,16 +237,17 @@ def _work(
     return worked
 
 
-def _differentiate(
-    P: Array,
-    X: Array,
+def differentiate_by_entries(
+    slopes: Array,
     drawn: DrawnCoefficients,
     z: Array,
     tastes: MixedTastes,
     xp: ModuleType,
 ) -> tuple[Array, Array]:
-    """Compute ∂log p_r/∂b ``(B, r, K)`` and by Λ's entries ``(B, r, E)``."""
-    slopes = -(P.transpose(0, 2, 1) @ X)
+    """Turn ``slopes`` by β ``(B, r, K)`` into those by b, and by entries of Λ.
+
+    The latter are ``(B, r, E)``; z is ``(B or 1, r, D)``.
+    """
     if tastes.scale >= 0:
         slopes = _unscale(slopes, drawn.beta, tastes, xp)
     by_mean = slopes * drawn.slopes

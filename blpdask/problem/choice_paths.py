@@ -24,7 +24,7 @@ from .fields import build_design, field_names, read_numbers, some
 from .formula_data import read_column
 from .formulas import ParsedFormula
 from .initial_conditions import find_initial_groups
-from .panel_rows import Flags, PanelRows, read_panel
+from .panel_rows import PanelRows, read_panel
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +62,11 @@ class PathTable:
         Each situation visited once, in order, from the first state on.
     rows
         ``(M,)`` places in the table of the paths' rows: the available ones, sorted.
-    first_states
-        ``(I,)`` state before a person's first situation among those counted.
     """
 
     panel: PanelRows
     paths: ChoicePaths
     rows: Integers
-    first_states: Integers
 
 
 def read_paths(
@@ -79,7 +76,7 @@ def read_paths(
     names: PathColumns,
     faults: Faults,
     *,
-    counted: Flags | None = None,
+    read_first: bool = True,
 ) -> PathTable | None:
     """Read a table of situations over time; None where there are faults.
 
@@ -96,8 +93,8 @@ def read_paths(
         Of columns.
     faults
         Where faults go.
-    counted
-        ``(N,)`` rows among which first states are looked for; all where None.
+    read_first
+        Whether the lag says first states, which else are none.
     """
     before = len(faults)
     panel = read_panel(
@@ -107,30 +104,20 @@ def read_paths(
         outside=names.outside,
         faults=faults,
     )
-    lagged = read_numbers(data, names.lag, faults, required=True)
     if names.lag not in formula.names:
         faults.add(
             f"no '{names.lag}' in the formulation, of {some(sorted(formula.names))}",
             "the column of the lag among its variables",
             "name that column in lag=",
         )
-    if len(faults) > before or panel is None or lagged is None:
+    if len(faults) > before or panel is None:
         return None
-    rows = _sort(panel)
-    if counted is not None and counted.shape != lagged.shape:
-        faults.add(
-            f"kept of shape {counted.shape} for {lagged.size} rows",
-            "a flag a row",
-            "take kept from build_lagged_choices of the same table",
-        )
-        return None
-    groups = find_initial_groups(
-        panel,
-        lagged,
-        name=names.lag,
-        faults=faults,
-        counted=panel.available if counted is None else counted & panel.available,
-    )
+    rows, groups = _sort(panel), np.full(panel.person_ids.size, -1)
+    if read_first:
+        lagged = read_numbers(data, names.lag, faults, required=True)
+        if lagged is None:
+            return None
+        groups = find_initial_groups(panel, lagged, name=names.lag, faults=faults)
     designs = [
         _build(data, formula, labels, names.lag, value, rows, faults)
         for value in (0.0, 1.0)
@@ -138,7 +125,7 @@ def read_paths(
     if len(faults) > before or designs[0] is None or designs[1] is None:
         return None
     paths = _follow(panel, rows, (designs[0], designs[1]), names.gap, groups + 1)
-    return PathTable(panel, paths, rows, groups + 1)
+    return PathTable(panel, paths, rows)
 
 
 def take_people(paths: ChoicePaths, people: Integers) -> ChoicePaths:

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..errors import Faults
 from ..records import Floats, Integers
-from .panel_rows import Flags, PanelRows
+from .panel_rows import PanelRows
 
 
 def find_initial_groups(
@@ -31,7 +31,6 @@ def find_initial_groups(
     *,
     name: str,
     faults: Faults,
-    counted: Flags | None = None,
 ) -> Integers:
     """Read first states off a column of lags, ``(I,)``, -1 of none.
 
@@ -45,8 +44,6 @@ def find_initial_groups(
         Of that column, for messages.
     faults
         Where faults go.
-    counted
-        ``(N,)`` rows among which people's first situations are looked for.
     """
     if ((lagged != 0) & (lagged != 1)).any():
         faults.add(
@@ -55,11 +52,8 @@ def find_initial_groups(
             "name a column that build_lagged_choices made with kind='lag'",
         )
         return np.full(panel.person_ids.size, -1)
-    rows = np.ones(lagged.size, np.bool_) if counted is None else counted
-    first = np.full(panel.person_ids.size, panel.people.size)
     people = panel.people[panel.situations]
-    np.minimum.at(first, people[rows], panel.situations[rows])
-    held = rows & (lagged == 1) & (panel.situations == first[people])
+    held = panel.available & (lagged == 1) & panel.first[panel.situations]
     initial = np.full(panel.person_ids.size, -1)
     initial[people[held]] = panel.groups[held]
     several = np.unique(people[held & (initial[people] != panel.groups)])
