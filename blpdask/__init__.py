@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .api.stores import Store, build_store, open_store, simulate_store
     from .api.structured_tables import data_to_dict
     from .api.taxes import Taxes
+    from .simulation.household_panels import PanelDesign, simulate_panel
 
 __version__ = "0.1.0"
 
@@ -69,6 +70,7 @@ __all__ = [
     "OptimalInstrumentResults",
     "Optimization",
     "OptimizationProgress",
+    "PanelDesign",
     "Problem",
     "ProblemResults",
     "Resamples",
@@ -99,6 +101,7 @@ __all__ = [
     "save_pickle",
     "second_stage",
     "select_instruments",
+    "simulate_panel",
     "simulate_store",
 ]
 
@@ -121,6 +124,7 @@ _HOMES = {
     "OptimalInstrumentResults": "api.optimal_instruments",
     "Optimization": "api.optimization",
     "OptimizationProgress": "api.optimization_progress",
+    "PanelDesign": "simulation.household_panels",
     "Problem": "api.problem",
     "ProblemResults": "api.results",
     "Resamples": "api.resamples",
@@ -148,6 +152,7 @@ _HOMES = {
     "save_pickle": "api.pickles",
     "second_stage": "api.second_stage",
     "select_instruments": "api.instrument_selection",
+    "simulate_panel": "simulation.household_panels",
     "simulate_store": "api.stores",
 }
 _MODULES = {"data": "api.data", "exceptions": "exceptions", "options": "options"}
