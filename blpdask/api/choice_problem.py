@@ -39,7 +39,7 @@ from .choice_results import ChoiceResults
 from .choice_separation import refuse_separated, refuse_separating
 from .choice_starts import default_start, start_sizes
 from .formulation import Formulation
-from .initial_states import InitialStates, place_initial_states
+from .initial_states import InitialStates, place_initial_states, with_first_states
 from .integration import Integration
 from .optimization import Optimization
 from .starting_points import points_near
@@ -328,6 +328,8 @@ class ChoiceProblem:
         )
         if optimizer.method != "return":
             refuse_separating(estimates, self.table, self.coefficients)
+        if initial_states is not None:
+            estimates = with_first_states(estimates, source)
         results = ChoiceResults(estimates, problem=self)
         if progress is None and options.verbose:
             options.verbose_output(f"\n{results}")

@@ -5,15 +5,16 @@ The mathematics is in :mod:`blpdask.moments.initial_states`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..choice_records import ChoiceBlock
+from ..choice_records import ChoiceBlock, LikelihoodEstimates
 from ..errors import Faults
-from ..moments.initial_states import InitialBlock
+from ..moments.initial_states import InitialBlock, equal_first_states
 from ..partitions.source import HeldBlocks
 from ..problem.choice_paths import PathColumns, take_people
 from ..problem.fields import some
@@ -100,6 +101,17 @@ def place_initial_states(problem: ChoiceProblem, given: Any) -> HeldBlocks:
     blocks = [_join(block, people, table) for block, _, people in found]
     labels = [f"block {index} of people" for index in range(len(blocks))]
     return HeldBlocks(blocks, labels=labels)
+
+
+def with_first_states(
+    estimates: LikelihoodEstimates, source: HeldBlocks
+) -> LikelihoodEstimates:
+    """Let the likelihood of all alternatives alike be one of first states too."""
+    chances = [equal_first_states(source.load(index)) for index in range(len(source))]
+    return replace(
+        estimates,
+        log_likelihood_at_zero=estimates.log_likelihood_at_zero + math.fsum(chances),
+    )
 
 
 def _join(block: ChoiceBlock, people: Any, table: InitialTable) -> InitialBlock:

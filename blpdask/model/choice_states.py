@@ -13,8 +13,13 @@ derivatives by recursion backwards, ν_T(s) = 1{s = k}, ν_{t-1}(s) = Σ_j P_t(j
 
     ∂π_T(k)/∂V_jt(s) = π_{t-1}(s) P_t(j | s) (ν_t(g(j)) - ν_{t-1}(s)).
 
-People are padded to one number of situations T and of alternatives J. Arrays have draws
-last.
+Of an alternative there are two odds, e = e^{x'β} and ė = e^{(x + ẋ)'β}. With D_s the
+sum of odds in state s and Q_s = π_{t-1}(s) / D_s,
+
+    p_t(j) = e_j Σ_{s≠g(j)} Q_s + ė_j Q_{g(j)},
+
+so that no array has both states and alternatives. People are padded to one number of
+situations T and of alternatives J. Arrays have draws last.
 
 References
 ----------
@@ -33,8 +38,8 @@ import numpy as np
 from ..kernels.array_batches import group_sizes
 from ..records import Floats, Integers
 
-#: Bytes of P_t(j | s) of people who are worked on together, all situations counted.
-HELD_BYTES = 2**25
+#: Bytes of odds of people who are worked on together, all their situations counted.
+HELD_BYTES = 2**22
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,8 +90,9 @@ class PaddedPaths:
         ``(B, T, J, K)``.
     present, real
         ``(B, T, J)`` and ``(B, T)`` whether an alternative, or a visit, is there.
-    leads
-        ``(B, T, J, G + 1)`` one at the state a choice leads to, else zero.
+    leads, own, other
+        ``(B, T, J, G + 1)`` one at the state a choice leads to, else zero; the same,
+        but zero at state 0; and one less that.
     rows
         ``(B, T, J)`` rows of the table.
     initial
@@ -99,6 +105,8 @@ class PaddedPaths:
     present: np.ndarray[Any, np.dtype[np.bool_]]
     real: np.ndarray[Any, np.dtype[np.bool_]]
     leads: Floats
+    own: Floats
+    other: Floats
     rows: Integers
     initial: Floats
 
@@ -109,18 +117,20 @@ class Visit:
 
     Attributes
     ----------
-    before
-        ``(B, G + 1, R)`` π_{t-1}.
-    given
-        ``(B, G + 1, J, R)`` P_t(j | s).
+    plain, lifted
+        ``(B, J, R)`` e and ė, to a common factor; zero where nothing is there.
+    totals, quotients
+        ``(B, G + 1, R)`` D and Q.
     chances
         ``(B, J, R)`` p_t.
     after
         ``(B, G + 1, R)`` π_t.
     """
 
-    before: Floats
-    given: Floats
+    plain: Floats
+    lifted: Floats
+    totals: Floats
+    quotients: Floats
     chances: Floats
     after: Floats
 
@@ -134,7 +144,7 @@ def pad_paths(paths: ChoicePaths, R: int) -> Iterator[PaddedPaths]:
     np.maximum.at(widest, owners, sizes)
     for group in group_sizes(widest, np.maximum(lengths, 1)):
         T, J = max(int(lengths[group].max()), 1), int(widest[group].max())
-        step = max(1, HELD_BYTES // (8 * T * J * paths.n_states * R))
+        step = max(1, HELD_BYTES // (16 * T * (J + paths.n_states) * R))
         for first in range(0, group.size, step):
             yield _pad(paths, group[first : first + step], T, J)
 
@@ -149,15 +159,17 @@ def walk_states(padded: PaddedPaths, beta: Floats) -> Iterator[Visit]:
     beta
         ``(B, R, K)``.
     """
-    R = beta.shape[1]
-    state = np.repeat(padded.initial[:, :, np.newaxis], R, axis=2)
+    by_draw = beta.transpose(0, 2, 1)
+    state = np.repeat(padded.initial[:, :, np.newaxis], beta.shape[1], axis=2)
     for t in range(padded.X.shape[1]):
-        given = _choose(padded, t, beta)
-        chances = (state[:, :, np.newaxis] * given).sum(axis=1)
-        moved = padded.leads[:, t].transpose(0, 2, 1) @ chances
-        after = np.where(padded.real[:, t, np.newaxis, np.newaxis], moved, state)
-        yield Visit(state, given, chances, after)
-        state = after
+        own, other = padded.own[:, t], padded.other[:, t]
+        plain, lifted = _odds(padded, t, by_draw)
+        totals = _turn(other) @ plain + _turn(own) @ lifted
+        quotients = state / totals
+        chances = plain * (other @ quotients) + lifted * (own @ quotients)
+        moved = _turn(padded.leads[:, t]) @ chances
+        state = np.where(padded.real[:, t, np.newaxis, np.newaxis], moved, state)
+        yield Visit(plain, lifted, totals, quotients, chances, state)
 
 
 def differentiate_last_state(
@@ -180,30 +192,32 @@ def differentiate_last_state(
     found = np.zeros((B, R, padded.X.shape[3]))
     for t in range(len(visits) - 1, -1, -1):
         here, real = visits[t], padded.real[:, t, np.newaxis, np.newaxis]
-        value = (padded.leads[:, t] @ adjoint)[:, np.newaxis]
-        mean = (here.given * value).sum(axis=2)
-        by_V = here.before[:, :, np.newaxis] * here.given
-        by_V *= value - mean[:, :, np.newaxis]
-        by_V *= real[..., np.newaxis]
-        own = padded.leads[:, t].transpose(0, 2, 1)[..., np.newaxis] * by_V
-        found += by_V.sum(axis=1).transpose(0, 2, 1) @ padded.X[:, t]
-        found += own[:, 1:].sum(axis=1).transpose(0, 2, 1) @ padded.lifts[:, t]
+        own, other = padded.own[:, t], padded.other[:, t]
+        Q, value = here.quotients * real, padded.leads[:, t] @ adjoint
+        mean = _turn(other) @ (here.plain * value) + _turn(own) @ (here.lifted * value)
+        mean /= here.totals
+        by_plain = here.plain * (value * (other @ Q) - other @ (Q * mean))
+        by_lifted = here.lifted * (value * (own @ Q) - own @ (Q * mean))
+        found += _turn(by_plain + by_lifted) @ padded.X[:, t]
+        found += _turn(by_lifted) @ padded.lifts[:, t]
         adjoint = np.where(real, mean, adjoint)
     chance = visits[-1].after[np.arange(B), last]
     return found / chance[:, :, np.newaxis]
 
 
-def _choose(padded: PaddedPaths, t: int, beta: Floats) -> Floats:
-    """Compute P_t(j | s), ``(B, G + 1, J, R)``; zero where nothing is there."""
-    by_draw = beta.transpose(0, 2, 1)
-    V = padded.X[:, t] @ by_draw
-    lift = padded.lifts[:, t] @ by_draw
-    own = padded.leads[:, t].transpose(0, 2, 1).copy()
-    own[:, 0] = 0.0
-    V = V[:, np.newaxis] + own[..., np.newaxis] * lift[:, np.newaxis]
-    V = np.where(padded.present[:, t, np.newaxis, :, np.newaxis], V, -np.inf)
-    odds = np.exp(V - V.max(axis=2, keepdims=True))
-    return np.asarray(odds / odds.sum(axis=2, keepdims=True))
+def _odds(padded: PaddedPaths, t: int, by_draw: Floats) -> tuple[Floats, Floats]:
+    """Compute e and ė at β ``(B, K, R)``, relative to the largest of both."""
+    there = padded.present[:, t, :, np.newaxis]
+    plain = padded.X[:, t] @ by_draw
+    lifted = np.where(there, plain + padded.lifts[:, t] @ by_draw, -np.inf)
+    plain = np.where(there, plain, -np.inf)
+    highest = np.maximum(plain, lifted).max(axis=1, keepdims=True)
+    return np.exp(plain - highest), np.exp(lifted - highest)
+
+
+def _turn(stacked: Floats) -> Floats:
+    """Swap the last two axes."""
+    return stacked.transpose(0, 2, 1)
 
 
 def _pad(paths: ChoicePaths, people: Integers, T: int, J: int) -> PaddedPaths:
@@ -217,6 +231,7 @@ def _pad(paths: ChoicePaths, people: Integers, T: int, J: int) -> PaddedPaths:
     present = np.arange(J) < np.where(real, sizes, 1)[..., np.newaxis]
     rows = np.where(present, starts[..., np.newaxis] + np.arange(J), 0)
     leads = np.eye(paths.n_states)[paths.states[rows]] * present[..., np.newaxis]
+    own = leads * (np.arange(paths.n_states) > 0)
     return PaddedPaths(
         people=people,
         X=paths.X[rows],
@@ -224,6 +239,8 @@ def _pad(paths: ChoicePaths, people: Integers, T: int, J: int) -> PaddedPaths:
         present=present,
         real=real,
         leads=leads,
+        own=own,
+        other=1.0 - own,
         rows=rows,
         initial=np.eye(paths.n_states)[paths.initial[people]],
     )

@@ -129,6 +129,17 @@ def first_states(
     return found
 
 
+def equal_first_states(block: InitialBlock) -> float:
+    """Sum weighted logs of chances of first states where all alternatives are alike."""
+    paths = block.before
+    last = paths.visits[paths.visit_offsets[1:] - 1]
+    own = [
+        paths.states[slice(*paths.situation_offsets[v : v + 2].tolist())] == state
+        for v, state in zip(last, block.observed, strict=True)
+    ]
+    return float(block.weights @ np.log([same.mean() for same in own]))
+
+
 def _add_slopes(
     found: PersonLikelihoods, slopes: Floats, block: InitialBlock, tastes: MixedTastes
 ) -> PersonLikelihoods:
