@@ -1,0 +1,179 @@
+"""Likelihoods with first states in them, from tables, beside plain loops over weeks.
+
+What must hold:
+
+1. LL is that of a loop over people, draws, weeks and states, at any number of weeks
+   before the burn-in; so is LL of alternatives all alike.
+2. Rows in any order give the same estimates, engines the same bits.
+3. Faults of tables and arguments are told.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import blpdask
+from blpdask.errors import InputError
+
+OUTSIDE = ["none"]
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blpdask.options, "verbose", False)
+
+
+@pytest.fixture(scope="module")
+def panel() -> Any:
+    return blpdask.simulate_panel(
+        12, 6, seed=3, design=blpdask.PanelDesign(habit_deviation=0.5)
+    )
+
+
+def problem_of(panel: Any, table: pd.DataFrame, kept: Any) -> Any:
+    return blpdask.ChoiceProblem(
+        blpdask.Formulation(panel.formula),
+        table[kept],
+        panel.random,
+        blpdask.Integration("mlhs", 5, {"seed": 0}),
+    )
+
+
+def solve(panel: Any, table: pd.DataFrame, **options: Any) -> Any:
+    lags = blpdask.build_lagged_choices(table, outside=OUTSIDE, burn_in=2)
+    given = {"before": 3, "outside": OUTSIDE, "kept": lags.kept}
+    given |= {name: options.pop(name) for name in list(options) if name in given}
+    return problem_of(panel, table, lags.kept).solve(
+        panel.theta,
+        initial_states=blpdask.InitialStates(table, **given),
+        **{
+            "optimization": blpdask.Optimization("return"),
+            "engine": "serial",
+            "backend": "numpy",
+        }
+        | options,
+    )
+
+
+def plain_log_likelihood(panel: Any, problem: Any, before: int) -> float:
+    """Multiply chances of first states and of choices, one week after another."""
+    table = panel.to_frame()
+    names = [name.strip() for name in panel.formula.split("+")[1:]]
+    draws = np.concatenate(
+        [problem.source.load(b).draws for b in range(len(problem.source))]
+    )
+    spread = [names.index(name) for name in panel.random]
+    total = 0.0
+    for i, (_, person) in enumerate(table.groupby("person_ids")):
+        weeks = [rows for _, rows in person.groupby("period_ids")]
+        chances = []
+        for z in draws[i]:
+            beta = panel.theta[: len(names)].copy()
+            beta[spread] += panel.theta[len(names) :] * z
+            states = {"none": 1.0}
+            for at in [*(np.arange(-before, 0) % 6), 0, 1]:
+                rows, moved = weeks[at], dict.fromkeys(person["alternative_ids"], 0.0)
+                for state, chance in states.items():
+                    own = (rows["alternative_ids"] == state) & (state != "none")
+                    odds = np.exp(rows.assign(lag=own * 1.0)[names] @ beta)
+                    for j, p in zip(rows["alternative_ids"], odds, strict=True):
+                        moved[j] += chance * p / odds.sum()
+                states = moved
+            first = weeks[1].loc[weeks[1]["chosen"] == 1, "alternative_ids"].iloc[0]
+            chance = states[first]
+            for rows in weeks[2:]:
+                odds = np.exp(rows[names] @ beta)
+                chance *= odds[rows["chosen"] == 1].sum() / odds.sum()
+            chances.append(chance)
+        total += np.log(np.mean(chances))
+    return total
+
+
+@pytest.mark.parametrize("before", [0, 3, 14])
+def test_likelihood_is_that_of_a_plain_loop(panel: Any, before: int) -> None:
+    found = solve(panel, panel.to_frame(), before=before)
+    expected = plain_log_likelihood(panel, found.problem, before)
+    np.testing.assert_allclose(found.log_likelihood, expected, rtol=1e-11)
+    # Four weeks' choices of three, and a first state of one of three.
+    np.testing.assert_allclose(
+        found.log_likelihood_at_zero, -12 * 5 * np.log(3), rtol=1e-12
+    )
+
+
+def test_states_may_be_groups_and_people_weigh(panel: Any) -> None:
+    """Both goods are one habit; their first state is twice as likely as none."""
+    design = blpdask.PanelDesign(groups=("nicotine", "nicotine"))
+    made = blpdask.simulate_panel(12, 6, seed=3, design=design)
+    table = made.to_frame().assign(weights=2.0)
+    lags = blpdask.build_lagged_choices(
+        table, same="group_ids", outside=OUTSIDE, burn_in=1
+    )
+    given = blpdask.InitialStates(
+        table, lags.kept, same="group_ids", outside=OUTSIDE, before=0
+    )
+    found = problem_of(made, table, lags.kept).solve(
+        made.theta,
+        initial_states=given,
+        optimization=blpdask.Optimization("return"),
+        engine="serial",
+        backend="numpy",
+    )
+    first = table[(table["period_ids"] == 0) & (table["chosen"] == 1)]
+    some = int((first["group_ids"] == "nicotine").sum())
+    expected = 2 * (some * np.log(2 / 3) - (12 - some) * np.log(3) - 60 * np.log(3))
+    np.testing.assert_allclose(found.log_likelihood_at_zero, expected, rtol=1e-12)
+
+
+def test_order_of_rows_and_engines(panel: Any) -> None:
+    table = panel.to_frame()
+    one = solve(panel, table, optimization=None, backend="numba", engine="serial")
+    other = solve(
+        panel,
+        table.sample(frac=1.0, random_state=0),
+        optimization=None,
+        backend="numba",
+        engine="threads",
+    )
+    assert one.converged
+    np.testing.assert_array_equal(one.theta, other.theta)
+    np.testing.assert_array_equal(one.covariances, other.covariances)
+
+
+def test_faults_of_tables(panel: Any) -> None:
+    table = panel.to_frame()
+    lags = blpdask.build_lagged_choices(table, outside=OUTSIDE, burn_in=2)
+    problem = problem_of(panel, table, lags.kept)
+
+    def ask(
+        data: Any = table, kept: Any = lags.kept, other: Any = None, **options: Any
+    ) -> Any:
+        given = blpdask.InitialStates(data, kept, outside=OUTSIDE, before=1)
+        given = dataclasses.replace(given, **options)
+        return (other or problem).solve(initial_states=given, engine="serial")
+
+    with pytest.raises(InputError, match="initial_states of type DataFrame"):
+        problem.solve(initial_states=table)
+    with pytest.raises(InputError, match="before=-1"):
+        ask(before=-1)
+    with pytest.raises(InputError, match="'kept' of 3 rows in a table of 216"):
+        ask(kept=lags.kept[:3])
+    with pytest.raises(InputError, match=r"12 people \(0, 1, .* are kept"):
+        ask(kept=np.ones(len(table), bool))
+    parts = lags.kept.copy()
+    parts[-1] = False
+    with pytest.raises(InputError, match="1 situations of which some rows"):
+        ask(kept=parts)
+    with pytest.raises(InputError, match="no column 'period_ids'"):
+        ask(table.drop(columns="period_ids"))
+    with pytest.raises(InputError, match="no column 'chosen'"):
+        ask(table.drop(columns="chosen"))
+    with pytest.raises(InputError, match="no 'lagged' in the formulation"):
+        ask(lag="lagged")
+    some = (table["person_ids"] < 5).to_numpy()
+    with pytest.raises(InputError, match="7 people of the problem without"):
+        ask(table[some], lags.kept[some])
