@@ -103,7 +103,8 @@ def build_lagged_choices(
     array([0. , 0. , 1. , 0. , 1.5, 0. ])
     """
     faults = Faults("build_lagged_choices")
-    _check_arguments(kind, decay, gap, burn_in, missing, faults)
+    check_lag(kind, decay, gap, faults)
+    _check_rest(burn_in, missing, faults)
     panel = read_panel(
         choice_data, periods=periods, same=same, outside=outside, faults=faults
     )
@@ -209,10 +210,8 @@ def build_initial_conditions(
     return initial_columns(panel, initial, found)
 
 
-def _check_arguments(
-    kind: Any, decay: Any, gap: Any, burn_in: Any, missing: Any, faults: Faults
-) -> None:
-    """Check what needs no table."""
+def check_lag(kind: Any, decay: Any, gap: Any, faults: Faults) -> None:
+    """Check what kind of lag is asked for."""
     if kind not in KINDS:
         listed = ", ".join(map(repr, KINDS))
         faults.add(f"kind={kind!r}", f"one of {listed}", "choose one of these")
@@ -226,6 +225,10 @@ def _check_arguments(
         faults.add(f"decay={decay!r}", "a number from 0 to below 1", "correct decay")
     if gap is not None and not (_is_number(gap) and gap > 0):
         faults.add(f"gap={gap!r}", "a positive number or None", "correct gap")
+
+
+def _check_rest(burn_in: Any, missing: Any, faults: Faults) -> None:
+    """Check what else needs no table."""
     if not (_is_number(burn_in) and burn_in >= 0):
         faults.add(
             f"burn_in={burn_in!r}", "a number of periods from 0 on", "correct burn_in"

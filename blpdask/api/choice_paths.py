@@ -6,12 +6,14 @@ The mathematics is in :mod:`blpdask.analysis.choice_paths` and
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..analysis.choice_paths import PathBlock, paths_pass
+from ..analysis.choice_paths import paths_pass
 from ..analysis.choice_probabilities import At
+from ..analysis.choice_stock_paths import Fading, StockBlock, stock_paths_pass
 from ..choice_records import ChoiceBlock
 from ..errors import BlpdaskError, Faults
 from ..partitions.source import HeldBlocks
@@ -21,9 +23,11 @@ from ..problem.choice_paths import (
     read_paths,
     rows_of_people,
     take_people,
+    visits_of_people,
 )
 from ..problem.fields import some
 from ..records import Floats, Integers
+from .choice_lags import check_lag
 from .solve_checks import check_engine
 
 if TYPE_CHECKING:
@@ -31,10 +35,29 @@ if TYPE_CHECKING:
     from .choice_results import ChoiceResults
 
 
+@dataclass(frozen=True, slots=True)
+class AskedPaths:
+    """How a lag is made, and of stocks, how paths are simulated.
+
+    Attributes
+    ----------
+    kind, decay
+        As in :func:`blpdask.build_lagged_choices`.
+    size, seed
+        Paths of a person, at least, and where uniform numbers come from.
+    """
+
+    kind: str = "lag"
+    decay: float | None = None
+    size: int = 512
+    seed: int = 0
+
+
 def path_probabilities(
     results: ChoiceResults,
     choice_data: Any,
     names: PathColumns,
+    asked: AskedPaths,
     *,
     engine: Any,
     threads: int | None,
@@ -57,6 +80,15 @@ def path_probabilities(
         )
     faults = Faults("compute_path_probabilities")
     chosen = check_engine(engine, threads, faults)
+    check_lag(asked.kind, asked.decay, names.gap, faults)
+    for name, least in (("size", 1), ("seed", 0)):
+        value = getattr(asked, name)
+        if not isinstance(value, int | np.integer) or value < least:
+            faults.add(
+                f"{name}={value!r}",
+                f"a whole number, at least {least}",
+                f"correct {name}",
+            )
     table = read_paths(
         choice_data,
         problem.formulation.parsed,
@@ -72,7 +104,12 @@ def path_probabilities(
     placement = chosen.place(HeldBlocks(blocks))
     at = At(results.estimates.coefficients, results.theta)
     try:
-        found = placement.reduce(paths_pass, at)
+        if asked.decay is None:
+            found = placement.reduce(paths_pass, at)
+        else:
+            gain = 1.0 - asked.decay if asked.kind == "loyalty" else 1.0
+            fading = Fading(at, asked.decay, gain, int(asked.size), int(asked.seed))
+            found = placement.reduce(stock_paths_pass, fading)
     finally:
         placement.close()
     answer = np.zeros(table.panel.situations.size)
@@ -117,18 +154,24 @@ def people_by_block(
 
 def _place_people(
     table: PathTable, problem: ChoiceProblem
-) -> tuple[list[PathBlock], Integers]:
+) -> tuple[list[StockBlock], Integers]:
     """Make blocks of paths, and say in which order their rows come."""
     blocks, orders = [], []
+    first = 0
     for block, inside, people in people_by_block(problem, table.panel.person_ids):
+        keys = first + inside
+        first += block.n_people
         if not people.size:
             continue
         blocks.append(
-            PathBlock(
+            StockBlock(
                 paths=take_people(table.paths, people),
                 draws=_own(block.draws, inside),
                 log_weights=_own(block.log_weights, inside),
                 demographics=_own(block.demographics, inside),
+                elapsed=table.elapsed[visits_of_people(table.paths, people)],
+                stocks=table.stocks[people],
+                keys=keys,
             )
         )
         orders.append(rows_of_people(table.paths, people))

@@ -42,7 +42,7 @@ from ..results.choice_spreads import Spreads, compute_spreads
 from ..results.choice_store import read_likelihood, save_likelihood
 from ..results.delta_method import DeltaMethod, check_function, function_of_parameters
 from ..results.test_statistic import TestStatistic
-from .choice_paths import path_probabilities
+from .choice_paths import AskedPaths, path_probabilities
 from .choice_printing import choose_likelihood_listener
 from .pickles import save_pickle
 from .solve_checks import check_engine
@@ -328,6 +328,10 @@ class ChoiceResults:
         same: str = "alternative_ids",
         gap: float | None = 1,
         outside: Collection[Any] = (),
+        kind: str = "lag",
+        decay: float | None = None,
+        size: int = 512,
+        seed: int = 0,
         engine: Any = None,
         threads: int | None = None,
     ) -> Floats:
@@ -346,10 +350,14 @@ class ChoiceResults:
             periods may be others than the problem's.
         lag
             Column of the formulation that is one where the choice before was of the
-            row's group. It is read in a person's first situation alone, where it says
-            the first state.
-        periods, same, gap, outside
+            row's group, or the group's stock. It is read in a person's first situation
+            alone, where it says the first state.
+        periods, same, gap, outside, kind, decay
             As in :func:`blpdask.build_lagged_choices` of the lag.
+        size, seed
+            Of stocks and loyalty, whose paths are simulated: at least how many of them
+            a person, and where their uniform numbers come from. Chances of lags are
+            exact.
         engine, threads
             As in :meth:`blpdask.ChoiceProblem.solve`.
 
@@ -369,7 +377,8 @@ class ChoiceResults:
         return path_probabilities(
             self,
             choice_data,
-            PathColumns(lag, periods, same, gap, outside),
+            PathColumns(lag, periods, same, gap, outside, stock=kind != "lag"),
+            AskedPaths(kind, decay, size, seed),
             engine=engine,
             threads=threads,
         )

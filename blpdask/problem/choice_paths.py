@@ -5,8 +5,9 @@ lag may stand in it alone, interacted, or be random,
 
     x_j = X(lag = 0),   ẋ_j = X(lag = 1) - X(lag = 0),
 
-and what the table says of the lag matters in a person's first situation alone. What was
-chosen is not read: the table may be of a future, or of other prices.
+and what the table says of the lag matters in a person's first situation alone. Where
+the lag is a stock, a third time tells whether X is linear in it. What was chosen is not
+read: the table may be of a future, or of other prices.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ..records import Floats, Integers
 from .fields import build_design, field_names, read_numbers, some
 from .formula_data import read_column
 from .formulas import ParsedFormula
-from .initial_conditions import find_initial_groups
+from .initial_conditions import find_initial_groups, find_initial_stocks
 from .panel_rows import PanelRows, read_panel
 
 
@@ -41,6 +42,8 @@ class PathColumns:
         Most periods between situations of which one is the other's past, or None.
     outside
         Groups that leave nothing behind.
+    stock
+        Whether the lag is a stock, any number, and not a zero or one.
     """
 
     lag: str = "lag"
@@ -48,6 +51,7 @@ class PathColumns:
     same: str = "alternative_ids"
     gap: float | None = 1
     outside: Collection[Any] = ()
+    stock: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,11 +66,17 @@ class PathTable:
         Each situation visited once, in order, from the first state on.
     rows
         ``(M,)`` places in the table of the paths' rows: the available ones, sorted.
+    elapsed
+        ``(V,)`` periods since the visit before, infinite where it is forgotten.
+    stocks
+        ``(I, G + 1)`` first stocks, where the lag is a stock.
     """
 
     panel: PanelRows
     paths: ChoicePaths
     rows: Integers
+    elapsed: Floats
+    stocks: Floats
 
 
 def read_paths(
@@ -112,20 +122,42 @@ def read_paths(
         )
     if len(faults) > before or panel is None:
         return None
-    rows, groups = _sort(panel), np.full(panel.person_ids.size, -1)
-    if read_first:
-        lagged = read_numbers(data, names.lag, faults, required=True)
-        if lagged is None:
-            return None
-        groups = find_initial_groups(panel, lagged, name=names.lag, faults=faults)
+    rows = _sort(panel)
+    initial, stocks = _read_first(data, panel, names, read_first, faults)
+    values = (0.0, 1.0, 2.0) if names.stock else (0.0, 1.0)
     designs = [
         _build(data, formula, labels, names.lag, value, rows, faults)
-        for value in (0.0, 1.0)
+        for value in values
     ]
-    if len(faults) > before or designs[0] is None or designs[1] is None:
+    X = [design for design in designs if design is not None]
+    if len(faults) > before or len(X) < len(values):
         return None
-    paths = _follow(panel, rows, (designs[0], designs[1]), names.gap, groups + 1)
-    return PathTable(panel, paths, rows)
+    if names.stock and not np.allclose(X[2] - X[1], X[1] - X[0], rtol=1e-9, atol=1e-9):
+        faults.add(
+            f"utility that is not linear in '{names.lag}'",
+            "stocks that enter as they are, alone or times other variables",
+            "leave functions of the stock out of the formulation",
+        )
+        return None
+    paths, elapsed = _follow(panel, rows, (X[0], X[1]), names.gap, initial)
+    return PathTable(panel, paths, rows, elapsed, stocks)
+
+
+def _read_first(
+    data: Any, panel: PanelRows, names: PathColumns, read_first: bool, faults: Faults
+) -> tuple[Integers, Floats]:
+    """Read first states ``(I,)`` and first stocks ``(I, G + 1)`` off the lag."""
+    initial = np.zeros(panel.person_ids.size, np.int64)
+    stocks = np.zeros((initial.size, len(panel.levels) + 1))
+    if read_first:
+        lagged = read_numbers(data, names.lag, faults, required=True)
+        if lagged is not None and names.stock:
+            stocks = find_initial_stocks(panel, lagged, name=names.lag, faults=faults)
+        elif lagged is not None:
+            initial = 1 + find_initial_groups(
+                panel, lagged, name=names.lag, faults=faults
+            )
+    return initial, stocks
 
 
 def take_people(paths: ChoicePaths, people: Integers) -> ChoicePaths:
@@ -145,9 +177,14 @@ def take_people(paths: ChoicePaths, people: Integers) -> ChoicePaths:
     )
 
 
+def visits_of_people(paths: ChoicePaths, people: Integers) -> Integers:
+    """Give places of some people's visits."""
+    return _take_ranges(paths.visit_offsets, people)[0]
+
+
 def rows_of_people(paths: ChoicePaths, people: Integers) -> Integers:
     """Give rows of paths, each situation of which is visited once, of some people."""
-    visits, _ = _take_ranges(paths.visit_offsets, people)
+    visits = visits_of_people(paths, people)
     return _take_ranges(paths.situation_offsets, paths.visits[visits])[0]
 
 
@@ -192,20 +229,23 @@ def _follow(
     designs: tuple[Floats, Floats],
     gap: float | None,
     initial: Integers,
-) -> ChoicePaths:
-    """Visit each situation once; what a long gap has wiped out does not lift."""
+) -> tuple[ChoicePaths, Floats]:
+    """Visit each situation once, and say how long after the one before.
+
+    What a long gap has wiped out does not lift.
+    """
     situations = panel.situations[rows]
     kept, firsts = np.unique(situations, return_index=True)
     people, periods = panel.people[kept], panel.periods[kept]
-    broken = np.zeros(kept.size, np.bool_)
-    if gap is not None:
-        later = np.diff(people, prepend=-1) == 0
-        broken = later & (np.diff(periods, prepend=0.0) > gap)
+    follows = np.diff(people, prepend=-1) == 0
+    since = np.diff(periods, prepend=0.0)
+    broken = follows & (since > (np.inf if gap is None else gap))
+    elapsed = np.where(follows & ~broken, since, np.inf)
     sizes = np.diff(firsts, append=rows.size)
     X, at_one = designs
     lifts = np.where(np.repeat(broken, sizes)[:, np.newaxis], 0.0, at_one - X)
     counts = np.bincount(people, minlength=panel.person_ids.size)
-    return ChoicePaths(
+    paths = ChoicePaths(
         X=X,
         lifts=lifts,
         states=panel.groups[rows] + 1,
@@ -215,6 +255,7 @@ def _follow(
         initial=initial,
         n_states=len(panel.levels) + 1,
     )
+    return paths, elapsed
 
 
 def _take_ranges(offsets: Integers, places: Integers) -> tuple[Integers, Integers]:

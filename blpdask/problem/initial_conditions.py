@@ -67,6 +67,35 @@ def find_initial_groups(
     return initial
 
 
+def find_initial_stocks(
+    panel: PanelRows, stocks: Floats, *, name: str, faults: Faults
+) -> Floats:
+    """Read first stocks off a column of them, ``(I, G + 1)``, those of none first.
+
+    Parameters
+    ----------
+    panel
+        Rows in order.
+    stocks
+        ``(N,)`` of the row's group.
+    name, faults
+        Of that column, for messages; where faults go.
+    """
+    found = np.zeros((panel.person_ids.size, len(panel.levels) + 1))
+    rows = panel.available & panel.first[panel.situations] & (panel.groups >= 0)
+    people = panel.people[panel.situations][rows]
+    found[people, panel.groups[rows] + 1] = stocks[rows]
+    differing = found[people, panel.groups[rows] + 1] != stocks[rows]
+    if differing.any():
+        faults.add(
+            f"several values of '{name}' for one group in the first situations of "
+            f"{np.unique(people[differing]).size} people",
+            "one stock a group",
+            "name in 'same' the column that the stock was built with",
+        )
+    return found
+
+
 def initial_columns(
     panel: PanelRows, initial: Integers, averaged: Mapping[str, Floats]
 ) -> dict[str, Floats]:
