@@ -111,6 +111,7 @@ _SMALL = "Small and Rosen (1981)"
 _TRAIN = "Train (2009)"
 _WEEKS = "Train and Weeks (2005)"
 _FIEBIG = "Fiebig, Keane, Louviere and Wasi (2010)"
+_HECKMAN = "Heckman (1981)"
 _DAGSVIK = "Dagsvik and Karlström (2005)"
 
 _COUNTS = (
@@ -248,6 +249,11 @@ _CHOICES = (
     Symbol("λ_i", "wtp", "()", "coefficient of -prices that scales others", _WEEKS),
     Symbol("e^(τ z - τ²/2)", "random_scale", "()", "a scale of its own", _FIEBIG),
     Symbol("LL", "log_likelihood", "()", "simulated log-likelihood", _TRAIN),
+    Symbol("A_it", "values", "(N,)", "past choices: a lag or a stock", _HECKMAN),
+    Symbol(
+        "π_t(s)", "after", "(G + 1, R)", "chances of what was chosen last", _HECKMAN
+    ),
+    Symbol("k_i", "observed", "(I,)", "a person's first state", _HECKMAN),
 )
 
 #: Every symbol, in the order in which a reader of the paper meets it.

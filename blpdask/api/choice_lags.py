@@ -21,7 +21,7 @@ from ..problem.choice_lags import (
     lag_choices,
     stock_choices,
 )
-from ..problem.choice_rows import read_flags
+from ..problem.choice_rows import check_length, read_flags
 from ..problem.fields import read_numbers, some
 from ..problem.formula_data import factorize
 from ..problem.initial_conditions import find_initial_groups, initial_columns
@@ -204,6 +204,10 @@ def build_initial_conditions(
     }
     faults.check()
     assert panel is not None and lagged is not None
+    for name, column in {lag: lagged, **columns}.items():
+        assert column is not None
+        check_length(name, column, panel.situations.size, faults)
+    faults.check()
     initial = find_initial_groups(panel, lagged, name=lag, faults=faults)
     faults.check()
     found = {name: values for name, values in columns.items() if values is not None}

@@ -21,6 +21,7 @@ import numpy as np
 from ..errors import Faults
 from ..model.choice_states import ChoicePaths
 from ..records import Floats, Integers
+from .choice_rows import check_length
 from .fields import build_design, field_names, read_numbers, some
 from .formula_data import read_column
 from .formulas import ParsedFormula
@@ -151,9 +152,12 @@ def _read_first(
     stocks = np.zeros((initial.size, len(panel.levels) + 1))
     if read_first:
         lagged = read_numbers(data, names.lag, faults, required=True)
-        if lagged is not None and names.stock:
+        N = panel.situations.size
+        if lagged is None or not check_length(names.lag, lagged, N, faults):
+            return initial, stocks
+        if names.stock:
             stocks = find_initial_stocks(panel, lagged, name=names.lag, faults=faults)
-        elif lagged is not None:
+        else:
             initial = 1 + find_initial_groups(
                 panel, lagged, name=names.lag, faults=faults
             )

@@ -18,7 +18,7 @@ from ..errors import Faults
 from ..records import Floats, Integers
 from .choice_checks import SituationNames, check_twice
 from .choice_rows import check_length, read_codes, read_flags
-from .fields import check_table, field_names, read_numbers, some
+from .fields import check_table, field_names, read_field, read_numbers, some
 from .formula_data import count_rows
 
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
@@ -96,7 +96,7 @@ def read_panel(
     groups = read_codes(data, same, N, faults, required=True)
     alternatives = read_codes(data, "alternative_ids", N, faults, required=False)
     situations = read_codes(data, "situation_ids", N, faults, required=False)
-    times = read_numbers(data, periods, faults, required=True)
+    times = _read_periods(data, periods, faults)
     if times is not None:
         check_length(periods, times, N, faults)
     available = read_flags(data, "availability", N, faults)
@@ -129,6 +129,19 @@ def read_panel(
         available=np.ones(N, np.bool_) if available is None else available,
         names=names,
     )
+
+
+def _read_periods(data: Any, periods: str, faults: Faults) -> Floats | None:
+    """Read numbers of periods, which dates are not."""
+    dates = read_field(data, periods) if isinstance(periods, str) else None
+    if dates is not None and dates.dtype.kind in "mM":
+        faults.add(
+            f"'{periods}' of dates ({dates.dtype})",
+            "numbers of periods, whose differences say how many lie between",
+            "count them, for example weeks: (dates - dates.min()).dt.days // 7",
+        )
+        return None
+    return read_numbers(data, periods, faults, required=True)
 
 
 def _check_outside(
@@ -185,13 +198,12 @@ def read_optional(
     """Read a column of ids, some of them missing; None where no name is given."""
     if name is None:
         return None
-    if not isinstance(name, str) or name not in field_names(data):
+    values = read_field(data, name) if isinstance(name, str) else None
+    if values is None:
         faults.add(
             f"{what}={name!r}, and columns {some(field_names(data))}",
             "the name of a column",
             "correct the name or leave it out",
         )
         return None
-    values = data[name]
-    to_numpy = getattr(values, "to_numpy", None)
-    return np.asarray(to_numpy() if to_numpy is not None else values, dtype=object)
+    return values if check_length(name, values, count_rows(data), faults) else None

@@ -14,6 +14,7 @@ What must hold:
 from __future__ import annotations
 
 import math
+import pickle
 from dataclasses import fields, replace
 from itertools import product
 
@@ -268,6 +269,13 @@ def test_certain_first_states_change_nothing() -> None:
     ours, theirs = sums_at(certain, PLAIN, theta), likelihood_pass(block, state, None)
     np.testing.assert_allclose(ours.scores, theirs[0].scores, rtol=1e-12)
     assert ours.log_likelihood == pytest.approx(theirs[0].log_likelihood, rel=1e-14)
+
+
+def test_blocks_travel() -> None:
+    block, theta = block_of(PLAIN), some_theta(PLAIN)
+    again = pickle.loads(pickle.dumps(block))
+    one, other = sums_at(block, PLAIN, theta), sums_at(again, PLAIN, theta)
+    np.testing.assert_array_equal(one.scores, other.scores)
 
 
 def test_first_states_that_cannot_be_are_counted() -> None:

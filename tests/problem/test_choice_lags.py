@@ -250,3 +250,25 @@ def test_faults_of_initial_conditions() -> None:
         blpdask.build_initial_conditions(table.assign(lag=1))
     with pytest.raises(InputError, match="no column 'lag'"):
         blpdask.build_initial_conditions(table)
+
+
+def test_dates_and_columns_of_other_lengths_are_refused() -> None:
+    table = panel()
+    dates = pd.to_datetime("2013-01-05") + pd.to_timedelta(7 * table["period_ids"], "D")
+    with pytest.raises(InputError, match="'period_ids' of dates"):
+        blpdask.build_lagged_choices(table.assign(period_ids=dates))
+    weeks = (dates - dates.min()).dt.days // 7
+    one, other = (
+        blpdask.build_lagged_choices(table.assign(period_ids=periods))
+        for periods in (table["period_ids"], weeks)
+    )
+    np.testing.assert_array_equal(one.values, other.values)
+    columns = {name: table[name].to_numpy() for name in table} | {"lag": np.zeros(3)}
+    columns["first"] = columns["first"][:5]
+    for call in (
+        lambda: blpdask.build_lagged_choices(columns, initial="first"),
+        lambda: blpdask.build_initial_conditions(columns),
+        lambda: blpdask.build_lagged_choices(columns | {"period_ids": np.zeros(2)}),
+    ):
+        with pytest.raises(InputError, match=f"rows in a table of {len(table)}"):
+            call()
