@@ -4,7 +4,8 @@ What must hold:
 
 1. LL is that of a loop over people, draws, weeks and states, at any number of weeks
    before the burn-in; so is LL of alternatives all alike.
-2. Rows in any order give the same estimates, engines the same bits.
+2. Rows in any order give the same estimates, engines the same bits; cuts into blocks
+   change nothing but the last of them.
 3. Faults of tables and arguments are told.
 """
 
@@ -19,6 +20,7 @@ import pytest
 
 import blpdask
 from blpdask.errors import InputError
+from blpdask.problem import choice_blocks
 
 OUTSIDE = ["none"]
 
@@ -142,6 +144,32 @@ def test_order_of_rows_and_engines(panel: Any) -> None:
     assert one.converged
     np.testing.assert_array_equal(one.theta, other.theta)
     np.testing.assert_array_equal(one.covariances, other.covariances)
+
+
+def test_cuts_into_blocks_change_last_bits_at_most(
+    panel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = panel.to_frame()
+    stocks = {"kind": "stock", "decay": 0.5, "size": 20, "outside": OUTSIDE}
+    whole = solve(panel, table)
+    answers = [
+        whole.compute_path_probabilities(table, engine="serial", **options)
+        for options in ({"outside": OUTSIDE}, stocks)
+    ]
+    monkeypatch.setattr(choice_blocks, "BLOCK_COST", 1e3)
+    cut = solve(panel, table)
+    assert len(cut.problem.source) > 3 and len(whole.problem.source) == 1
+    np.testing.assert_allclose(cut.log_likelihood, whole.log_likelihood, rtol=1e-13)
+    np.testing.assert_allclose(cut.gradient, whole.gradient, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        cut.log_likelihood_at_zero, whole.log_likelihood_at_zero, rtol=1e-13
+    )
+    mixed_up = table.sample(frac=1.0, random_state=0)
+    for options, answer in zip(({"outside": OUTSIDE}, stocks), answers, strict=True):
+        found = cut.compute_path_probabilities(mixed_up, engine="threads", **options)
+        np.testing.assert_allclose(
+            pd.Series(found, mixed_up.index).loc[table.index], answer, rtol=1e-12
+        )
 
 
 def test_faults_of_tables(panel: Any) -> None:
