@@ -1,10 +1,11 @@
-"""Ask with what probability each alternative is chosen, before choices are seen.
+"""Ask with what probability each alternative is chosen.
 
-    P_itj = (1/R) Σ_r e^{x_itj'β_ir} / Σ_k e^{x_itk'β_ir},   β_irk = h_k(b_k + L_k z_ir)
+    P_itj = Σ_r w_ir e^{x_itj'β_ir} / Σ_k e^{x_itk'β_ir}
 
-(Train 2009, equation 6.6), averaged over all draws of a person alike: those of a panel
-are not weighted by the person's choices. Situations are worked on one after the other,
-so that memory is that of the draws.
+(Train 2009, equations 6.6 and 11.4), with the weights of draws of
+:mod:`blpdask.model.person_draws`: before choices are seen, all draws of a person count
+alike, or as their integration weighs them; given a person's choices, as these choices
+make them likely.
 """
 
 from __future__ import annotations
@@ -14,16 +15,32 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..choice_records import ChoiceBlock, MixedCoefficients
-from ..model.mixed_coefficients import drawn_coefficients, mixed_tastes
+from ..kernels.choice_answers import Situations, answer_situations
+from ..model.mixed_coefficients import mixed_tastes
+from ..model.person_draws import PersonDraws, person_draws
 from ..records import JOINED, Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class At:
-    """Parameters at which probabilities are asked: what is sent to all blocks."""
+    """Parameters at which something is asked: what is sent to all blocks.
+
+    Attributes
+    ----------
+    coefficients, theta
+        What varies and how, and ``(P,)`` θ.
+    conditional
+        Whether it is asked given what each person chose.
+    """
 
     coefficients: MixedCoefficients
     theta: Floats
+    conditional: bool = False
+
+    def draws(self, block: ChoiceBlock) -> PersonDraws:
+        """Give coefficients of a block's people, and their weights."""
+        tastes = mixed_tastes(self.coefficients, self.theta)
+        return person_draws(block, tastes, conditional=self.conditional)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,15 +55,12 @@ def probabilities_pass(
 ) -> tuple[BlockProbabilities, None]:
     """Compute the probabilities of a block."""
     del memory
-    found = np.empty(len(block.X))
-    tastes = mixed_tastes(at.coefficients, at.theta)
-    for i in range(block.n_people):
-        z = block.draws[i % len(block.draws)]
-        d = block.demographics[i] if len(block.demographics) else None
-        beta = drawn_coefficients(tastes, z, d)
-        for s in range(block.person_offsets[i], block.person_offsets[i + 1]):
-            rows = slice(block.situation_offsets[s], block.situation_offsets[s + 1])
-            utilities = beta @ block.X[rows].T
-            odds = np.exp(utilities - utilities.max(axis=1, keepdims=True))
-            found[rows] = (odds / odds.sum(axis=1, keepdims=True)).mean(axis=0)
-    return BlockProbabilities(found), None
+    drawn = at.draws(block)
+    situations = Situations(
+        X=block.X,
+        situation_offsets=block.situation_offsets,
+        person_offsets=block.person_offsets,
+        slopes=np.empty((0, block.X.shape[1])),
+    )
+    found = answer_situations(situations, drawn.beta, drawn.weights, "probabilities")
+    return BlockProbabilities(found.probabilities), None

@@ -27,6 +27,7 @@ from ..partitions.source import HeldBlocks
 from ..problem.choice_blocks import make_blocks
 from ..problem.choice_coefficients import name_coefficients, negate_column
 from ..problem.choice_table import ChoiceTable, read_choices
+from ..problem.given_choices import keep_fields
 from ..progress import Listener
 from ..results.text_tables import Header, text_table
 from .choice_checks import (
@@ -156,6 +157,11 @@ class ChoiceProblem:
             tolerance=max(options.collinear_atol, options.collinear_rtol),
             demographics=None if demographics is None else demographics.parsed,
             asked=asked,
+        self.given = keep_fields(choice_data, formulation.parsed)
+        self.coefficients = MixedCoefficients(
+            labels=self.table.labels,
+            kinds=check_random(self.table.columns, random),
+            correlated=bool(correlated),
         )
         self.coefficients: MixedCoefficients = name_coefficients(
             asked, table.columns, table.demographic_columns, Faults("random")

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import options
-from ..analysis.choice_probabilities import At, probabilities_pass
 from ..choice_records import LikelihoodEstimates
 from ..errors import BlpdaskError, Faults, NumericalWarning
 from ..problem.choice_paths import PathColumns
@@ -42,10 +41,10 @@ from ..results.choice_spreads import Spreads, compute_spreads
 from ..results.choice_store import read_likelihood, save_likelihood
 from ..results.delta_method import DeltaMethod, check_function, function_of_parameters
 from ..results.test_statistic import TestStatistic
+from .choice_methods import ChoiceMethods
 from .choice_paths import AskedPaths, path_probabilities
 from .choice_printing import choose_likelihood_listener
 from .pickles import save_pickle
-from .solve_checks import check_engine
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +69,7 @@ _RECORDED = (
 _SIZES = ("I", "S", "N", "R")
 
 
-class ChoiceResults:
+class ChoiceResults(ChoiceMethods):
     """Estimates of a :class:`blpdask.ChoiceProblem`.
 
     Attributes of :class:`blpdask.choice_records.LikelihoodEstimates` are this class's
