@@ -254,6 +254,13 @@ _CHOICES = (
         "π_t(s)", "after", "(G + 1, R)", "chances of what was chosen last", _HECKMAN
     ),
     Symbol("k_i", "observed", "(I,)", "a person's first state", _HECKMAN),
+    Symbol(
+        "ω_ir",
+        "PersonDraws.weights",
+        "(R,)",
+        "how likely a draw is given what a person chose",
+        _TRAIN,
+    ),
 )
 
 #: Every symbol, in the order in which a reader of the paper meets it.

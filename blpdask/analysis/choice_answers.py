@@ -70,7 +70,7 @@ class AlternativeSums:
     probabilities
         ``(A,)`` Σ_s w_s P_sa.
     pairs
-        ``(A, A)`` Σ_s w_s c_sb m_sab.
+        ``(A, A)`` Σ_s w_s c_sb m_sab, or of no rows where there are no pairs.
     """
 
     weight: float
@@ -101,8 +101,8 @@ def alternatives_pass(
     A, sizes = query.n_alternatives, of.situations.sizes
     weights = _situation_weights(people)
     of_rows = np.repeat(weights, sizes)
-    pairs = np.zeros((A, A))
-    if found.pairs.size:
+    pairs = np.empty((0, 0))
+    if query.question in ("slopes", "removals"):
         left, right = pair_rows(of.situations)
         amounts = found.pairs * of_rows[left]
         if query.scaled:

@@ -42,7 +42,8 @@ def posterior_pass(
     del memory
     drawn = at.draws(block)
     weights = np.broadcast_to(drawn.weights, (block.n_people, drawn.weights.shape[1]))
-    means = (weights[:, None, :] @ drawn.beta)[:, 0]
+    first = drawn.beta[:, :1]  # what does not vary is exactly itself
+    means = first[:, 0] + (weights[:, None, :] @ (drawn.beta - first))[:, 0]
     gaps = drawn.beta - means[:, None, :]
     variances = (weights[:, None, :] @ (gaps * gaps))[:, 0]
     return PosteriorMoments(

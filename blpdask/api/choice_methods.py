@@ -78,7 +78,8 @@ class ChoiceMethods:
         ----------
         conditional, choice_data, engine, threads
             As in :meth:`compute_probabilities`, which also says what errors are raised.
-            Data must have ``alternative_ids``.
+            Data must have ``alternative_ids``. People who are not in the estimation,
+            because they never had a choice, are left out.
 
         Returns
         -------
@@ -264,7 +265,7 @@ class ChoiceMethods:
         engine: Any = None,
         threads: int | None = None,
     ) -> pd.DataFrame:
-        """Compute consumer surplus, E[log Σ_j e^{V_ijt} / α_i], of each situation.
+        """Compute consumer surplus, E[log Σ_j e^{V_ijt} / -α_i], of each situation.
 
         Levels have a constant in them that has no meaning; differences, as between two
         ``choice_data``, are what a change is worth.
@@ -272,8 +273,8 @@ class ChoiceMethods:
         Parameters
         ----------
         price
-            The variable p whose slope of utility is minus the marginal utility of
-            money, α_i = -∂V/∂p: the same for all of a situation and at all prices.
+            The variable p by which utility has the slope α_i = ∂V_ijt/∂p, minus what
+            money is worth: the same for all of a situation and at all prices.
         conditional, choice_data, engine, threads
             As in :meth:`compute_probabilities`.
 
@@ -281,12 +282,12 @@ class ChoiceMethods:
         -------
         pandas.DataFrame
             A row a situation, sorted: its ids and ``consumer_surpluses`` in units of
-            prices, NaN where some draw has α_i that is not positive.
+            prices, NaN where some draw has α_i that is not negative.
 
         Warns
         -----
         NumericalWarning
-            Where α_i may be close to zero, or less, so that no mean exists.
+            Where α_i may be close to zero, or above, so that no mean exists.
         """
         from . import choice_welfare_answers as answers
 

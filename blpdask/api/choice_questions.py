@@ -27,7 +27,7 @@ from ..problem.asked_choice_rows import (
     read_asked,
 )
 from ..problem.asked_choices import AskedChoices
-from ..problem.fields import check_table, some
+from ..problem.fields import check_table, field_names, some
 from ..records import Floats
 from .solve_checks import check_engine
 
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 #: How answers about pairs of alternatives are given.
 BY = ("situations", "alternatives")
+#: Alternatives of which pairs are added up.
+MOST_ALTERNATIVES = 5000
 
 
 class ChoiceQuestion:
@@ -135,7 +137,7 @@ class ChoiceQuestion:
         given: Any = self.known.given if choice_data is None else choice_data
         if not check_table(given, self.faults):
             self.faults.check()
-        if alternatives and "alternative_ids" not in given:
+        if alternatives and "alternative_ids" not in field_names(given):
             self.faults.add(
                 "no column 'alternative_ids'",
                 "ids by which alternatives of all situations are the same",
@@ -207,8 +209,19 @@ class ChoiceQuestion:
     def sums(
         self, table: AskedTable, question: str, *, scaled: bool = False
     ) -> AlternativeSums:
-        """Ask for sums over alternatives."""
+        """Ask for sums over alternatives; pairs of very many are refused."""
         assert table.alternative_ids is not None
+        if (
+            question != "probabilities"
+            and table.alternative_ids.size > MOST_ALTERNATIVES
+        ):
+            self.faults.add(
+                f"{table.alternative_ids.size} alternatives, and so a matrix of "
+                f"{8 * table.alternative_ids.size**2 / 2**30:.1f} GiB",
+                f"at most {MOST_ALTERNATIVES} that situations have in common",
+                "ask by='situations', or give like alternatives the same ids",
+            )
+            self.faults.check()
         source = AskedChoices(self.problem.source, table.asked)
         query = Query(self.at, question, table.alternative_ids.size, scaled)
         found: AlternativeSums = self.reduce(source, alternatives_pass, query)

@@ -6,7 +6,7 @@ e_kr and a_kr = ∂x_k'β_r/∂v_k the slope of utility in a variable v,
     P_j = Σ_r w_r P_jr,
     ∂P_j/∂v_k = -Σ_r w_r P_jr P_kr a_kr  (j ≠ k),   ∂P_k/∂v_k = -Σ_{j≠k} ∂P_j/∂v_k,
     P_k(-j) - P_k = Σ_r w_r P_jr P_kr / Σ_{l≠j} P_lr,
-    CS = Σ_r w_r / α_r log Σ_j e^{x_j'β_r},   α_r = -a_1r
+    CS = Σ_r w_r / -α_r log Σ_j e^{x_j'β_r},   α_r = a_1r by prices
 
 (Train 2009, 2.5 and 3.5; Conlon and Mortimer 2021). Probabilities of all others are
 added up where 1 - P_jr would lose digits. Draws are worked on 32 at a time, as by
@@ -82,16 +82,16 @@ def fill_odds(differences, beta, U, highest, total):
 
 @exact
 def add_surplus(x, slope, beta, weights, highest, total):
-    """Compute Σ_r w_r / α_r log Σ_j e^{V_j}: NaN where some α is not positive."""
+    """Compute Σ_r w_r / -α_r log Σ_j e^{V_j}: NaN where some α is not negative."""
     found = 0.0
     for r in range(WIDTH):
         if weights[r] != 0.0:
             V, alpha = 0.0, 0.0
             for k in range(x.size):
                 V += x[k] * beta[k, r]
-                alpha -= slope[k] * beta[k, r]
-            if alpha > 0.0:
-                found += weights[r] * (V + highest[r] + math.log(total[r])) / alpha
+                alpha += slope[k] * beta[k, r]
+            if alpha < 0.0:
+                found -= weights[r] * (V + highest[r] + math.log(total[r])) / alpha
             else:
                 found = math.nan
     return found

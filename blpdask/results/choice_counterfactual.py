@@ -3,9 +3,9 @@
 Probabilities P and shares Σ_s w_s P_sa / Σ_s w_s, before and after a change, and what
 the change is worth to people,
 
-    ΔCS_s = Σ_r w_r / α_r (log Σ_j e^{V'_jr} - log Σ_j e^{V_jr}),
+    ΔCS_s = Σ_r w_r / -α_r (log Σ_j e^{V'_jr} - log Σ_j e^{V_jr}),
 
-in units of prices (Small and Rosen 1981), which Euler's constant drops out of.
+with α = ∂V/∂p, in units of prices (Small and Rosen 1981); Euler's constant drops out.
 """
 
 from __future__ import annotations
