@@ -35,8 +35,8 @@ class WillingnessQuery:
         Parameters.
     column, price
         Places among the columns of X.
-    sign
-        -1 where X holds the negative of one of the two, else one.
+    factor
+        Slope of the former by the attribute over that of the latter by prices.
     stride
         Of people whose draws are kept, for quantiles.
     """
@@ -44,7 +44,7 @@ class WillingnessQuery:
     at: At
     column: int
     price: int
-    sign: float
+    factor: float
     stride: int
 
 
@@ -78,7 +78,7 @@ def willingness_pass(
     drawn = query.at.draws(block)
     price = drawn.beta[:, :, query.price]
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = -query.sign * drawn.beta[:, :, query.column] / price
+        ratios = -query.factor * drawn.beta[:, :, query.column] / price
     if len(ratios) == 1 and len(drawn.weights) == 1:  # all people are alike
         weights = block.weights.sum() * drawn.weights
     else:

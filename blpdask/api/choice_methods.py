@@ -226,13 +226,15 @@ class ChoiceMethods:
         engine: Any = None,
         threads: int | None = None,
     ) -> WillingnessToPay:
-        """Compute how much people would pay for one more of a column of X.
+        """Compute how much people would pay for one more of an attribute.
 
         Parameters
         ----------
         name, price
-            Columns, whose coefficients are β_k and β_p: -β_k / β_p is what is computed.
-            What prices are made of must not stand in another column.
+            Variables of the formulation, each in one column as a constant multiple:
+            minus the slope of utility by one over that by the other is what is
+            computed. Or columns of X, such as ``"log(prices)"``, whose coefficients are
+            divided. What prices are made of must not stand in another column.
         quantiles
             Shares of people below.
         conditional, engine, threads

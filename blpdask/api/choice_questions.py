@@ -90,14 +90,8 @@ class ChoiceQuestion:
         return KnownChoices(
             given=self.problem.given,
             columns=self.problem.table.columns,
-            signs=self.signs,
             person_ids=self.problem.table.person_ids,
         )
-
-    @property
-    def signs(self) -> Floats:
-        """Say which columns X holds the negative of, ``(K,)``."""
-        return column_signs(self.coefficients)
 
     def variable(self, name: Any) -> str | None:
         """Check that a name is of a numeric variable of the formulation."""
@@ -226,17 +220,6 @@ class ChoiceQuestion:
         query = Query(self.at, question, table.alternative_ids.size, scaled)
         found: AlternativeSums = self.reduce(source, alternatives_pass, query)
         return found
-
-
-def column_signs(coefficients: MixedCoefficients) -> Floats:
-    """Say which columns X holds the negative of, ``(K,)``.
-
-    In willingness-to-pay space that is the price, whose coefficient scales the others.
-    """
-    signs = np.ones(len(coefficients.labels))
-    if coefficients.scale and not coefficients.random_scale:
-        signs[coefficients.scaling] = -1.0
-    return signs
 
 
 def _problem_of(results: ChoiceResults) -> ChoiceProblem:

@@ -6,7 +6,7 @@ See :class:`.choice_methods.ChoiceMethods`.
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -35,21 +35,28 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+class _Place(NamedTuple):
+    """A column of X, and its slope by the variable that was named."""
+
+    column: int
+    slope: float
+
+
 def willingness_to_pay(
     question: ChoiceQuestion, name: Any, price: Any, quantiles: Any, covariances: Floats
 ) -> WillingnessToPay:
     """Compute the distribution of -β_k / β_p."""
     column = _find_column(question, "name", name)
     paid = _find_column(question, "price", price)
-    _check_alone(question, price, paid)
-    if column == paid and name is not None:
+    _check_alone(question, price, paid.column)
+    if column.column == paid.column and not len(question.faults):
         question.faults.add(
             f"name={name!r}, which is the price", "another column", "name another"
         )
     levels = _read_levels(question, quantiles)
     found = _ask_willingness(question, column, paid)
-    scaled = question.coefficients.scaling == paid
-    finite = scaled or has_moments(question.coefficients, paid, found.ranges)
+    scaled = question.coefficients.scaling == paid.column
+    finite = scaled or has_moments(question.coefficients, paid.column, found.ranges)
     if not finite:
         _warn_of_moments(str(price), "its quantiles exist")
     mean = found.total / found.weight
@@ -124,35 +131,40 @@ def _compare_shares(
     return pd.DataFrame({"before": before, "after": after, "change": after - before})
 
 
-def _find_column(question: ChoiceQuestion, argument: str, name: Any) -> int:
-    """Find a column of X by its name or label; a fault where there is none."""
+def _find_column(question: ChoiceQuestion, argument: str, name: Any) -> _Place:
+    """Find a variable's only column, of constant slope, or a column by its name."""
     columns = question.problem.table.columns
-    for k, column in enumerate(columns):
-        if name in (column.name, column.label):
-            return k
+    holding = [k for k, column in enumerate(columns) if name in column.names]
+    if len(holding) == 1:
+        slopes = columns[holding[0]].derivative(name, question.known.given)
+        if slopes[0] != 0.0 and (slopes == slopes[0]).all():
+            return _Place(holding[0], float(slopes[0]))
+    named = [k for k, c in enumerate(columns) if name in (c.name, c.label)]
+    if named and not holding:
+        return _Place(named[0], 1.0)
+    names = some([column.name for column in columns])
     question.faults.add(
-        f"{argument}={name!r}",
-        f"one of {some([column.name for column in columns])}",
-        "name a column of X",
+        f"{argument}={name!r}"
+        + (f", which {some([columns[k].name for k in holding])} say" * bool(holding)),
+        f"a variable in one column, a constant multiple of it, or one of {names}",
+        "name another, or compute ratios of slopes of utility by delta_method",
     )
-    return 0
+    return _Place(0, 1.0)
 
 
 def _check_alone(question: ChoiceQuestion, price: Any, place: int) -> None:
     """Refuse prices that stand in several columns: -β_k / β_p is then no price."""
     columns = question.problem.table.columns
-    if price not in (columns[place].name, columns[place].label):
-        return
     others = [
         column.name
         for k, column in enumerate(columns)
         if k != place and column.names & columns[place].names
     ]
-    if others:
+    if others and not len(question.faults):
         question.faults.add(
             f"price={price!r}, whose variables also stand in {some(others)}",
             "prices in one column, whose coefficient alone is their effect",
-            "compute ratios of slopes of utility from results.theta",
+            "compute ratios of slopes of utility by delta_method",
         )
 
 
@@ -172,41 +184,40 @@ def _read_levels(question: ChoiceQuestion, quantiles: Any) -> Floats:
 
 
 def _ask_willingness(
-    question: ChoiceQuestion, column: int, price: int
+    question: ChoiceQuestion, column: _Place, price: _Place
 ) -> WillingnessSums:
     """Ask all people, of whom some keep their draws."""
-    signs, problem = question.signs, question.problem
+    problem = question.problem
     query = WillingnessQuery(
         at=question.at,
-        column=column,
-        price=price,
-        sign=float(signs[column] * signs[price]),
+        column=column.column,
+        price=price.column,
+        factor=column.slope / price.slope,
         stride=1 + problem.I * max(problem.R, 1) // MOST_DRAWS,
     )
     found: WillingnessSums = question.reduce(problem.source, willingness_pass, query)
     return found
 
 
-def _is_fixed(question: ChoiceQuestion, column: int, price: int) -> bool:
+def _is_fixed(question: ChoiceQuestion, column: _Place, price: _Place) -> bool:
     """Tell whether two coefficients are the same for all, but for a scale of both."""
     of = question.coefficients
     shifted = {k for k, _ in of.shifted}
-    places = {column, price} - {of.scaling}
+    places = {column.column, price.column} - {of.scaling}
     return all(of.kinds[k] == "fixed" and k not in shifted for k in places)
 
 
 def _fixed(
-    question: ChoiceQuestion, column: int, price: int, covariances: Floats
+    question: ChoiceQuestion, column: _Place, price: _Place, covariances: Floats
 ) -> tuple[float, float]:
     """Give -b_k / b_p of fixed coefficients and its standard error."""
-    of, signs = question.coefficients, question.signs
+    of, factor = question.coefficients, column.slope / price.slope
     b = mixed_tastes(of, question.theta).b[: len(of.labels)]
-    slopes, ratio = fixed_slopes(of, b, column, price)
-    sign = signs[column] * signs[price]
+    slopes, ratio = fixed_slopes(of, b, column.column, price.column)
     free = [k for k, kind in enumerate(of.kinds) if kind not in CENTRED]
     V = covariances[: len(free), : len(free)]
     error = np.sqrt(slopes[free] @ V @ slopes[free])
-    return float(sign * ratio), float(error)
+    return factor * ratio, abs(factor) * float(error)
 
 
 def _read_priced(question: ChoiceQuestion, price: Any, choice_data: Any) -> AskedTable:

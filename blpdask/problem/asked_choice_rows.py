@@ -42,15 +42,12 @@ class KnownChoices:
         Columns of its table, as given.
     columns
         ``(K,)`` of X.
-    signs
-        ``(K,)`` -1 where X holds the negative of a column, else one.
     person_ids
         ``(I,)``.
     """
 
     given: Mapping[str, Values]
     columns: tuple[Column, ...]
-    signs: Floats
     person_ids: Values
 
 
@@ -258,12 +255,12 @@ def _evaluate(
     evaluate: Callable[[Column], Floats],
     faults: Faults,
 ) -> Floats:
-    """Evaluate columns or their derivatives ``(N, K)``, with signs as X has them."""
+    """Evaluate columns or their derivatives ``(N, K)``."""
     found = []
-    for column, sign in zip(known.columns, known.signs, strict=True):
+    for column in known.columns:
         values = np.broadcast_to(evaluate(column), len(next(iter(variables.values()))))
         add_not_finite(faults, column.label, ~np.isfinite(values))
-        found.append(sign * values)
+        found.append(values)
     return np.column_stack(found)
 
 

@@ -448,6 +448,27 @@ def test_willingness_to_pay_of_fixed_coefficients(data: pd.DataFrame) -> None:
     ]
 
 
+def test_willingness_to_pay_knows_slopes_of_columns(data: pd.DataFrame) -> None:
+    with pytest.warns(DataWarning, match="single available"):
+        plain = estimated("0 + prices + quality", None, [-1.5, 0.7], data)
+        logit = estimated(
+            "0 + I(-prices / 4) + I(2 * quality)", None, [6.0, 0.35], data
+        )
+    slopes = np.diag([-4.0, 0.5])
+    moved = replace(logit.estimates, covariances=slopes @ plain.covariances @ slopes)
+    logit = ChoiceResults(moved, problem=logit.problem)
+    expected, found = (
+        results.compute_willingness_to_pay("quality", **SERIAL)
+        for results in (plain, logit)
+    )
+    for name in ("mean", "median", "mean_se"):
+        np.testing.assert_allclose(
+            getattr(found, name), getattr(expected, name), rtol=1e-12
+        )
+    column = logit.compute_willingness_to_pay("2*quality", "-prices/4", **SERIAL)
+    np.testing.assert_allclose(column.mean, -0.35 / 6.0, rtol=1e-12)
+
+
 def test_willingness_to_pay_varies_as_its_coefficients(data: pd.DataFrame) -> None:
     with pytest.warns(DataWarning, match="single available"):
         normal = estimated(
@@ -470,11 +491,11 @@ def test_willingness_to_pay_of_lognormals(data: pd.DataFrame) -> None:
         results = estimated(
             "0 + I(-prices) + quality", kinds, [0.1, 0.4, 0.3, -0.4], data, 1024
         )
-    found = results.compute_willingness_to_pay("quality", "-prices", **SERIAL)
+    found = results.compute_willingness_to_pay("quality", **SERIAL)
     mean, spread = 0.3, 0.5
-    quantiles = -np.exp(mean + spread * np.array([1.6448536269514722, 0.0]))
+    quantiles = np.exp(mean + spread * np.array([-1.6448536269514722, 0.0]))
     np.testing.assert_allclose(found.quantiles[[0, 2]], quantiles, rtol=5e-3)
-    np.testing.assert_allclose(found.mean, -np.exp(mean + spread**2 / 2), rtol=2e-3)
+    np.testing.assert_allclose(found.mean, np.exp(mean + spread**2 / 2), rtol=2e-3)
 
 
 def test_willingness_to_pay_without_moments_is_told(data: pd.DataFrame) -> None:
@@ -568,15 +589,13 @@ def many_choices(n_people: int, T: int) -> pd.DataFrame:
 
 def test_signs_in_willingness_to_pay_space(data: pd.DataFrame) -> None:
     """There X holds the negative of prices, and λ scales what others are worth."""
-    plain = estimate(data)
+    with pytest.warns(DataWarning, match="single available"):
+        plain = estimated("0 + I(-prices) + quality", None, [1.0, 1.0], data)
     problem = plain.problem
-    table = replace(problem.table, X=problem.table.X * [-1.0, 1.0])
-    problem.table = table
     problem.coefficients = replace(
-        problem.coefficients, kinds=("lognormal", "normal"), scale="prices"
+        problem.coefficients, kinds=("lognormal", "normal"), scale="-prices"
     )
-    problem.integration = blpdask.Integration("sobol", 256, {"seed": 1})
-    problem._rule = problem.integration.rule.seeded()
+    problem._rule = blpdask.Integration("sobol", 256, {"seed": 1}).rule.seeded()
     problem.__dict__.pop("source", None)
     theta = np.array([0.1, 0.6, 0.3, 0.9])
     estimates = replace(
@@ -670,8 +689,9 @@ def test_prices_that_cannot_measure_welfare(
 ) -> None:
     with pytest.raises(InputError, match="not linear in 'prices'"):
         curved.compute_consumer_surpluses(**SERIAL)
-    with pytest.raises(InputError, match=r"also stand in prices\*quality"):
-        curved.compute_willingness_to_pay("quality", "log(prices)", **SERIAL)
+    for price in ("log(prices)", "prices"):
+        with pytest.raises(InputError, match=r"prices\*quality|quality\*prices"):
+            curved.compute_willingness_to_pay("quality", price, **SERIAL)
     with pytest.warns(DataWarning, match="single available"):
         own = estimated("0 + prices + quality:prices", None, [-1.0, 0.2], data)
     with pytest.raises(InputError, match="worth more where one alternative"):
