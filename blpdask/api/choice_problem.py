@@ -171,6 +171,7 @@ class ChoiceProblem:
         self.table: ChoiceTable = table
         self.integration = integration if integration is not None else _default()
         self._rule: Rule = self.integration.rule.seeded()
+        self.given = keep_fields(choice_data, formulation.parsed)
         if options.verbose:
             options.verbose_output(f"{self}\n")
 
