@@ -209,7 +209,8 @@ class ChoiceMethods:
         pandas.DataFrame
             A row a person, sorted by ``person_ids``: E[β_ik | y_i] under the name of
             each column of X, its standard deviation under ``sd.`` and the name, and
-            ``effective_draws``, few of which make the others unreliable.
+            ``effective_draws``, few of which make the others unreliable. Coefficients
+            are those of utility, in willingness-to-pay space too.
         """
         from . import choice_answers as answers
 

@@ -58,7 +58,7 @@ def willingness_to_pay(
     scaled = question.coefficients.scaling == paid.column
     finite = scaled or has_moments(question.coefficients, paid.column, found.ranges)
     if not finite:
-        _warn_of_moments(str(price), "its quantiles exist")
+        _warn_of_moments(str(price), "quantiles exist", above=4)
     mean = found.total / found.weight
     variance = found.squares / found.weight - mean**2
     spread, error = np.sqrt(max(variance, 0.0)), np.nan
@@ -274,15 +274,15 @@ def _warn_of_prices(
     lost = int(np.isnan(surpluses).sum())
     if lost or any(k not in ("uniform", "triangular") for k in open_kinds):
         told = f"{lost} surpluses are NaN" if lost else "they depend on the draws"
-        _warn_of_moments(price, told)
+        _warn_of_moments(price, told, above=5)
 
 
-def _warn_of_moments(price: str, told: str) -> None:
-    """Warn that means do not exist."""
+def _warn_of_moments(price: str, told: str, *, above: int) -> None:
+    """Warn that means do not exist, whoever called so many functions above."""
     warnings.warn(
         f"the coefficient of {price!r} may be close to zero, or of either sign: what "
         f"is divided by it has no mean ({told}); make it lognormal, or fixed, for one "
         "that has",
         NumericalWarning,
-        stacklevel=5,
+        stacklevel=above,
     )
