@@ -11,14 +11,18 @@ alternatives are many, however many people there are.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..kernels.choice_answers import SituationAnswers, Situations, answer_situations
-from ..problem.asked_choices import AskedPeople
+from ..problem.asked_choices import AskedPeople, AskedSituations
 from ..records import JOINED, Floats, Integers
 from .choice_probabilities import At
+
+#: Pairs of rows that are worked on at a time where they are added up.
+PAIRS_HELD = 2**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,35 +87,40 @@ def rows_pass(
 ) -> tuple[RowAnswers, None]:
     """Answer row by row."""
     del memory
-    found = _answer(people, query)
+    drawn, of = query.at.draws(people.block), people.asked
+    found = answer_situations(of.situations, drawn.beta, drawn.weights, query.question)
     return RowAnswers(
         probabilities=found.probabilities,
         pairs=found.pairs,
         surpluses=found.surpluses,
-        weights=_situation_weights(people),
+        weights=_situation_weights(of, people.block.weights),
     ), None
 
 
 def alternatives_pass(
     people: AskedPeople, query: Query, memory: None
 ) -> tuple[AlternativeSums, None]:
-    """Add answers up over alternatives."""
+    """Add answers up over alternatives, some people at a time."""
     del memory
-    found, of = _answer(people, query), people.asked
-    A, sizes = query.n_alternatives, of.situations.sizes
-    weights = _situation_weights(people)
-    of_rows = np.repeat(weights, sizes)
-    pairs = np.empty((0, 0))
-    if query.question in ("slopes", "removals"):
-        left, right = pair_rows(of.situations)
-        amounts = found.pairs * of_rows[left]
-        if query.scaled:
-            amounts *= of.values[right]
-        places = of.codes[left] * A + of.codes[right]
-        pairs = sum_by_code(places, amounts, A * A).reshape(A, A)
+    drawn, n_people = query.at.draws(people.block), people.block.n_people
+    found: list[AlternativeSums] = []
+    for first, stop in _some_people(people.asked.situations):
+        asked = people.asked.of_people(first, stop)
+        beta, draw_weights = (
+            of[first:stop] if len(of) == n_people else of
+            for of in (drawn.beta, drawn.weights)
+        )
+        answers = answer_situations(
+            asked.situations, beta, draw_weights, query.question
+        )
+        weights = people.block.weights[first:stop]
+        found.append(_sum_answers(answers, asked, weights, query))
+    pairs = found[0].pairs
+    for own in found[1:]:
+        pairs = pairs + own.pairs
     return AlternativeSums(
-        weight=float(weights.sum()),
-        probabilities=sum_by_code(of.codes, of_rows * found.probabilities, A),
+        weight=sum(own.weight for own in found),
+        probabilities=np.sum([own.probabilities for own in found], axis=0),
         pairs=pairs,
     ), None
 
@@ -141,15 +150,36 @@ def sum_by_code(codes: Integers, values: Floats, n_codes: int) -> Floats:
     return np.asarray(np.bincount(codes, values, minlength=n_codes), np.float64)
 
 
-def _answer(people: AskedPeople, query: Query) -> SituationAnswers:
-    """Answer at the draws of the people."""
-    drawn = query.at.draws(people.block)
-    return answer_situations(
-        people.asked.situations, drawn.beta, drawn.weights, query.question
+def _some_people(situations: Situations) -> list[tuple[int, int]]:
+    """Cut people into runs that have about :data:`PAIRS_HELD` pairs of rows."""
+    ends = np.concatenate([[0], np.cumsum(situations.sizes**2)])
+    run = ends[situations.person_offsets[:-1]] // PAIRS_HELD
+    edges = [0, *(np.flatnonzero(np.diff(run)) + 1).tolist(), run.size]
+    return list(itertools.pairwise(edges))
+
+
+def _sum_answers(
+    found: SituationAnswers, of: AskedSituations, weights: Floats, query: Query
+) -> AlternativeSums:
+    """Add answers of people with ``(I,)`` weights up over alternatives."""
+    A, sizes = query.n_alternatives, of.situations.sizes
+    of_situations = _situation_weights(of, weights)
+    of_rows = np.repeat(of_situations, sizes)
+    pairs = np.empty((0, 0))
+    if query.question in ("slopes", "removals"):
+        left, right = pair_rows(of.situations)
+        amounts = found.pairs * of_rows[left]
+        if query.scaled:
+            amounts *= of.values[right]
+        places = of.codes[left] * A + of.codes[right]
+        pairs = sum_by_code(places, amounts, A * A).reshape(A, A)
+    return AlternativeSums(
+        weight=float(of_situations.sum()),
+        probabilities=sum_by_code(of.codes, of_rows * found.probabilities, A),
+        pairs=pairs,
     )
 
 
-def _situation_weights(people: AskedPeople) -> Floats:
+def _situation_weights(asked: AskedSituations, weights: Floats) -> Floats:
     """Give each situation its person's weight, ``(S,)``."""
-    counts = np.diff(people.asked.situations.person_offsets)
-    return np.repeat(people.block.weights, counts)
+    return np.repeat(weights, np.diff(asked.situations.person_offsets))

@@ -19,7 +19,28 @@ if TYPE_CHECKING:
 
 
 class ChoiceMethods:
-    """What estimates of choices are for, under the names of market demand."""
+    """What estimates of choices are for, under the names of market demand.
+
+    Examples
+    --------
+    >>> import blpdask
+    >>> import numpy as np
+    >>> blpdask.options.verbose = False
+    >>> data = {
+    ...     "situation_ids": [0, 0, 1, 1, 2, 2],
+    ...     "alternative_ids": ["bus", "car"] * 3,
+    ...     "chosen": [1, 0, 0, 1, 1, 0],
+    ...     "prices": [1.0, 2.0, 3.0, 1.0, 2.0, 1.0],
+    ... }
+    >>> problem = blpdask.ChoiceProblem(blpdask.Formulation("0 + prices"), data)
+    >>> results = problem.solve(engine="serial", backend="numpy")
+    >>> P = results.compute_probabilities(engine="serial")
+    >>> table = results.compute_elasticities(engine="serial")
+    >>> own = table[table["row"] == table["other_row"]]["elasticities"]
+    >>> bool(np.allclose(own, results.theta * data["prices"] * (1 - P)))
+    True
+    >>> blpdask.options.verbose = True
+    """
 
     def compute_probabilities(
         self,

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 BY = ("situations", "alternatives")
 #: Alternatives of which pairs are added up.
 MOST_ALTERNATIVES = 5000
+#: Pairs of rows that are listed.
+MOST_PAIRS = 50_000_000
 
 
 class ChoiceQuestion:
@@ -195,7 +197,15 @@ class ChoiceQuestion:
             placement.close()
 
     def rows(self, table: AskedTable, question: str) -> RowAnswers:
-        """Ask row by row."""
+        """Ask row by row; very many pairs of rows are refused."""
+        n_pairs = int((table.asked.situations.sizes**2).sum())
+        if question in ("slopes", "removals") and n_pairs > MOST_PAIRS:
+            self.faults.add(
+                f"{n_pairs} pairs of alternatives in all situations",
+                f"at most {MOST_PAIRS} to be listed",
+                "ask by='alternatives', or about part of the data at a time",
+            )
+            self.faults.check()
         source = AskedChoices(self.problem.source, table.asked)
         found: RowAnswers = self.reduce(source, rows_pass, Query(self.at, question))
         return found

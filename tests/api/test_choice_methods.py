@@ -741,6 +741,25 @@ def test_matrices_of_very_many_alternatives_are_refused(
     with pytest.raises(InputError, match="4 alternatives, and so a matrix"):
         linear.compute_elasticities(by="alternatives", **SERIAL)
     assert linear.compute_shares(**SERIAL).size == 4
+    monkeypatch.setattr("blpdask.api.choice_questions.MOST_PAIRS", 20)
+    with pytest.raises(InputError, match="pairs of alternatives in all situations"):
+        linear.compute_long_run_diversion_ratios(**SERIAL)
+    assert linear.compute_probabilities(choice_data=data, **SERIAL).size == len(data)
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_sums_over_alternatives_are_made_some_people_at_a_time(
+    linear: ChoiceResults, conditional: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask() -> Any:
+        return linear.compute_elasticities(
+            by="alternatives", conditional=conditional, **SERIAL
+        )
+
+    expected = ask()
+    for held in (1, 30):
+        monkeypatch.setattr("blpdask.analysis.choice_answers.PAIRS_HELD", held)
+        np.testing.assert_allclose(ask(), expected, rtol=1e-12)
 
 
 def test_levels_without_coefficients_are_told(data: pd.DataFrame) -> None:
