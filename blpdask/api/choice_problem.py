@@ -157,11 +157,6 @@ class ChoiceProblem:
             tolerance=max(options.collinear_atol, options.collinear_rtol),
             demographics=None if demographics is None else demographics.parsed,
             asked=asked,
-        self.given = keep_fields(choice_data, formulation.parsed)
-        self.coefficients = MixedCoefficients(
-            labels=self.table.labels,
-            kinds=check_random(self.table.columns, random),
-            correlated=bool(correlated),
         )
         self.coefficients: MixedCoefficients = name_coefficients(
             asked, table.columns, table.demographic_columns, Faults("random")

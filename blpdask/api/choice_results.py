@@ -21,7 +21,7 @@ import numpy as np
 
 from .. import options
 from ..choice_records import LikelihoodEstimates
-from ..errors import BlpdaskError, Faults, NumericalWarning
+from ..errors import Faults, NumericalWarning
 from ..problem.choice_paths import PathColumns
 from ..progress import Listener
 from ..records import Floats
@@ -274,49 +274,6 @@ class ChoiceResults(ChoiceMethods):
         kept = {"estimates": estimates, "problem": self.problem}
         moved.__setstate__(self.__getstate__() | kept)
         return moved
-
-    def compute_probabilities(
-        self, *, engine: Any = None, threads: int | None = None
-    ) -> Floats:
-        """Compute the probability of each alternative, averaged over draws.
-
-        Parameters
-        ----------
-        engine, threads
-            As in :meth:`blpdask.ChoiceProblem.solve`.
-
-        Returns
-        -------
-        Floats
-            A probability a row of ``choice_data``, in its order: zero where it is not
-            available and one where nothing else is.
-
-        Raises
-        ------
-        BlpdaskError
-            Where the results have lost their problem.
-        """
-        if self.problem is None:
-            raise BlpdaskError(
-                "found: results without their problem, as from a pickle\n"
-                "  expected: results that solve() gave in this session\n"
-                "  what to do: solve again, from start=results.theta"
-            )
-        faults = Faults("compute_probabilities")
-        chosen = check_engine(engine, threads, faults)
-        faults.check()
-        assert chosen is not None
-        placement = chosen.place(self.problem.source)
-        at = At(self.estimates.coefficients, self.theta)
-        try:
-            found = placement.reduce(probabilities_pass, at)
-        finally:
-            placement.close()
-        table = self.problem.table
-        answer = np.zeros(table.n_given)
-        answer[table.rows] = found.probabilities
-        answer[table.single_rows] = 1.0
-        return answer
 
     def compute_path_probabilities(
         self,
