@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from .api.instrument_selection import InstrumentSelection, select_instruments
     from .api.integration import Integration, build_integration
     from .api.iteration import Iteration
+    from .api.latent_class_problem import LatentClassProblem
+    from .api.latent_class_results import LatentClassResults
     from .api.micro import MicroDataset, MicroMoment, MicroPart
     from .api.observed_moments import ObservedMoments, observe_micro_moments
     from .api.optimal_instruments import OptimalInstrumentResults
@@ -63,6 +65,8 @@ __all__ = [
     "InstrumentSelection",
     "Integration",
     "Iteration",
+    "LatentClassProblem",
+    "LatentClassResults",
     "MicroDataset",
     "MicroMoment",
     "MicroPart",
@@ -117,6 +121,8 @@ _HOMES = {
     "InstrumentSelection": "api.instrument_selection",
     "Integration": "api.integration",
     "Iteration": "api.iteration",
+    "LatentClassProblem": "api.latent_class_problem",
+    "LatentClassResults": "api.latent_class_results",
     "MicroDataset": "api.micro",
     "MicroMoment": "api.micro",
     "MicroPart": "api.micro",

@@ -204,6 +204,11 @@ def check_attributes(
     names = [*(labels[k] for k in kept), *shift_labels]
     left = _left_over(judged)
     short = [name for name, s in zip(names, left, strict=True) if s < tolerance]
+    kept = np.flatnonzero(~shared).tolist()
+    left = left_over(within[:, kept])
+    short = [
+        labels[k] for k, share in zip(kept, left, strict=True) if share < tolerance
+    ]
     if short:
         faults.add(
             f"columns [{', '.join(short)}] that within situations are combinations of "
@@ -227,7 +232,7 @@ def warn_of_single(places: Integers, names: SituationNames) -> None:
         )
 
 
-def _left_over(within: Floats) -> Floats:
+def left_over(within: Floats) -> Floats:
     """Give what columns before leave of each column, of its norm, ``(K,)``."""
     norms = np.sqrt((within**2).sum(axis=0))
     scaled = within / np.where(norms > 0, norms, 1.0)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..choice_records import MixedCoefficients
+from ..model.latent_classes import LatentClasses
 from ..records import Floats
 
 #: Variances of the variates that are not standard normal.
@@ -105,7 +106,9 @@ def place_entries(coefficients: MixedCoefficients, theta: Floats) -> Floats:
     return L
 
 
-def shown_signs(coefficients: MixedCoefficients, theta: Floats) -> Floats:
+def shown_signs(
+    coefficients: MixedCoefficients | LatentClasses, theta: Floats
+) -> Floats:
     """Give the signs ``(P,)`` with which parameters have a positive diagonal of L.
 
     Examples
@@ -115,6 +118,10 @@ def shown_signs(coefficients: MixedCoefficients, theta: Floats) -> Floats:
     >>> (shown_signs(coefficients, theta) * theta).tolist()
     [-1.0, 1.0, 2.0, -3.0, 1.0]
     """
+    if isinstance(coefficients, LatentClasses):
+        own = coefficients.split(theta).own
+        signs = [shown_signs(coefficients.coefficients, one) for one in own]
+        return coefficients.place(np.array(signs))
     negative = np.diag(place_entries(coefficients, theta)) < 0
     kept = np.array([kind == "exponential" for kind in coefficients.random_kinds], bool)
     columns = np.where(negative & ~kept, -1.0, 1.0)
