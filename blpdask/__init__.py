@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from .api.latent_class_problem import LatentClassProblem
     from .api.latent_class_results import LatentClassResults
     from .api.micro import MicroDataset, MicroMoment, MicroPart
+    from .api.nested_choice_problem import NestedChoiceProblem
+    from .api.nested_choice_results import NestedChoiceResults
     from .api.observed_moments import ObservedMoments, observe_micro_moments
     from .api.optimal_instruments import OptimalInstrumentResults
     from .api.optimization import Optimization
@@ -70,6 +72,8 @@ __all__ = [
     "MicroDataset",
     "MicroMoment",
     "MicroPart",
+    "NestedChoiceProblem",
+    "NestedChoiceResults",
     "ObservedMoments",
     "OptimalInstrumentResults",
     "Optimization",
@@ -126,6 +130,8 @@ _HOMES = {
     "MicroDataset": "api.micro",
     "MicroMoment": "api.micro",
     "MicroPart": "api.micro",
+    "NestedChoiceProblem": "api.nested_choice_problem",
+    "NestedChoiceResults": "api.nested_choice_results",
     "ObservedMoments": "api.observed_moments",
     "OptimalInstrumentResults": "api.optimal_instruments",
     "Optimization": "api.optimization",

@@ -122,6 +122,8 @@ def shown_signs(
         own = coefficients.split(theta).own
         signs = [shown_signs(coefficients.coefficients, one) for one in own]
         return coefficients.place(np.array(signs))
+    if not coefficients.random.size:
+        return np.ones(coefficients.size)
     negative = np.diag(place_entries(coefficients, theta)) < 0
     kept = np.array([kind == "exponential" for kind in coefficients.random_kinds], bool)
     columns = np.where(negative & ~kept, -1.0, 1.0)
