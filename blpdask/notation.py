@@ -261,6 +261,11 @@ _CHOICES = (
         "how likely a draw is given what a person chose",
         _TRAIN,
     ),
+    Symbol("D_i", "ClassedBlock.membership", "(I, M)", "what tells classes", _TRAIN),
+    Symbol("γ_q", "ClassParameters.gamma", "(Q, M)", "how D tells them", _TRAIN),
+    Symbol("π_iq", "log_class_shares", "(I, Q)", "probabilities of classes", _TRAIN),
+    Symbol("h_iq", "posterior", "(I, Q)", "those given what i chose", _TRAIN),
+    Symbol("D_h", "log_D", "(C,)", "sum of odds in a nest", _TRAIN),
 )
 
 #: Every symbol, in the order in which a reader of the paper meets it.
