@@ -261,6 +261,9 @@ _CHOICES = (
         "how likely a draw is given what a person chose",
         _TRAIN,
     ),
+)
+
+_CLASSES = (
     Symbol("D_i", "ClassedBlock.membership", "(I, M)", "what tells classes", _TRAIN),
     Symbol("γ_q", "ClassParameters.gamma", "(Q, M)", "how D tells them", _TRAIN),
     Symbol("π_iq", "log_class_shares", "(I, Q)", "probabilities of classes", _TRAIN),
@@ -271,5 +274,5 @@ _CHOICES = (
 #: Every symbol, in the order in which a reader of the paper meets it.
 ALPHABET: tuple[Symbol, ...] = (
     *(*_COUNTS, *_DATA, *_PARAMETERS, *_MODEL, *_GMM),
-    *(*_SURVEYS, *_CONDUCT, *_PRESSURE, *_WELFARE, *_CHOICES),
+    *(*_SURVEYS, *_CONDUCT, *_PRESSURE, *_WELFARE, *_CHOICES, *_CLASSES),
 )

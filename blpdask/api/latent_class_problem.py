@@ -239,7 +239,8 @@ class LatentClassProblem:
         ----------
         start
             ``(P,)`` starting values in the order of ``coefficients.parameter_labels``;
-            there is no search by expectation maximisation then.
+            there is no search by expectation maximisation then, and classes stay in
+            their order.
         starts
             How many starts to climb from, ten a class by default; of one class, one.
         seed

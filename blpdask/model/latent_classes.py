@@ -11,6 +11,7 @@ classes share, then the others of each class in turn, then γ class by class.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -109,6 +110,11 @@ class LatentClasses:
         """Whether coefficients of all people have one covariance matrix: never."""
         return False
 
+    @property
+    def in_wtp(self) -> bool:
+        """Whether coefficients are in willingness-to-pay space: never."""
+        return False
+
     def split(self, theta: Floats) -> ClassParameters:
         """Read θ ``(P,)`` class by class."""
         own = np.where(self.places >= 0, theta[self.places], 0.0)
@@ -126,10 +132,17 @@ class LatentClasses:
         theta[self.gamma_places] = (parameters.gamma - parameters.gamma[-1])[:-1]
         return theta
 
-    def place(self, signs: Floats) -> Floats:
-        """Put signs ``(Q, C)`` of classes' parameters where θ is; those of γ are 1."""
+    def signs(
+        self, theta: Floats, of: Callable[[MixedCoefficients, Floats], Floats]
+    ) -> Floats:
+        """Give the signs ``(P,)`` with which parameters are shown, class by class.
+
+        ``of`` says what those of a class are.
+        """
+        own = self.split(theta).own
         found = np.ones(self.size)
         free = self.places >= 0
+        signs = np.array([of(self.coefficients, one) for one in own])
         found[self.places[free]] = signs[free]
         return found
 

@@ -15,6 +15,7 @@ of u_j = V_j/λ_h alike,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -84,14 +85,19 @@ class NestedCoefficients:
         return ("fixed",) * len(self.labels)
 
     @property
-    def random(self) -> Integers:
-        """Places of the coefficients that vary: none."""
-        return _none()
-
-    @property
     def correlated(self) -> bool:
         """Whether random coefficients are correlated: there are none."""
         return False
+
+    @property
+    def in_wtp(self) -> bool:
+        """Whether coefficients are in willingness-to-pay space: never."""
+        return False
+
+    def signs(self, theta: Floats, of: Callable[..., Floats]) -> Floats:
+        """Give the signs ``(P,)`` with which parameters are shown: all as they are."""
+        del of
+        return np.ones(theta.size)
 
     def nest_rho(self, values: Floats) -> Floats:
         """Give each nest its ρ ``(H,)``, of the parameters ``(G,)``."""

@@ -18,7 +18,7 @@ from ..errors import Faults
 from ..model.latent_classes import ClassedBlock
 from ..partitions.source import BlockSource, HeldBlocks
 from ..records import Floats
-from .choice_checks import check_same_within, left_over
+from .choice_checks import check_same_within, find_dependent
 from .choice_table import ChoiceTable
 from .fields import build_design, field_names
 from .formula_data import read_column
@@ -100,10 +100,7 @@ def _check_rank(
     values: Floats, labels: tuple[str, ...], tolerance: float, faults: Faults
 ) -> None:
     """Look for columns that those before them make."""
-    rests = left_over(values)
-    short = [
-        label for label, rest in zip(labels, rests, strict=True) if rest < tolerance
-    ]
+    short = find_dependent(labels, values, tolerance)
     if short:
         faults.add(
             f"columns [{', '.join(short)}] of membership that over people are "

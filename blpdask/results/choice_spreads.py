@@ -15,12 +15,17 @@ that is no column's, that of its logarithm.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..choice_records import MixedCoefficients
 from ..model.latent_classes import LatentClasses
 from ..records import Floats
+
+if TYPE_CHECKING:
+    from ..model.latent_classes import LatentClasses
+    from ..model.nested_choices import NestedCoefficients
 
 #: Variances of the variates that are not standard normal.
 _VARIANCES = {"uniform": 1.0 / 3.0, "triangular": 1.0 / 6.0}
@@ -107,7 +112,8 @@ def place_entries(coefficients: MixedCoefficients, theta: Floats) -> Floats:
 
 
 def shown_signs(
-    coefficients: MixedCoefficients | LatentClasses, theta: Floats
+    coefficients: MixedCoefficients | LatentClasses | NestedCoefficients,
+    theta: Floats,
 ) -> Floats:
     """Give the signs ``(P,)`` with which parameters have a positive diagonal of L.
 
@@ -118,12 +124,8 @@ def shown_signs(
     >>> (shown_signs(coefficients, theta) * theta).tolist()
     [-1.0, 1.0, 2.0, -3.0, 1.0]
     """
-    if isinstance(coefficients, LatentClasses):
-        own = coefficients.split(theta).own
-        signs = [shown_signs(coefficients.coefficients, one) for one in own]
-        return coefficients.place(np.array(signs))
-    if not coefficients.random.size:
-        return np.ones(coefficients.size)
+    if not isinstance(coefficients, MixedCoefficients):
+        return coefficients.signs(theta, shown_signs)
     negative = np.diag(place_entries(coefficients, theta)) < 0
     kept = np.array([kind == "exponential" for kind in coefficients.random_kinds], bool)
     columns = np.where(negative & ~kept, -1.0, 1.0)
