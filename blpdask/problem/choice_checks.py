@@ -202,13 +202,8 @@ def check_attributes(
     if shifted is not None:
         judged = np.column_stack([judged, shifted])
     names = [*(labels[k] for k in kept), *shift_labels]
-    left = _left_over(judged)
+    left = left_over(judged)
     short = [name for name, s in zip(names, left, strict=True) if s < tolerance]
-    kept = np.flatnonzero(~shared).tolist()
-    left = _left_over(within[:, kept])
-    short = [
-        labels[k] for k, share in zip(kept, left, strict=True) if share < tolerance
-    ]
     if short:
         faults.add(
             f"columns [{', '.join(short)}] that within situations are combinations of "
@@ -236,11 +231,11 @@ def find_dependent(
     labels: Sequence[str], values: Floats, tolerance: float
 ) -> list[str]:
     """Name columns ``(N, K)`` of which those before leave less than a tolerance."""
-    left = _left_over(values)
+    left = left_over(values)
     return [name for name, s in zip(labels, left, strict=True) if s < tolerance]
 
 
-def _left_over(within: Floats) -> Floats:
+def left_over(within: Floats) -> Floats:
     """Give what columns before leave of each column, of its norm, ``(K,)``."""
     norms = np.sqrt((within**2).sum(axis=0))
     scaled = within / np.where(norms > 0, norms, 1.0)

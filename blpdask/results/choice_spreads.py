@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..choice_records import MixedCoefficients
-from ..model.latent_classes import LatentClasses
 from ..records import Floats
 
 if TYPE_CHECKING:
