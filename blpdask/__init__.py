@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from . import exceptions, options
     from .api import data
     from .api.bootstrapped_results import BootstrappedResults
-    from .api.choice_lags import build_initial_conditions, build_lagged_choices
+    from .api.choice_lags import build_lagged_choices
     from .api.choice_problem import ChoiceProblem
     from .api.choice_results import ChoiceResults
     from .api.conduct_models import ConductModel
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .api.formulation import Formulation, build_matrix
     from .api.hausman import build_hausman_instruments
     from .api.importance_sampling import ImportanceSamplingResults
+    from .api.initial_conditions import build_initial_conditions
     from .api.initial_states import InitialStates
     from .api.instrument_selection import InstrumentSelection, select_instruments
     from .api.integration import Integration, build_integration
@@ -52,7 +53,8 @@ if TYPE_CHECKING:
     from .api.stores import Store, build_store, open_store, simulate_store
     from .api.structured_tables import data_to_dict
     from .api.taxes import Taxes
-    from .simulation.household_panels import PanelDesign, simulate_panel
+    from .simulation.household_panels import simulate_panel
+    from .simulation.panel_design import PanelDesign
 
 __version__ = "0.1.0"
 
@@ -136,7 +138,7 @@ _HOMES = {
     "OptimalInstrumentResults": "api.optimal_instruments",
     "Optimization": "api.optimization",
     "OptimizationProgress": "api.optimization_progress",
-    "PanelDesign": "simulation.household_panels",
+    "PanelDesign": "simulation.panel_design",
     "Problem": "api.problem",
     "ProblemResults": "api.results",
     "Resamples": "api.resamples",
@@ -148,7 +150,7 @@ _HOMES = {
     "build_differentiation_instruments": "api.construction",
     "build_hausman_instruments": "api.hausman",
     "build_id_data": "api.construction",
-    "build_initial_conditions": "api.choice_lags",
+    "build_initial_conditions": "api.initial_conditions",
     "build_integration": "api.integration",
     "build_lagged_choices": "api.choice_lags",
     "build_matrix": "api.formulation",

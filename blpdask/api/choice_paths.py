@@ -80,15 +80,7 @@ def path_probabilities(
         )
     faults = Faults("compute_path_probabilities")
     chosen = check_engine(engine, threads, faults)
-    check_lag(asked.kind, asked.decay, names.gap, faults)
-    for name, least in (("size", 1), ("seed", 0)):
-        value = getattr(asked, name)
-        if not isinstance(value, int | np.integer) or value < least:
-            faults.add(
-                f"{name}={value!r}",
-                f"a whole number, at least {least}",
-                f"correct {name}",
-            )
+    _check_asked(asked, names.gap, faults)
     table = read_paths(
         choice_data,
         problem.formulation.parsed,
@@ -97,7 +89,7 @@ def path_probabilities(
         faults,
     )
     if table is not None:
-        check_people(table, problem, faults)
+        _check_people(table, problem, faults)
     faults.check()
     assert chosen is not None and table is not None
     blocks, order = _place_people(table, problem)
@@ -117,7 +109,20 @@ def path_probabilities(
     return answer
 
 
-def check_people(table: PathTable, problem: ChoiceProblem, faults: Faults) -> None:
+def _check_asked(asked: AskedPaths, gap: Any, faults: Faults) -> None:
+    """Check how a lag is made, and how paths are simulated."""
+    check_lag(asked.kind, asked.decay, gap, faults)
+    for name, least in (("size", 1), ("seed", 0)):
+        value = getattr(asked, name)
+        if not isinstance(value, int | np.integer) or value < least:
+            faults.add(
+                f"{name}={value!r}",
+                f"a whole number, at least {least}",
+                f"correct {name}",
+            )
+
+
+def _check_people(table: PathTable, problem: ChoiceProblem, faults: Faults) -> None:
     """Check that a table's people are the problem's, who have draws."""
     known = set(problem.table.person_ids)
     strange = [name for name in table.panel.person_ids if name not in known]

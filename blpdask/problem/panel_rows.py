@@ -105,9 +105,7 @@ def read_panel(
         return None
     unique, codes = np.unique(times, return_inverse=True)
     keys, places = np.unique(people[0] * unique.size + codes, return_inverse=True)
-    whole = (unique == np.floor(unique)).all()
-    shown = unique.astype(np.int64) if whole else unique
-    names = SituationNames(keys, shown, people[1])
+    names = SituationNames(keys, _shown(unique), people[1])
     if situations is not None:
         _check_periods(situations[0], places, people, names, periods, faults)
     rows = None if alternatives is None else alternatives[0]
@@ -129,6 +127,12 @@ def read_panel(
         available=np.ones(N, np.bool_) if available is None else available,
         names=names,
     )
+
+
+def _shown(periods: Floats) -> np.ndarray[Any, Any]:
+    """Show whole numbers as such."""
+    whole = (periods == np.floor(periods)).all()
+    return periods.astype(np.int64) if whole else periods
 
 
 def _read_periods(data: Any, periods: str, faults: Faults) -> Floats | None:

@@ -22,7 +22,6 @@ Advertising".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,58 +29,19 @@ import numpy as np
 
 from ..errors import Faults
 from ..records import Floats, Integers
+from .panel_design import (
+    NOTHING,
+    PanelDesign,
+    check_counts,
+    check_design,
+    mean_coefficients,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: What buying nothing is called.
-NOTHING = "none"
 #: Persistence and innovations of log prices.
 _PERSISTENCE, _SHOCK = 0.8, 0.08
-
-
-@dataclass(frozen=True, slots=True)
-class PanelDesign:
-    """What a simulated panel is made of, in the order of goods where there are several.
-
-    Attributes
-    ----------
-    goods, groups
-        Names, and of what each is a habit.
-    advertised
-        Those that advertise.
-    base_prices
-        Prices around which prices move.
-    means, deviations
-        Of ξ_ij over households.
-    price, advertising, rival_advertising
-        α, φ and φ_o.
-    habit, habit_deviation
-        Mean and standard deviation of γ_i.
-    """
-
-    goods: tuple[str, ...] = ("cigarettes", "ecigarettes")
-    groups: tuple[str, ...] = ("cigarettes", "ecigarettes")
-    advertised: tuple[str, ...] = ("ecigarettes",)
-    base_prices: tuple[float, ...] = (2.0, 1.5)
-    means: tuple[float, ...] = (0.5, -1.0)
-    deviations: tuple[float, ...] = (1.5, 1.0)
-    price: float = -1.0
-    advertising: float = 0.3
-    rival_advertising: float = -0.15
-    habit: float = 1.0
-    habit_deviation: float = 0.0
-
-    @property
-    def advertises(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Which goods advertise, ``(J,)``."""
-        return np.array([good in self.advertised for good in self.goods])
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Columns of utility, ``(K,)``: goods, prices, advertising, lag."""
-        ads = ("advertising", "rival_advertising") if self.advertised else ()
-        return (*self.goods, "prices", *ads[: len(self.goods)], "lag")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,7 +122,17 @@ def simulate_panel(
     (('cigarettes', 'ecigarettes', 'prices', 'advertising'), [1.5, 1.0])
     """
     chosen = PanelDesign() if design is None else design
-    _check(n_households, n_weeks, n_markets, before, seed, chosen)
+    faults = Faults("simulate_panel")
+    counts = {
+        "n_households": (n_households, 1),
+        "n_weeks": (n_weeks, 1),
+        "n_markets": (n_markets, 1),
+        "before": (before, 0),
+        "seed": (seed, 0),
+    }
+    check_counts(counts, faults)
+    check_design(chosen, faults)
+    faults.check()
     markets = np.arange(n_households) % n_markets
     length = before + n_weeks
     paths = [_draw_market(seed, m, length, chosen) for m in range(n_markets)]
@@ -184,22 +154,10 @@ def simulate_panel(
         data=columns,
         formula=" + ".join(("0", *chosen.labels)),
         random=dict.fromkeys(random, "normal"),
-        theta=np.concatenate([_means(chosen), spreads]),
+        theta=np.concatenate([mean_coefficients(chosen), spreads]),
         labels=(*chosen.labels, *[f"sd.{name}" for name in random]),
         coefficients=tastes,
     )
-
-
-def _means(design: PanelDesign) -> Floats:
-    """Average coefficients over households, ``(K,)``."""
-    of = {
-        **dict(zip(design.goods, design.means, strict=True)),
-        "prices": design.price,
-        "advertising": design.advertising,
-        "rival_advertising": design.rival_advertising,
-        "lag": design.habit,
-    }
-    return np.array([of[name] for name in design.labels])
 
 
 def _draw_market(
@@ -222,7 +180,7 @@ def _draw_households(
 ) -> tuple[Floats, Floats]:
     """Draw coefficients ``(I, K)`` and ε of nothing and goods, ``(I, T, 1 + J)``."""
     J = len(design.goods)
-    tastes = np.tile(_means(design), (n_households, 1))
+    tastes = np.tile(mean_coefficients(design), (n_households, 1))
     epsilon = np.empty((n_households, length, 1 + J))
     for i in range(n_households):
         stream = _stream(seed, 1, i)
@@ -288,66 +246,3 @@ def _stream(seed: int, *key: int) -> np.random.Generator:
     return np.random.Generator(
         np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key))
     )
-
-
-def _check(
-    n_households: Any,
-    n_weeks: Any,
-    n_markets: Any,
-    before: Any,
-    seed: Any,
-    design: PanelDesign,
-) -> None:
-    """Check all arguments."""
-    faults = Faults("simulate_panel")
-    counts = {
-        "n_households": (n_households, 1),
-        "n_weeks": (n_weeks, 1),
-        "n_markets": (n_markets, 1),
-        "before": (before, 0),
-        "seed": (seed, 0),
-    }
-    for name, (value, least) in counts.items():
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if not (whole and value >= least):
-            faults.add(
-                f"{name}={value!r}",
-                f"a whole number, at least {least}",
-                f"correct {name}",
-            )
-    _check_design(design, faults)
-    faults.check()
-
-
-def _check_design(design: Any, faults: Faults) -> None:
-    """Check that a design is of one number of goods, with names of their own."""
-    if not isinstance(design, PanelDesign):
-        faults.add(
-            f"design of type {type(design).__name__}",
-            "a PanelDesign or None",
-            "say, for example, PanelDesign(habit=0.5)",
-        )
-        return
-    J = len(design.goods)
-    for name in ("groups", "base_prices", "means", "deviations"):
-        values: Sequence[Any] = getattr(design, name)
-        if len(values) != J:
-            faults.add(
-                f"{len(values)} {name} for {J} goods",
-                "one a good",
-                f"give {name} in the order of goods",
-            )
-    columns = ("prices", "advertising", "rival_advertising", "lag", NOTHING)
-    taken = [
-        good for good in design.goods if good in columns or not good.isidentifier()
-    ]
-    if taken or len(set(design.goods)) < J or J == 0:
-        faults.add(
-            f"goods {list(design.goods)}",
-            f"names of columns, all different, none of {', '.join(columns)}",
-            "rename them",
-        )
-    if lost := [name for name in design.advertised if name not in design.goods]:
-        faults.add(f"advertised {lost}", f"some of {list(design.goods)}", "name goods")
-    if min([*design.deviations, design.habit_deviation]) < 0:
-        faults.add("negative deviations", "zero or positive ones", "drop their signs")
