@@ -12,6 +12,7 @@ from ..errors import Faults
 from ..problem.fields import some
 from ..problem.formula_columns import Column
 from .formulation import Formulation
+from .integration import Integration
 
 #: Kinds whose coefficients cannot be set to zero.
 _NEVER_ZERO = ("lognormal", "johnson", "truncated")
@@ -44,6 +45,25 @@ def check_membership(membership: Any, faults: Faults) -> Formulation | None:
             "give dummies, C(…), which a likelihood estimates with all else",
         )
     return membership
+
+
+def check_rule_within(
+    integration: Any, random: Any, faults: Faults
+) -> Integration | None:
+    """Give the integration within classes, whose draws must serve every class.
+
+    Draws around what one model says of a person are not those of another class.
+    """
+    if integration is None:
+        return Integration("sobol", 512, {"seed": 0}) if random else None
+    rule = getattr(integration, "rule", None)
+    if getattr(rule, "specification", "") == "laplace":
+        faults.add(
+            "draws around modes, 'laplace', within classes",
+            "draws that are the same in all classes",
+            "use another rule, such as Integration('sobol', 512, {'seed': 0})",
+        )
+    return integration  # type: ignore[no-any-return]
 
 
 def check_people(classes: int, n_people: int, faults: Faults) -> None:

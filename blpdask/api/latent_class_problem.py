@@ -40,6 +40,7 @@ from .latent_class_checks import (
     check_difference,
     check_membership,
     check_people,
+    check_rule_within,
     check_search,
     check_shared,
     check_zeros,
@@ -68,7 +69,7 @@ class LatentClassProblem:
         None, a constant, so that shares of classes are the same for all.
     random, integration, correlated
         As of :class:`blpdask.ChoiceProblem`: coefficients that vary within classes, by
-        the same draws in each.
+        the same draws in each; by default 512 of a scrambled Sobol sequence of seed 0.
     shared
         Names of coefficients that all classes have in common: of columns, with their
         spreads, or of single parameters such as ``"sd.prices"``.
@@ -128,8 +129,9 @@ class LatentClassProblem:
         faults = Faults("LatentClassProblem")
         n_classes = check_class_count(classes, faults)
         membership = check_membership(membership, faults)
+        rule = check_rule_within(integration, random, faults)
         self.choices = _read_choices(
-            (formulation, choice_data, random, integration, correlated), faults
+            (formulation, choice_data, random, rule, correlated), faults
         )
         self.formulation, self.membership_formulation = formulation, membership
         table, coefficients = self.choices.table, self.choices.coefficients

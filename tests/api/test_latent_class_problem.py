@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ import pytest
 from scipy.special import logsumexp
 
 import blpdask
-from blpdask.errors import BlpdaskError, InputError
+from blpdask.api.latent_class_checks import check_rule_within
+from blpdask.errors import BlpdaskError, Faults, InputError
 from blpdask.model.latent_classes import ClassParameters
 from blpdask.progress import Event, StepEvent
 
@@ -202,6 +204,22 @@ def test_the_largest_class_comes_first(frame: pd.DataFrame, estimated: Any) -> N
         other.class_parameters_se, estimated.class_parameters_se[::-1], rtol=1e-4
     )
     assert other.log_likelihood == pytest.approx(estimated.log_likelihood, rel=1e-12)
+
+
+def test_errors_are_of_clusters_and_weights_of_people(frame: pd.DataFrame) -> None:
+    single = frame.assign(clustering_ids=frame["person_ids"])
+    start = problem_of(frame).solve(**PLAIN)
+    found = problem_of(single).solve(start.theta, se_type="clustered", **PLAIN)
+    np.testing.assert_allclose(found.covariances, start.covariances, rtol=1e-6)
+    heavy = frame.assign(weights=1.0 + (frame["person_ids"] < 40))
+    again = frame[frame["person_ids"] < 40]
+    twice = pd.concat([frame, again.assign(person_ids=again["person_ids"] + 1000)])
+    one, other = (
+        problem_of(table).solve(starts=3, **PLAIN) for table in (heavy, twice)
+    )
+    np.testing.assert_allclose(one.theta, other.theta, rtol=1e-7)
+    np.testing.assert_allclose(one.shares, other.shares, rtol=1e-9)
+    assert one.log_likelihood == pytest.approx(other.log_likelihood, rel=1e-12)
 
 
 def test_shared_coefficients_are_alike_and_zeros_zero(frame: pd.DataFrame) -> None:
@@ -398,6 +416,15 @@ def test_what_is_shared_and_zero(frame: pd.DataFrame) -> None:
     assert "'prices' of kind 'lognormal' in zeros" in text
     assert "zeros of type list" in faults_of(frame, zeros=["prices"])
     assert "3 in shared" in faults_of(frame, shared=3)
+
+
+def test_draws_serve_every_class(frame: pd.DataFrame) -> None:
+    rule = problem_of(frame, random={"quality": "normal"}).choices.integration_rule
+    assert (rule.specification, rule.size) == ("sobol", 512)
+    faults = Faults("test")
+    modes = SimpleNamespace(rule=SimpleNamespace(specification="laplace"))
+    check_rule_within(modes, {"quality": "normal"}, faults)
+    assert "draws around modes" in str(list(faults))
 
 
 def test_faults_of_the_choices_are_told_too(frame: pd.DataFrame) -> None:
