@@ -1,15 +1,18 @@
 """Blocks and tastes as compiled loops take them: tuples of arrays, nothing optional.
 
-What a block does not have is an array of size zero.
+What a block does not have is an array of size zero. θ does not change a block: it is
+arranged once, and stays so for as long as it lives.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ..records import Floats, Integers, MarketBlock, Tastes
+from .loop_kept import only_read
 
 
 class LoopBlock(NamedTuple):
@@ -39,8 +42,19 @@ class LoopTastes(NamedTuple):
     rho_places: Integers
 
 
+_ARRANGED: WeakKeyDictionary[MarketBlock, LoopBlock] = WeakKeyDictionary()
+
+
 def loop_block(block: MarketBlock) -> LoopBlock:
-    """Arrange a block for compiled loops."""
+    """Arrange a block for compiled loops, which may only read it."""
+    arranged = _ARRANGED.get(block)
+    if arranged is None:
+        arranged = _ARRANGED[block] = only_read(_arrange(block))
+    return arranged
+
+
+def _arrange(block: MarketBlock) -> LoopBlock:
+    """List a block's arrays, and say where its markets' a_ij start."""
     sizes = np.diff(block.product_offsets) * np.diff(block.agent_offsets)
     return LoopBlock(
         block.product_offsets,

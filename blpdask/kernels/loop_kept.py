@@ -30,6 +30,10 @@ import numpy as np
 from ..status import InversionStatus
 from .loop_compiler import loop
 
+#: Flags of an array that say whether it is contiguous, aligned and may be written to
+#: (NumPy's ``NPY_ARRAY_C_CONTIGUOUS``, ``_ALIGNED`` and ``_WRITEABLE``), and those of
+#: one that is handed over as it is.
+_TELLING, _TIDY = 0x0001 | 0x0100 | 0x0400, 0x0001 | 0x0100
 _CHILD = "from blpdask.kernels.loop_kept import compile_and_leave; compile_and_leave()"
 
 
@@ -117,10 +121,12 @@ def fingerprint_of_loops() -> str:
 def only_read(argument: Any) -> Any:
     """View arrays as contiguous, aligned and read-only, in named tuples too.
 
-    One that is not contiguous or aligned is copied.
+    One that is not contiguous or aligned is copied; what is all this stays as it is.
     """
     if isinstance(argument, np.ndarray):
         flags = argument.flags
+        if flags.num & _TELLING == _TIDY:
+            return argument
         tidy = flags.c_contiguous and flags.aligned
         view = argument.view() if tidy else argument.copy("C")
         view.setflags(write=False)

@@ -86,8 +86,9 @@ def invert(
     Inversion
         δ, ∂δ/∂θ, factors of A, and how each market ended.
     """
-    J = np.diff(block.product_offsets)
-    factor_offsets = np.concatenate([[0], np.cumsum(J * (J + 1) // 2)])
+    J = block.product_offsets[1:] - block.product_offsets[:-1]
+    factor_offsets = np.zeros(J.size + 1, np.int64)
+    np.cumsum(J * (J + 1) // 2, out=factor_offsets[1:])
     n_parameters = tastes.size if controls.derivatives else 0
     delta = np.array(start.delta, dtype=np.float64)
     delta_by_theta = np.zeros((block.n_products, n_parameters))

@@ -308,8 +308,11 @@ def share_map(market, D, shares):
 def rows_held(block: MarketBlock, scratch_bytes: int) -> int:
     """Count the agents of the block's largest market whose E is held at once.
 
-    As many as fit the bound on scratch memory, at least one chunk.
+    As many as fit the bound on scratch memory, at least one chunk; all of the block's
+    where they would fit side by side.
     """
+    if 8 * block.n_products * block.weights.size <= scratch_bytes:
+        return block.weights.size
     n_agents = largest_count(block.agent_offsets)
     n_products = largest_count(block.product_offsets)
     fitting = scratch_bytes // (8 * max(n_products, 1))

@@ -86,7 +86,9 @@ def markups(
     assert supply is not None
     derivatives = delta_by_theta.shape[1] == tastes.size
     free = price_tastes.free if derivatives else price_tastes.free[:0]
-    squares = np.diff(block.product_offsets) ** 2
+    square_offsets = np.zeros_like(block.product_offsets)
+    J = block.product_offsets[1:] - block.product_offsets[:-1]
+    np.cumsum(J**2, out=square_offsets[1:])
     n_moved = tastes.size if derivatives else 0
     eta = np.empty(block.n_products)
     eta_by_theta = np.empty((block.n_products, n_moved + free.size))
@@ -94,7 +96,7 @@ def markups(
         loop_block(block),
         loop_tastes(tastes, derivatives=derivatives),
         LoopSupply(
-            np.concatenate([[0], np.cumsum(squares)]),
+            square_offsets,
             supply.owners,
             supply.ownership,
             supply.X1_by_prices.T @ price_tastes.beta,

@@ -204,6 +204,52 @@ def solve_general(a, x):
 
 
 @reorder
+def factor_general(a, swaps):
+    """Overwrite a (J, J) by its factors L and U, with partial pivoting.
+
+    Fills ``swaps`` (J,) with the row that each row changed places with; False where a
+    pivot is zero or not a number.
+    """
+    n = a.shape[0]
+    for c in range(n):
+        pivot = c
+        for i in range(c + 1, n):
+            if abs(a[i, c]) > abs(a[pivot, c]):
+                pivot = i
+        if not abs(a[pivot, c]) > 0.0:
+            return False
+        swaps[c] = pivot
+        for k in range(n):
+            a[c, k], a[pivot, k] = a[pivot, k], a[c, k]
+        top = a[c]
+        for i in range(c + 1, n):
+            row = a[i]
+            multiple = row[c] / top[c]
+            row[c] = multiple
+            for k in range(c + 1, n):
+                row[k] -= multiple * top[k]
+    return True
+
+
+@reorder
+def solve_factored(a, swaps, x):
+    """Overwrite x (J,) by the solution, of what :func:`factor_general` left."""
+    n = x.size
+    for c in range(n):
+        x[c], x[swaps[c]] = x[swaps[c]], x[c]
+    for i in range(n):
+        row, found = a[i], 0.0
+        for k in range(i):
+            found += row[k] * x[k]
+        x[i] -= found
+    for i in range(n - 1, -1, -1):
+        row, found = a[i], 0.0
+        for k in range(i + 1, n):
+            found += row[k] * x[k]
+        x[i] = (x[i] - found) / row[i]
+
+
+@reorder
 def add_multiple(y, a, x):
     """Add a x to y, all of one length."""
     for j in range(y.size):

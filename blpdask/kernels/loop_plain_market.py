@@ -20,6 +20,7 @@ from .loop_tiles import (
     fill_coefficients,
     fill_tile,
     none_is_large,
+    rows_of_lines,
     scale_rows,
 )
 
@@ -99,7 +100,7 @@ def prepare_plain(t, order, block, tastes, supply, delta, rows):
         slopes,
         supply.priced,
         none_is_large(characteristics, coefficients),
-        np.empty((n_tiles, n, tile)),
+        rows_of_lines(n_tiles * n, tile).reshape((n_tiles, n, tile)),
     )
 
 
@@ -223,15 +224,37 @@ def add_dots_of_two(row, other, rows, begin, end, n, sums, sums_of_other):
 
 @reorder
 def add_combinations(by, rows, begin, end, n, sums):
-    """Add Σ_k by_mk rows_k, k from ``begin`` to ``end``, to ``sums`` ``(M, tile)``."""
-    for m in range(sums.shape[0]):
-        found, b = sums[m], by[m]
+    """Add Σ_k by_mk rows_k, k from ``begin`` to ``end``, to ``sums`` ``(M, tile)``.
+
+    Two sums at a time, so that each of ``rows`` is read from cache once for both.
+    """
+    for m in range(0, sums.shape[0] - 1, 2):
+        found, other, b, c = sums[m], sums[m + 1], by[m], by[m + 1]
         for k in range(begin, end - 3, 4):
             x0, x1, x2, x3 = rows[k], rows[k + 1], rows[k + 2], rows[k + 3]
             b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
+            c0, c1, c2, c3 = c[k], c[k + 1], c[k + 2], c[k + 3]
             for i in range(n):
                 found[i] += b0 * x0[i] + b1 * x1[i] + b2 * x2[i] + b3 * x3[i]
+                other[i] += c0 * x0[i] + c1 * x1[i] + c2 * x2[i] + c3 * x3[i]
         for k in range(end - (end - begin) % 4, end):
-            x, c = rows[k], b[k]
+            x, b0, c0 = rows[k], b[k], c[k]
             for i in range(n):
-                found[i] += c * x[i]
+                found[i] += b0 * x[i]
+                other[i] += c0 * x[i]
+    if sums.shape[0] % 2 == 1:
+        add_combination(by[-1], rows, begin, end, n, sums[-1])
+
+
+@reorder
+def add_combination(by, rows, begin, end, n, found):
+    """Add Σ_k by_k rows_k, k from ``begin`` to ``end``, to ``found`` ``(tile,)``."""
+    for k in range(begin, end - 3, 4):
+        x0, x1, x2, x3 = rows[k], rows[k + 1], rows[k + 2], rows[k + 3]
+        b0, b1, b2, b3 = by[k], by[k + 1], by[k + 2], by[k + 3]
+        for i in range(n):
+            found[i] += b0 * x0[i] + b1 * x1[i] + b2 * x2[i] + b3 * x3[i]
+    for k in range(end - (end - begin) % 4, end):
+        x, c = rows[k], by[k]
+        for i in range(n):
+            found[i] += c * x[i]

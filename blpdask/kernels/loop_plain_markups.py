@@ -24,6 +24,7 @@ import math
 import numpy as np
 
 from .loop_compiler import exact, reorder
+from .loop_numeric import factor_general, solve_factored, total
 from .loop_plain_market import (
     add_combinations,
     add_dots,
@@ -32,7 +33,8 @@ from .loop_plain_market import (
     prepare_plain,
     probabilities_of_tile,
 )
-from .loop_pricing import own_weight, solve_by_owner
+from .loop_pricing import own_weight
+from .loop_tiles import rows_of_lines
 
 
 @exact
@@ -48,10 +50,12 @@ def plain_markups(t, block, tastes, supply, delta, delta_by_theta, rows, eta, sl
         order = np.argsort(supply.owners[a:b], kind="mergesort")
     market = prepare_plain(t, order, block, tastes, supply, delta[a:b], rows)
     Delta, Lambda, solved = np.zeros((n, n)), np.zeros(n), np.empty((1, n))
+    factors, swaps = np.empty((n, n)), np.empty(n, np.int64)
     form_plain_conditions(market, Delta, Lambda)
     for j in range(n):
         solved[0, j] = math.exp(block.log_shares[a + order[j]])
-    solve_by_owner(Delta, market.owners, solved)
+    regular = factor_by_owner(Delta, market.groups, factors, swaps)
+    solve_groups(factors, market.groups, swaps, regular, solved)
     for j in range(n):
         eta[a + order[j]] = solved[0, j]
     if slopes.shape[1] == 0:
@@ -67,7 +71,7 @@ def plain_markups(t, block, tastes, supply, delta, delta_by_theta, rows, eta, sl
         for j in range(n):
             right[q, j] = supply.alpha_by_beta[q - n_parameters, a + order[j]]
             right[q, j] *= worth[j]
-    solve_by_owner(Delta, market.owners, right)
+    solve_groups(factors, market.groups, swaps, regular, right)
     for j in range(n):
         for m in range(right.shape[0]):
             slopes[a + order[j], m] = -right[m, j]
@@ -77,7 +81,8 @@ def plain_markups(t, block, tastes, supply, delta, delta_by_theta, rows, eta, sl
 def form_plain_conditions(market, Delta, Lambda):
     """Add up Δ ``(J, J)`` and Λ ``(J,)``, which are zero, keeping P."""
     n_agents, tile = market.weights.size, market.P.shape[2]
-    scaled, W = np.empty(market.P.shape[1:]), np.empty(market.P.shape[1:])
+    n_products = Lambda.size
+    scaled, W = rows_of_lines(n_products, tile), rows_of_lines(n_products, tile)
     ones = np.ones((1, tile))
     for number in range(math.ceil(n_agents / tile)):
         first = number * tile
@@ -109,6 +114,37 @@ def form_plain_conditions(market, Delta, Lambda):
 
 
 @exact
+def factor_by_owner(Delta, groups, factors, swaps):
+    """Factor Δ ``(J, J)`` group of products by group; False where one is singular.
+
+    Groups start at ``groups`` (F + 1,). Each has its factors in rows and first columns
+    of ``factors`` (J, J), and its part of ``swaps`` (J,).
+    """
+    for f in range(groups.size - 1):
+        begin, end = groups[f], groups[f + 1]
+        part = factors[begin:end, : end - begin]
+        for j in range(end - begin):
+            for k in range(end - begin):
+                part[j, k] = Delta[begin + j, begin + k]
+        if not factor_general(part, swaps[begin:end]):
+            return False
+    return True
+
+
+@exact
+def solve_groups(factors, groups, swaps, regular, rows):
+    """Overwrite rows ``(M, J)`` by Δ⁻¹ times each; NaN where Δ is not regular."""
+    if not regular:
+        rows[:] = math.nan
+        return
+    for f in range(groups.size - 1):
+        begin, end = groups[f], groups[f + 1]
+        part = factors[begin:end, : end - begin]
+        for m in range(rows.shape[0]):
+            solve_factored(part, swaps[begin:end], rows[m, begin:end])
+
+
+@exact
 def add_moved_tastes(market, tastes, eta, moved, right, worth):
     """Add what sums over agents give of r ``(P + B, J)``.
 
@@ -123,11 +159,12 @@ def add_moved_tastes(market, tastes, eta, moved, right, worth):
     h = np.empty(eta.size)
     for j in range(eta.size):
         h[j] = own_weight(market, j) * eta[j]
-    means, sums = np.empty((of_means.shape[0], tile)), np.empty((by.shape[0], tile))
-    rows = np.empty((4 * n_parameters, tile))
+    means = rows_of_lines(of_means.shape[0], tile)
+    sums = rows_of_lines(by.shape[0], tile)
+    rows = rows_of_lines(4 * n_parameters, tile)
     few = np.ones((2 + 2 * np.count_nonzero(priced_by), tile))
     of_W, of_few = np.empty((2, rows.shape[0])), np.empty((2, few.shape[0]))
-    scaled, W = np.empty(market.P.shape[1:]), np.empty(market.P.shape[1:])
+    scaled, W = rows_of_lines(eta.size, tile), rows_of_lines(eta.size, tile)
     for number in range(math.ceil(n_agents / tile)):
         first = number * tile
         n = min(tile, n_agents - first)
@@ -287,12 +324,10 @@ def rows_of_slopes(rows, priced):
 @exact
 def add_moved_utilities(market, Delta, Lambda, eta, moved, right):
     """Add Σ_l Δ_jl η_l (d_jp + d_lp) + h_j Λ_j d_jp to r."""
-    for f in range(market.groups.size - 1):
-        begin, end = market.groups[f], market.groups[f + 1]
-        for j in range(begin, end):
-            own = own_weight(market, j) * eta[j] * Lambda[j]
-            for p in range(moved.shape[0]):
-                total = own * moved[p, j]
-                for k in range(begin, end):
-                    total += Delta[j, k] * eta[k] * (moved[p, j] + moved[p, k])
-                right[p, j] += total
+    n_parameters = moved.shape[0]
+    weighted = Delta * eta
+    right[:n_parameters] += np.dot(moved, weighted.T)
+    for j in range(eta.size):
+        own = own_weight(market, j) * eta[j] * Lambda[j] + total(weighted[j])
+        for p in range(n_parameters):
+            right[p, j] += own * moved[p, j]

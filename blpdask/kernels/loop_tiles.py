@@ -22,7 +22,7 @@ from .loop_market import LARGE_UTILITY, largest
 from .loop_numeric import exponential, power_of_two
 
 #: Probabilities of a tile, J times its agents, stay in a core's cache.
-TILE = 2**14
+TILE = 2**15
 #: Agents of a tile, at least, so that loops over them are worth starting.
 FEWEST_AGENTS = 32
 #: Characteristics of a product that are multiplied at a time.
@@ -37,9 +37,10 @@ _LOWEST = -1020.0
 
 @exact
 def agents_of_tile(n_products, n_agents):
-    """Count the agents of a tile, the last of which may have fewer."""
+    """Count the agents of a tile, in whole cache lines; the last may have fewer."""
     n_tiles = math.ceil(n_agents / max(FEWEST_AGENTS, TILE // n_products))
-    return math.ceil(n_agents / n_tiles)
+    n_lines = math.ceil(n_agents / (n_tiles * NUMBERS_OF_LINE))
+    return NUMBERS_OF_LINE * n_lines
 
 
 @exact

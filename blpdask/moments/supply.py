@@ -110,14 +110,18 @@ def block_costs(
     )
     raw = supply.prices - found.eta
     clipped = (raw < state.lower) | (raw > state.upper)
-    costs = np.where(clipped, np.clip(raw, state.lower, state.upper), raw)
-    slopes = np.where(clipped[:, None], 0.0, -found.eta_by_theta)
+    costs, slopes = raw, -found.eta_by_theta
+    if clipped.any():
+        costs = np.where(clipped, np.clip(raw, state.lower, state.upper), raw)
+        slopes[clipped] = 0.0
     last = supply.prices
     with np.errstate(invalid="ignore", divide="ignore"):
         if state.log:
             slopes = slopes / costs[:, None]
             costs, last = np.log(costs), np.log(last)
     status = _status(block, raw, costs)
+    if np.isfinite(costs).all() and np.isfinite(slopes).all():
+        return Costs(costs, slopes, clipped, status)
     if memory is not None and memory.costs is not None:
         last = memory.costs
     last_slopes = np.zeros_like(slopes)
@@ -145,6 +149,8 @@ def _with_one_agent(block: MarketBlock) -> MarketBlock:
 
 def _status(block: MarketBlock, raw: Floats, costs: Floats) -> Integers:
     """Say of each market whether its costs are there."""
+    if np.isfinite(costs).all():
+        return np.full(block.n_markets, int(CostStatus.COMPUTED))
     bad = np.where(
         np.isfinite(costs),
         CostStatus.COMPUTED,

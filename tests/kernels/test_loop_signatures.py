@@ -216,6 +216,7 @@ def test_every_loop_is_compiled_once(tmp_path: Path) -> None:
 
 def test_what_is_read_is_a_view_that_cannot_be_written_to() -> None:
     block = loop_block(nested(**EXAMPLES["everything"]).block)
+    block = type(block)(*map(np.array, block))
     for given, seen in zip(block, only_read(block), strict=True):
         assert given.size == 0 or np.shares_memory(given, seen)
         assert given.flags.writeable and not seen.flags.writeable
