@@ -339,6 +339,11 @@ class LikelihoodEstimates:
         How the search ended.
     searches
         Of all starts in their order, where there were several.
+    method
+        ``msl``, ``corrected``, ``msm`` or ``mss``. Of the last two g, ∂g/∂θ' and
+        w_i m_i stand for gradient, Hessian and scores.
+    simulation_covariances
+        ``(P, P)`` what of the covariances is due to draws; of no rows where not known.
     """
 
     coefficients: MixedCoefficients
@@ -356,3 +361,5 @@ class LikelihoodEstimates:
     message: str
     seconds: float
     searches: tuple[LikelihoodSearch, ...] = ()
+    method: str = "msl"
+    simulation_covariances: Floats = field(default_factory=_nothing)

@@ -25,6 +25,7 @@ from .array_backend import array_namespace
 from .array_batches import CACHE_BYTES, Array, group_sizes, to_host
 from .drawn_coefficients import (
     DrawnCoefficients,
+    parameter_slopes,
     scale_coefficients,
     shape_coefficients,
 )
@@ -213,7 +214,7 @@ def _work(
         z = draws[:, here]
         drawn = shape_coefficients(means[:, None, :], z, tastes, xp)
         beta = scale_coefficients(drawn.beta, tastes)
-        logs, P = _choose(X, present, beta, xp)
+        logs, P = simulate_choices(X, present, beta, xp)
         if weights.shape[0]:
             logs = logs + weights[:, here]
         top = xp.maximum(worked.best, logs.max(axis=1))
@@ -269,6 +270,8 @@ def _unscale(slopes: Array, beta: Array, tastes: MixedTastes, xp: ModuleType) ->
     found = slopes * beta[..., s][..., None]
     found[..., s] = by_scale
     return found
+    """Compute ∂log p_r/∂b ``(B, r, K)`` and by Λ's entries ``(B, r, E)``."""
+    return parameter_slopes(-(P.transpose(0, 2, 1) @ X), drawn, z, tastes, xp)
 
 
 def _keep(
@@ -287,7 +290,7 @@ def _keep(
         found.squared_scores[people] = to_host(squared, xp)
 
 
-def _choose(
+def simulate_choices(
     X: Array, present: Array, beta: Array, xp: ModuleType
 ) -> tuple[Array, Array]:
     """Compute log p ``(B, r)`` and P of what was not chosen, ``(B, T J, r)``."""

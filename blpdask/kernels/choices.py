@@ -54,6 +54,7 @@ def choice_probabilities(
         from .array_choices import array_choices
 
         found = array_choices(backend).choice_probabilities(block, tastes, **wanted)
+    demographics = block.demographics
     return replace(
         found,
         scores=by_theta(found.scores, block, tastes),
@@ -63,12 +64,36 @@ def choice_probabilities(
 
 def by_theta(slopes: Floats, block: ChoiceBlock, tastes: MixedTastes) -> Floats:
     """Turn derivatives by b and Λ's entries ``(I, K + E)`` into those by θ."""
+        scores=slopes_by_theta(found.scores, demographics, tastes),
+        squared_scores=slopes_by_theta(found.squared_scores, demographics, tastes),
+    )
+
+
+def slopes_by_theta(
+    slopes: Floats, demographics: Floats, tastes: MixedTastes
+) -> Floats:
+    """Turn derivatives by b and Λ's entries into those by θ.
+
+    Parameters
+    ----------
+    slopes
+        ``(I, K + E)``.
+    demographics
+        ``(I, M)`` of whom they are.
+    tastes
+        θ.
+
+    Returns
+    -------
+    Floats
+        ``(I, P)``.
+    """
     if not slopes.shape[1]:
         return slopes
     K = tastes.b.size
     if tastes.shift_rows.size:
         means = slopes[:, tastes.shift_rows]
-        by_shifts = means * block.demographics[:, tastes.shift_columns]
+        by_shifts = means * demographics[:, tastes.shift_columns]
         slopes = np.concatenate([slopes[:, :K], by_shifts, slopes[:, K:]], axis=1)
     return slopes if tastes.jacobian is None else slopes @ tastes.jacobian
 

@@ -92,6 +92,55 @@ def scale_coefficients(beta: Array, tastes: MixedTastes) -> Array:
     return scaled[..., : tastes.n_columns]
 
 
+def parameter_slopes(
+    slopes: Array,
+    drawn: DrawnCoefficients,
+    z: Array,
+    tastes: MixedTastes,
+    xp: ModuleType = np,
+) -> tuple[Array, Array]:
+    """Turn derivatives by coefficients of X into those by b and by Λ's entries.
+
+    Parameters
+    ----------
+    slopes
+        Derivatives of anything by the coefficients of X's columns, the last axis.
+    drawn, z
+        Coefficients before they are scaled, and their draws; other axes as those of
+        ``slopes``.
+    tastes
+        θ.
+    xp
+        Namespace of arrays.
+
+    Returns
+    -------
+    tuple
+        ``(..., K)`` by b, and ``(..., E)`` by entries of Λ.
+    """
+    if tastes.scale >= 0:
+        slopes = _unscale(slopes, drawn.beta, tastes, xp)
+    by_mean = slopes * drawn.slopes
+    rows = tastes.rows.tolist()
+    own, of = xp.asarray(tastes.rows), xp.asarray(tastes.columns)
+    by_entry = by_mean[..., own] * z[..., of]
+    for k, by_spread in drawn.by_spread.items():
+        by_entry[..., rows.index(k)] = slopes[..., k] * by_spread
+    return by_mean, by_entry
+
+
+def _unscale(slopes: Array, beta: Array, tastes: MixedTastes, xp: ModuleType) -> Array:
+    """Turn derivatives by coefficients of X into those by h, ``(..., K)``."""
+    s = tastes.scale
+    if tastes.own_scale:
+        slopes = xp.concatenate([slopes, 0.0 * slopes[..., :1]], axis=-1)
+    by_scale = slopes[..., s] + (slopes * beta).sum(axis=-1)
+    by_scale = by_scale - slopes[..., s] * beta[..., s]
+    found = slopes * beta[..., s][..., None]
+    found[..., s] = by_scale
+    return found
+
+
 def _truncate(
     m: Array, z: Array, signed: float, xp: ModuleType
 ) -> tuple[Array, Array, Array]:
