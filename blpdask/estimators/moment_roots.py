@@ -6,13 +6,15 @@ With B = Σ_i w_i² m_i m_i' the distance from a root is
 
 which is in standard errors whatever the units of moments. Levenberg and Marquardt's
 method, within regions of trust, minimises the sum of squares λ² at B of the start;
-Newton's method then goes on until nothing but rounding is left.
+Newton's method then goes on until nothing but rounding is left. Where moments jump,
+steps of one Jacobian are taken, shorter after those that lead away, and the nearest
+point is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg
@@ -24,6 +26,8 @@ from ..records import Floats
 #: λ of what is a root; rounding often ends Newton's steps before, at the smaller.
 AT_REST, TOLERANCE = 1e-6, 1e-13
 MAX_EVALUATIONS, MAX_STEPS = 100, 20
+#: Steps of one Jacobian, and what of a step is left after one that leads away.
+CHORDS, SHORTER = 25, 0.6
 
 Evaluate = Callable[[Floats], MomentSums]
 
@@ -89,6 +93,47 @@ def find_root(evaluate: Evaluate, start: Floats) -> Root:
             max_nfev=MAX_EVALUATIONS,
         )
     return _polish(seen, found.x, int(found.njev))
+
+
+def find_near_root(
+    moments: Evaluate, jacobian: Floats, start: Floats, *, near: float
+) -> Root:
+    """Search for where moments that jump are close to zero.
+
+    Parameters
+    ----------
+    moments
+        Gives moments at θ; their Jacobian is not looked at.
+    jacobian
+        ``(P, P)`` about what ∂g/∂θ' is.
+    start
+        ``(P,)`` first θ.
+    near
+        λ that is close enough.
+
+    Raises
+    ------
+    NumericalError
+        Where moments are not finite at the start.
+    """
+    sums = moments(start)
+    if sums.nonfinite:
+        raise NumericalError(describe_nonfinite(sums, start))
+    best = Root(start, sums, distance_from_root(sums), 1, 0)
+    length = 1.0
+    while best.distance > near and best.evaluations < CHORDS:
+        step = _newton_step(replace(best.sums, jacobian=jacobian))
+        if step is None:
+            break
+        theta = best.theta + length * step
+        sums = moments(theta)
+        distance, evaluations = distance_from_root(sums), best.evaluations + 1
+        if not sums.nonfinite and distance < best.distance:
+            best = Root(theta, sums, distance, evaluations, best.iterations + 1)
+            length = min(1.0, length / SHORTER)
+        else:
+            best, length = replace(best, evaluations=evaluations), length * SHORTER
+    return best
 
 
 def scaled_or_nan(scaled: Callable[[Floats], Floats], moments: Floats) -> Floats:
