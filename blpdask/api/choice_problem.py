@@ -33,8 +33,10 @@ from ..results.text_tables import Header, text_table
 from .choice_checks import (
     check_choice_arguments,
     check_choice_solve,
+    check_random,
     check_start,
 )
+from .choice_methods import check_solve, estimate_choices
 from .choice_printing import choose_likelihood_listener
 from .choice_results import ChoiceResults
 from .choice_separation import refuse_separated, refuse_separating
@@ -244,6 +246,8 @@ class ChoiceProblem:
         *,
         starts: Any = None,
         seed: int = 0,
+        method: str = "msl",
+        method_options: Mapping[str, Any] | None = None,
         optimization: Optimization | None = None,
         se_type: str = "robust",
         engine: Any = None,
@@ -252,7 +256,7 @@ class ChoiceProblem:
         progress: Listener | None = None,
         initial_states: InitialStates | None = None,
     ) -> ChoiceResults:
-        """Maximise the likelihood, simulated where coefficients are random.
+        """Estimate, by maximising the simulated likelihood where not told otherwise.
 
         Parameters
         ----------
@@ -267,12 +271,30 @@ class ChoiceProblem:
             |θ_p| z, with z standard normal, about the first.
         seed
             Of random starts.
+            ``(P,)`` starting values of b and the free entries of L, row by row. Where
+            None, the conditional logit's estimates and moderate spreads
+            (:mod:`blpdask.api.choice_starts`). Likelihoods can have several maxima;
+            compare those from different values.
+        method
+            ``"msl"``, maximum simulated likelihood; ``"corrected"``, of a likelihood
+            without the bias that few draws give its logarithm, which takes draws to be
+            independent: use ``Integration("monte_carlo", ...)``; ``"msm"``, the method
+            of simulated moments, without bias at any number of draws, which of panels
+            leaves unused what choices say of one another; or ``"mss"``, the method of
+            simulated scores, an experiment (:mod:`blpdask.api.choice_methods`).
+        method_options
+            Of ``"msm"``: ``draws`` of instruments, 200 of each person, and their
+            ``seed``, by default one more than the integration's. Of ``"mss"``:
+            ``inverse``, by which 1/P of people who choose once is estimated,
+            ``"roulette"`` or ``"accept-reject"``; ``roulettes``, how many, 8;
+            ``sweeps`` over draws of panels, 16; and ``seed``.
         optimization
             Method, ``"bfgs"`` by default. Methods for sums of squares do not apply.
         se_type
             ``"robust"``, the sandwich over people; ``"clustered"``, the sandwich over
             ``clustering_ids``; ``"hessian"``, valid where the model is right and
-            weights are ones; or ``"bhhh"``, outer products of people's scores.
+            weights are ones; or ``"bhhh"``, outer products of people's scores. Of
+            ``"msm"`` and ``"mss"`` the first two, which then hold what draws add.
         engine, threads, backend, progress
             As in :meth:`blpdask.Problem.solve`.
         initial_states
@@ -300,6 +322,9 @@ class ChoiceProblem:
             (engine, threads, backend, progress),
             start,
             starts,
+        machinery = (engine, threads, backend, progress)
+        asked, chosen, optimizer = check_solve(
+            self, method, method_options, optimization, se_type, machinery, start
         )
         listener = choose_likelihood_listener(progress)
         shared: dict[str, Any] = {
@@ -332,6 +357,7 @@ class ChoiceProblem:
             refuse_separating(estimates, self.table, self.coefficients)
         if initial_states is not None:
             estimates = with_first_states(estimates, source)
+        estimates = estimate_choices(self, asked, values, backend, shared, progress)
         results = ChoiceResults(estimates, problem=self)
         if progress is None and options.verbose:
             options.verbose_output(f"\n{results}")

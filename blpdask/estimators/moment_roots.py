@@ -167,7 +167,7 @@ class _Seen:
 
     def __init__(self, evaluate: Evaluate) -> None:
         self._evaluate = evaluate
-        self._at: Floats | None = None
+        self._at: Floats = np.empty(0)
         self._sums: MomentSums | None = None
         self.evaluations = 0
 

@@ -25,16 +25,10 @@ from ..errors import Faults, NumericalWarning
 from ..model.mixed_coefficients import mixed_tastes
 from ..moments.choice_instruments import Instruments, instruments_pass
 from ..moments.choice_moments import MomentState, MomentSums, moments_pass
-from ..moments.choices import (
-    EqualChances,
-    LikelihoodState,
-    LikelihoodSums,
-    equal_chances_pass,
-    likelihood_pass,
-)
 from ..partitions.source import BlockSource, HeldBlocks, as_source
 from ..progress import EvaluationEvent, Listener, StepEvent, silent
 from ..records import Floats, Integers
+from .likelihood_at import add_likelihood
 from .moment_covariances import MOMENT_SE_TYPES, moment_covariances, sandwich
 from .moment_roots import AT_REST, Root, distance_from_root, find_root
 
@@ -120,25 +114,13 @@ def solve_moments(
             root = replace(root, sums=evaluate(root.theta, variances=True))
         finally:
             placement.close()
-        plain = engine.place(source)
-        try:
-            tastes = mixed_tastes(coefficients, root.theta)
-            state = LikelihoodState(tastes, backend, derivatives=False)
-            likelihood: LikelihoodSums = plain.reduce(likelihood_pass, state)
-            alike: EqualChances = plain.reduce(equal_chances_pass, None)
-        finally:
-            plain.close()
-    found = conclude_root(
-        root, coefficients, se_type=se_type, clusters=clusters, method="msm"
-    )
+        found = conclude_root(
+            root, coefficients, se_type=se_type, clusters=clusters, method="msm"
+        )
+        found = add_likelihood(found, source, engine=engine, backend=backend)
     if not found.converged:
         warnings.warn(found.message, NumericalWarning, stacklevel=2)
-    return replace(
-        found,
-        log_likelihood=likelihood.log_likelihood,
-        log_likelihood_at_zero=alike.log_likelihood,
-        seconds=time.perf_counter() - began,
-    )
+    return replace(found, seconds=time.perf_counter() - began)
 
 
 def attach_instruments(source: BlockSource, instruments: Floats) -> HeldBlocks:

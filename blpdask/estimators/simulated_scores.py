@@ -36,6 +36,7 @@ from ..problem.choice_trials import make_roulettes, make_sweeps
 from ..progress import Listener, StepEvent, silent
 from ..records import Floats, Integers
 from .finite_differences import central_differences
+from .likelihood_at import add_likelihood
 from .moment_roots import AT_REST, find_near_root, find_root
 from .simulated_moments import check_moment_errors, conclude_root, tell_of_moments
 
@@ -96,8 +97,7 @@ def solve_scores(
     Returns
     -------
     LikelihoodEstimates
-        As of simulated moments, with the log-likelihood of ``first`` at zero and none
-        at θ̂.
+        As of simulated moments, without covariances that are due to draws.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def solve_scores(
     began = time.perf_counter()
     blocks = [source.load(place) for place in range(len(source))]
     _check(blocks, se_type, clusters)
-    coefficients, panel = first.coefficients, any(map(_chooses_often, blocks))
+    panel = any(map(_chooses_often, blocks))
     jumps = panel or options.inverse == "accept-reject"
     with single_threaded_libraries():
         work = sweeps_pass if panel else roulette_pass
@@ -120,7 +120,7 @@ def solve_scores(
             evaluate = _Evaluation(
                 placement=placement,
                 work=work,
-                coefficients=coefficients,
+                coefficients=first.coefficients,
                 backend=backend,
                 listener=listener,
                 steps=(WIDE if jumps else NARROW) * _standard_errors(first),
@@ -135,21 +135,18 @@ def solve_scores(
                 root = find_root(evaluate, first.theta)
         finally:
             placement.close()
-    found = conclude_root(
-        root,
-        coefficients,
-        se_type=se_type,
-        clusters=clusters,
-        method="mss",
-        at_rest=NEAR_ROOT if jumps else AT_REST,
-    )
+        found = conclude_root(
+            root,
+            first.coefficients,
+            se_type=se_type,
+            clusters=clusters,
+            method="mss",
+            at_rest=NEAR_ROOT if jumps else AT_REST,
+        )
+        found = add_likelihood(found, source, engine=engine, backend=backend)
     if not found.converged:
         warnings.warn(found.message, NumericalWarning, stacklevel=2)
-    return replace(
-        found,
-        log_likelihood_at_zero=first.log_likelihood_at_zero,
-        seconds=time.perf_counter() - began,
-    )
+    return replace(found, seconds=time.perf_counter() - began)
 
 
 def _prepare(
@@ -227,9 +224,7 @@ def _chooses_often(block: ChoiceBlock) -> bool:
     return bool((np.diff(block.person_offsets) > 1).any())
 
 
-def _check(
-    blocks: list[ChoiceBlock], se_type: str, clusters: Integers | None
-) -> None:
+def _check(blocks: list[ChoiceBlock], se_type: str, clusters: Integers | None) -> None:
     """Check the kind of standard errors, and that people have draws of their own."""
     faults = Faults("the method of simulated scores")
     n_people = sum(block.n_people for block in blocks)

@@ -207,9 +207,7 @@ def _sum_slopes(
     return xp.concatenate([(weights * part).sum(axis=1) for part in parts], axis=-1)
 
 
-def _keep(
-    worked: _Worked, people: Array, found: PersonMoments, xp: ModuleType
-) -> None:
+def _keep(worked: _Worked, people: Array, found: PersonMoments, xp: ModuleType) -> None:
     """Write means over draws of some people, and their variances, into ``found``."""
     R = worked.n_draws
     mean = worked.moments / R

@@ -1,9 +1,9 @@
 """Kernels of moments of choices by name of a backend.
 
-With instruments W_ijt of alternative j ``(M,)`` and y of what was chosen, the moments of
-person i at draw r are
+With instruments W_itj of alternative j ``(M,)`` and y of what was chosen, c, the
+moments of person i at draw r are
 
-    m_ir = Σ_t Σ_j W_ijt (y_ijt - P_ijt(β_ir)) = -Σ_t Σ_{j≠c} (W_ijt - W_ict) P_ijt(β_ir)
+    m_ir = Σ_t Σ_j W_itj (y_itj - P_itjr) = -Σ_t Σ_{j≠c} (W_itj - W_itc) P_itjr,
 
 since probabilities sum to one. Their mean over draws is linear in P, so that its
 expectation over draws does not depend on how many there are (McFadden 1989).

@@ -89,10 +89,14 @@ def _relative_slopes(
     """
     R, K, width = by_parameters.shape
     utilities = beta @ X.T
-    odds = np.exp(utilities - utilities.max(axis=1, keepdims=True))
-    P = weights[:, None] * odds / odds.sum(axis=1, keepdims=True)
-    means = (P / weights[:, None]) @ X
-    own = (P.T @ by_parameters.reshape(R, -1)).reshape(-1, K, width)
+    utilities -= utilities.max(axis=1, keepdims=True)
+    odds = np.exp(utilities)
+    total = odds.sum(axis=1, keepdims=True)
+    means = (odds / total) @ X
+    # Draws weigh by w_r P_jr: relative to the largest, so that small P keep digits.
+    logs = utilities - np.log(total) + np.log(weights)[:, None]
+    omega = np.exp(logs - logs.max(axis=0))
+    omega /= omega.sum(axis=0)
+    own = (omega.T @ by_parameters.reshape(R, -1)).reshape(-1, K, width)
     shared = np.einsum("rk,rkp->rp", means, by_parameters)
-    slopes = np.einsum("jk,jkp->jp", X, own) - P.T @ shared
-    return np.asarray(slopes / P.sum(axis=0)[:, None])
+    return np.asarray(np.einsum("jk,jkp->jp", X, own) - omega.T @ shared)

@@ -148,7 +148,7 @@ def _cut_trials(block: ChoiceBlock, trials: _Trials, first: int) -> RouletteBloc
         trial_places=places,
         starts=(np.cumsum(sizes) - sizes)[played],
         people=np.repeat(np.arange(block.n_people), counts.shape[1])[played],
-        steps=-k * np.log1p(-trials.quits[own])[owners],
+        steps=np.asarray(-k * np.log1p(-trials.quits[own])[owners], np.float64),
         uniforms=uniforms[places] if uniforms.size else uniforms,
         roulettes=counts.shape[1],
     )
