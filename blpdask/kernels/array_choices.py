@@ -153,7 +153,9 @@ def _pad(block: ChoiceBlock, people: Integers, xp: ModuleType) -> PaddedPeople:
     rows = first[..., None] + np.arange(J)
     rows += rows >= chosen
     present = np.arange(J) < (sizes - 1)[..., None]
-    X = block.X[np.where(present, rows, chosen)] - block.X[chosen]
+    with np.errstate(invalid="ignore"):  # where the block's first row is not finite
+        X = block.X[np.where(present, rows, chosen)] - block.X[chosen]
+    X[~present] = 0.0
     return PaddedPeople(
         people=people,
         differences=xp.asarray(X.reshape(people.size, T * J, -1)),

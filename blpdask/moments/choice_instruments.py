@@ -41,9 +41,9 @@ def instruments_pass(
     found = np.empty((len(block.X), width))
     for i in range(block.n_people):
         z, means = block.draws[i % len(block.draws)], tastes.b
-        weights = np.ones(len(z))
+        log_weights = np.zeros(len(z))
         if len(block.log_weights):
-            weights = np.exp(block.log_weights[i % len(block.log_weights)])
+            log_weights = block.log_weights[i % len(block.log_weights)]
         if len(block.demographics):
             means = means + tastes.shifts @ block.demographics[i]
         drawn = shape_coefficients(means, z, tastes)
@@ -51,7 +51,7 @@ def instruments_pass(
         by_parameters = _coefficient_slopes(drawn, z, tastes)
         for s in range(block.person_offsets[i], block.person_offsets[i + 1]):
             rows = slice(block.situation_offsets[s], block.situation_offsets[s + 1])
-            found[rows] = _relative_slopes(block.X[rows], beta, by_parameters, weights)
+            found[rows] = _relative_slopes(block.X[rows], beta, by_parameters, log_weights)
     demographics = block.demographics
     if len(demographics):
         sizes = np.diff(block.situation_offsets[block.person_offsets])
@@ -74,7 +74,7 @@ def _coefficient_slopes(
 
 
 def _relative_slopes(
-    X: Floats, beta: Floats, by_parameters: Floats, weights: Floats
+    X: Floats, beta: Floats, by_parameters: Floats, log_weights: Floats
 ) -> Floats:
     """Compute ∂log P_j by b and Λ's entries of one situation, ``(J, K + E)``.
 
@@ -84,8 +84,8 @@ def _relative_slopes(
         ``(J, K)`` and ``(R, K)``.
     by_parameters
         ``(R, K, K + E)`` derivatives of β.
-    weights
-        ``(R,)`` w_r.
+    log_weights
+        ``(R,)`` log w_r.
     """
     R, K, width = by_parameters.shape
     utilities = beta @ X.T
@@ -94,7 +94,7 @@ def _relative_slopes(
     total = odds.sum(axis=1, keepdims=True)
     means = (odds / total) @ X
     # Draws weigh by w_r P_jr: relative to the largest, so that small P keep digits.
-    logs = utilities - np.log(total) + np.log(weights)[:, None]
+    logs = utilities - np.log(total) + log_weights[:, None]
     omega = np.exp(logs - logs.max(axis=0))
     omega /= omega.sum(axis=0)
     own = (omega.T @ by_parameters.reshape(R, -1)).reshape(-1, K, width)
