@@ -64,9 +64,11 @@ ATTRIBUTES = (
 _RECORDED = (
     *("theta", "log_likelihood", "gradient", "hessian", "scores", "covariances"),
     *("se_type", "log_likelihood_at_zero", "converged", "iterations", "evaluations"),
-    *("message", "seconds"),
+    *("message", "seconds", "method", "simulation_covariances"),
 )
 _SIZES = ("I", "S", "N", "R")
+#: Methods whose estimates maximise a likelihood.
+_LIKELIHOODS = {"msl", "corrected"}
 
 
 class ChoiceResults(ChoiceMethods):
@@ -76,7 +78,10 @@ class ChoiceResults(ChoiceMethods):
     too: ``theta`` ``(P,)``, of which spreads have the sign that the search found,
     ``log_likelihood``, ``log_likelihood_at_zero``, ``gradient``, ``hessian`` and
     ``covariances`` ``(P, P)``, ``scores`` ``(I, P)`` of people, ``se_type``,
-    ``converged``, ``iterations``, ``evaluations``, ``message`` and ``seconds``.
+    ``converged``, ``iterations``, ``evaluations``, ``message``, ``seconds``, ``method``
+    and, of simulated moments, ``simulation_covariances``, what draws add to
+    ``covariances``. Where the method is not one of likelihood, moments, their Jacobian
+    and people's moments stand for ``gradient``, ``hessian`` and ``scores``.
     Tables show spreads with a positive diagonal of L, which explains choices alike.
     """
 
@@ -197,6 +202,12 @@ class ChoiceResults(ChoiceMethods):
                 "pass the results of a ChoiceProblem",
             )
             faults.check()
+        for method in {str(r.method) for r in (self, restricted)} - _LIKELIHOODS:
+            faults.add(
+                f"estimates by method {method!r}",
+                "maxima of a likelihood",
+                "estimate by 'msl', or test by estimates and their covariances",
+            )
         sizes = [(r.I, r.S, r.N) for r in (self, restricted)]
         zeros = [float(r.log_likelihood_at_zero) for r in (self, restricted)]
         if sizes[0] != sizes[1] or not np.isclose(

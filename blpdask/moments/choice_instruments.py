@@ -51,7 +51,9 @@ def instruments_pass(
         by_parameters = _coefficient_slopes(drawn, z, tastes)
         for s in range(block.person_offsets[i], block.person_offsets[i + 1]):
             rows = slice(block.situation_offsets[s], block.situation_offsets[s + 1])
-            found[rows] = _relative_slopes(block.X[rows], beta, by_parameters, log_weights)
+            found[rows] = _relative_slopes(
+                block.X[rows], beta, by_parameters, log_weights
+            )
     demographics = block.demographics
     if len(demographics):
         sizes = np.diff(block.situation_offsets[block.person_offsets])
