@@ -19,9 +19,6 @@ from typing import Any
 from .. import options
 from ..choice_records import MixedCoefficients
 from ..errors import Faults
-from ..estimators.initial_states import InitialStatesLikelihood
-from ..estimators.likelihood_model import SimulatedLikelihood
-from ..estimators.simulated_likelihood import maximise_likelihood
 from ..integration.rules import Rule
 from ..partitions.source import HeldBlocks
 from ..problem.choice_blocks import make_blocks
@@ -32,17 +29,15 @@ from ..progress import Listener
 from ..results.text_tables import Header, text_table
 from .choice_checks import (
     check_choice_arguments,
-    check_choice_solve,
-    check_random,
     check_start,
 )
-from .choice_methods import check_solve, estimate_choices
+from .choice_estimators import check_solve, estimate_choices
 from .choice_printing import choose_likelihood_listener
 from .choice_results import ChoiceResults
 from .choice_separation import refuse_separated, refuse_separating
 from .choice_starts import default_start, start_sizes
 from .formulation import Formulation
-from .initial_states import InitialStates, place_initial_states, with_first_states
+from .initial_states import InitialStates
 from .integration import Integration
 from .optimization import Optimization
 from .starting_points import points_near
@@ -281,7 +276,7 @@ class ChoiceProblem:
             independent: use ``Integration("monte_carlo", ...)``; ``"msm"``, the method
             of simulated moments, without bias at any number of draws, which of panels
             leaves unused what choices say of one another; or ``"mss"``, the method of
-            simulated scores, an experiment (:mod:`blpdask.api.choice_methods`).
+            simulated scores, an experiment (:mod:`blpdask.api.choice_estimators`).
         method_options
             Of ``"msm"``: ``draws`` of instruments, 200 of each person, and their
             ``seed``, by default one more than the integration's. Of ``"mss"``:
@@ -315,22 +310,22 @@ class ChoiceProblem:
             Where the likelihood is not finite, or has no maximum, as where a column
             decides all choices (:mod:`blpdask.problem.choice_separation`).
         """
-        chosen, optimizer = check_choice_solve(
-            self,
-            optimization,
-            se_type,
-            (engine, threads, backend, progress),
-            start,
-            starts,
         machinery = (engine, threads, backend, progress)
         asked, chosen, optimizer = check_solve(
-            self, method, method_options, optimization, se_type, machinery, start
+            self,
+            method,
+            method_options,
+            optimization,
+            se_type,
+            machinery,
+            start,
+            starts,
+            initial_states,
         )
-        listener = choose_likelihood_listener(progress)
         shared: dict[str, Any] = {
             "engine": chosen,
             "optimizer": optimizer,
-            "listener": listener,
+            "listener": choose_likelihood_listener(progress),
         }
         values = check_start(start, self.coefficients)
         if optimizer.method != "return":
@@ -340,24 +335,12 @@ class ChoiceProblem:
         sizes = values
         if starts is not None:
             sizes = start_sizes(values, self.coefficients, self.table)
-        source, model = self.source, SimulatedLikelihood(self.coefficients, backend)
-        if initial_states is not None:
-            source = place_initial_states(self, initial_states)
-            model = InitialStatesLikelihood(self.coefficients, backend)
-        estimates = maximise_likelihood(
-            source,
-            model,
-            values,
-            starts=points_near(starts, values, sizes, seed),
-            se_type=se_type,
-            clusters=self.table.clusters if se_type == "clustered" else None,
-            **shared,
+        shared["starts"] = points_near(starts, values, sizes, seed)
+        estimates = estimate_choices(
+            self, asked, values, backend, shared, progress, initial_states
         )
         if optimizer.method != "return":
             refuse_separating(estimates, self.table, self.coefficients)
-        if initial_states is not None:
-            estimates = with_first_states(estimates, source)
-        estimates = estimate_choices(self, asked, values, backend, shared, progress)
         results = ChoiceResults(estimates, problem=self)
         if progress is None and options.verbose:
             options.verbose_output(f"\n{results}")

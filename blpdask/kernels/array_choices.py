@@ -24,7 +24,6 @@ from ..records import Floats, Integers
 from .array_backend import array_namespace
 from .array_batches import CACHE_BYTES, Array, group_sizes, to_host
 from .drawn_coefficients import (
-    DrawnCoefficients,
     parameter_slopes,
     scale_coefficients,
     shape_coefficients,
@@ -229,7 +228,7 @@ def _work(
         if not found.scores.shape[1]:
             continue
         slopes = -(P.transpose(0, 2, 1) @ X)
-        by_mean, by_entry = differentiate_by_entries(slopes, drawn, z, tastes, xp)
+        by_mean, by_entry = parameter_slopes(slopes, drawn, z, tastes, xp)
         pairs = [(worked.score, omega, scale)]
         if found.squared_scores.shape[1]:
             pairs.append((worked.squared_score, omega * omega, scale * scale))
@@ -238,42 +237,6 @@ def _work(
             added = [(held @ by_mean)[:, 0], (held @ by_entry)[:, 0]]
             total[...] = total * shrunk[:, None] + xp.concatenate(added, axis=1)
     return worked
-
-
-def differentiate_by_entries(
-    slopes: Array,
-    drawn: DrawnCoefficients,
-    z: Array,
-    tastes: MixedTastes,
-    xp: ModuleType,
-) -> tuple[Array, Array]:
-    """Turn ``slopes`` by β ``(B, r, K)`` into those by b, and by entries of Λ.
-
-    The latter are ``(B, r, E)``; z is ``(B or 1, r, D)``.
-    """
-    if tastes.scale >= 0:
-        slopes = _unscale(slopes, drawn.beta, tastes, xp)
-    by_mean = slopes * drawn.slopes
-    rows = tastes.rows.tolist()
-    own, of = xp.asarray(tastes.rows), xp.asarray(tastes.columns)
-    by_entry = by_mean[:, :, own] * z[:, :, of]
-    for k, by_spread in drawn.by_spread.items():
-        by_entry[:, :, rows.index(k)] = slopes[..., k] * by_spread
-    return by_mean, by_entry
-
-
-def _unscale(slopes: Array, beta: Array, tastes: MixedTastes, xp: ModuleType) -> Array:
-    """Turn derivatives by coefficients of X into those by h, ``(B, r, K)``."""
-    s = tastes.scale
-    if tastes.own_scale:
-        slopes = xp.concatenate([slopes, 0.0 * slopes[..., :1]], axis=-1)
-    by_scale = slopes[..., s] + (slopes * beta).sum(axis=-1)
-    by_scale = by_scale - slopes[..., s] * beta[..., s]
-    found = slopes * beta[..., s][..., None]
-    found[..., s] = by_scale
-    return found
-    """Compute ∂log p_r/∂b ``(B, r, K)`` and by Λ's entries ``(B, r, E)``."""
-    return parameter_slopes(-(P.transpose(0, 2, 1) @ X), drawn, z, tastes, xp)
 
 
 def _keep(

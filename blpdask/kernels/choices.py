@@ -57,13 +57,6 @@ def choice_probabilities(
     demographics = block.demographics
     return replace(
         found,
-        scores=by_theta(found.scores, block, tastes),
-        squared_scores=by_theta(found.squared_scores, block, tastes),
-    )
-
-
-def by_theta(slopes: Floats, block: ChoiceBlock, tastes: MixedTastes) -> Floats:
-    """Turn derivatives by b and Λ's entries ``(I, K + E)`` into those by θ."""
         scores=slopes_by_theta(found.scores, demographics, tastes),
         squared_scores=slopes_by_theta(found.squared_scores, demographics, tastes),
     )

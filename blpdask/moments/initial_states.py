@@ -23,9 +23,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..choice_records import ChoiceBlock, MixedTastes, PersonLikelihoods
-from ..kernels.array_choices import differentiate_by_entries, person_means
-from ..kernels.choices import by_theta, choice_probabilities
-from ..kernels.drawn_coefficients import scale_coefficients, shape_coefficients
+from ..kernels.array_choices import person_means
+from ..kernels.choices import choice_probabilities, slopes_by_theta
+from ..kernels.drawn_coefficients import (
+    parameter_slopes,
+    scale_coefficients,
+    shape_coefficients,
+)
 from ..model.choice_states import (
     ChoicePaths,
     differentiate_last_state,
@@ -124,7 +128,7 @@ def first_states(
             found.logs[people] = np.log(chances)
             if derivatives:
                 slopes = differentiate_last_state(padded, visits, last)
-                both = differentiate_by_entries(slopes, drawn, z, tastes, np)
+                both = parameter_slopes(slopes, drawn, z, tastes, np)
                 found.slopes[people] = np.concatenate(both, axis=2)
     return found
 
@@ -148,9 +152,9 @@ def _add_slopes(
     with np.errstate(all="ignore"):
         share = np.exp(found.draw_logs - found.logs[:, np.newaxis]) / R
     added = (share[:, np.newaxis] @ slopes)[:, 0]
-    scores = found.scores + by_theta(added, block, tastes)
+    scores = found.scores + slopes_by_theta(added, block.demographics, tastes)
     squared = found.squared_scores
     if squared.shape[1]:
         added = (share[:, np.newaxis] ** 2 @ slopes)[:, 0]
-        squared = squared + by_theta(added, block, tastes)
+        squared = squared + slopes_by_theta(added, block.demographics, tastes)
     return replace(found, scores=scores, squared_scores=squared)
