@@ -32,6 +32,7 @@ def halton(
     seed: int,
     discard: int = 1000,
     scramble: bool = True,
+    stream: np.random.RandomState | None = None,
 ) -> MarketNodes:
     """Build Halton nodes, one sequence through all markets.
 
@@ -49,6 +50,9 @@ def halton(
         Points skipped at the start of the sequence.
     scramble
         Whether digits are permuted at random.
+    stream
+        That of the permutations where those of earlier markets have been drawn; a new
+        one where None.
 
     Returns
     -------
@@ -61,7 +65,7 @@ def halton(
     >>> rule.nodes.ravel().round(4).tolist()
     [0.0, -0.6745, 0.6745]
     """
-    state = np.random.RandomState(seed)
+    state = np.random.RandomState(seed) if stream is None else stream
     bases = first_primes(dimensions)
     uniforms = np.empty((n_markets, size, dimensions))
     for first in range(0, n_markets, MARKETS_AT_ONCE):

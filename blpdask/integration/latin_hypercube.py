@@ -20,7 +20,13 @@ from .nodes import MarketNodes, normal_quantiles, stack_draws
 
 
 def latin_hypercube(
-    dimensions: int, size: int, *, n_markets: int, seed: int, modified: bool = False
+    dimensions: int,
+    size: int,
+    *,
+    n_markets: int,
+    seed: int,
+    modified: bool = False,
+    stream: np.random.RandomState | None = None,
 ) -> MarketNodes:
     """Draw stratified normal nodes from one stream that runs through the markets.
 
@@ -36,6 +42,8 @@ def latin_hypercube(
         Seed of the stream.
     modified
         Whether all strata of a dimension share one shift.
+    stream
+        The stream where earlier markets have been drawn; a new one where None.
 
     Returns
     -------
@@ -48,7 +56,7 @@ def latin_hypercube(
     >>> ((draws.nodes > 0).sum().item(), draws.weights[0].item())
     (2, 0.25)
     """
-    state = np.random.RandomState(seed)
+    state = np.random.RandomState(seed) if stream is None else stream
     uniforms = np.empty((n_markets, size, dimensions))
     strata = np.arange(size)
     shifts = 1 if modified else size

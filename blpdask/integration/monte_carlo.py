@@ -13,7 +13,12 @@ from .nodes import MarketNodes, stack_draws
 
 
 def monte_carlo(
-    dimensions: int, size: int, *, n_markets: int, seed: int
+    dimensions: int,
+    size: int,
+    *,
+    n_markets: int,
+    seed: int,
+    stream: np.random.RandomState | None = None,
 ) -> MarketNodes:
     """Draw standard normal nodes from one stream that runs through the markets.
 
@@ -28,6 +33,8 @@ def monte_carlo(
     seed
         Seed of the legacy Mersenne Twister stream (:class:`numpy.random.RandomState`),
         which NumPy promises never to change.
+    stream
+        That stream where earlier markets have been drawn; a new one where None.
 
     Returns
     -------
@@ -40,5 +47,5 @@ def monte_carlo(
     >>> draws.nodes[0].round(4).tolist()
     [1.7641, 0.4002]
     """
-    state = np.random.RandomState(seed)
+    state = np.random.RandomState(seed) if stream is None else stream
     return stack_draws(state.normal(size=(n_markets * size, dimensions)), n_markets)

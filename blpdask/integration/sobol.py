@@ -24,7 +24,9 @@ from .nodes import MarketNodes, normal_quantiles, stack_draws
 BITS = 30
 
 
-def sobol(dimensions: int, size: int, *, n_markets: int, seed: int) -> MarketNodes:
+def sobol(
+    dimensions: int, size: int, *, n_markets: int, seed: int, first: int = 0
+) -> MarketNodes:
     """Build scrambled Sobol nodes with an independent scramble in every market.
 
     Parameters
@@ -37,6 +39,8 @@ def sobol(dimensions: int, size: int, *, n_markets: int, seed: int) -> MarketNod
         Number of markets, T.
     seed
         With a market's place, the key of its scramble.
+    first
+        Place of the first market.
 
     Returns
     -------
@@ -49,7 +53,10 @@ def sobol(dimensions: int, size: int, *, n_markets: int, seed: int) -> MarketNod
     >>> bool((one == two[:8]).all())
     True
     """
-    nodes = [sobol_nodes(dimensions, size, seed, market) for market in range(n_markets)]
+    nodes = [
+        sobol_nodes(dimensions, size, seed, market)
+        for market in range(first, first + n_markets)
+    ]
     return stack_draws(np.concatenate(nodes), n_markets)
 
 

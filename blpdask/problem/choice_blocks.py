@@ -16,8 +16,8 @@ from ..integration.rules import Rule
 from ..partitions.plan import BLOCK_COST, MOST_BLOCKS, plan_blocks
 from ..partitions.source import HeldBlocks
 from ..records import Floats
-from .choice_draws import draw_variates
 from .choice_table import ChoiceTable
+from .drawn_blocks import DrawnBlocks, Draws
 
 
 def cut_people(table: ChoiceTable, draws: Floats) -> HeldBlocks:
@@ -61,6 +61,12 @@ def cut_block(table: ChoiceTable, draws: Floats, first: int, stop: int) -> Choic
     )
 
 
-def make_blocks(table: ChoiceTable, rule: Rule, kinds: Sequence[str]) -> HeldBlocks:
-    """Draw variates for random coefficients of ``kinds``, ``(D,)``, and cut."""
-    return cut_people(table, draw_variates(rule, kinds, table.person_ids.size))
+def make_blocks(table: ChoiceTable, rule: Rule, kinds: Sequence[str]) -> DrawnBlocks:
+    """Cut a table; draws for coefficients of ``kinds``, ``(D,)``, are made on load."""
+    size = rule.size if kinds else 1
+    # Blocks are cut by the work that draws make, which is known without them.
+    shape = np.broadcast_to(np.empty(1), (table.person_ids.size, size, 0))
+    people = cut_people(table, shape)
+    counts = [people.load(b).n_people for b in range(len(people))]
+    edges = np.concatenate([[0], np.cumsum(counts)])
+    return DrawnBlocks(people, Draws.of(rule, kinds, edges))

@@ -26,11 +26,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import Faults
+from ..integration.ranges import StreamState, build_range
 from ..integration.rules import SIMULATIONS, Rule
 from ..records import Floats
 
 
-def draw_variates(rule: Rule, kinds: Sequence[str], n_people: int) -> Floats:
+def draw_variates(
+    rule: Rule,
+    kinds: Sequence[str],
+    n_people: int,
+    *,
+    first: int = 0,
+    start: StreamState | None = None,
+) -> Floats:
     """Draw the standard variates of people.
 
     Parameters
@@ -41,6 +49,11 @@ def draw_variates(rule: Rule, kinds: Sequence[str], n_people: int) -> Floats:
         ``(D,)`` kinds of the random coefficients.
     n_people
         I.
+    first
+        Place of the first of them among all people.
+    start
+        Where the rule's stream stands at that person, where it has one and that is
+        known.
 
     Returns
     -------
@@ -61,7 +74,7 @@ def draw_variates(rule: Rule, kinds: Sequence[str], n_people: int) -> Floats:
     if not kinds:
         return np.empty((n_people, 1, 0))
     check_rule(rule)
-    nodes = rule.build_markets(len(kinds), n_people).nodes
+    nodes = build_range(rule, len(kinds), first, first + n_people, start).nodes
     draws = nodes.reshape(n_people, rule.size, len(kinds))
     for d, kind in enumerate(kinds):
         if kind == "uniform":
