@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .api.choice_lags import build_lagged_choices
     from .api.choice_problem import ChoiceProblem
     from .api.choice_results import ChoiceResults
+    from .api.choice_stores import ChoiceStore, build_choice_store, open_choice_store
     from .api.conduct_models import ConductModel
     from .api.construction import (
         build_blp_instruments,
@@ -62,6 +63,7 @@ __all__ = [
     "BootstrappedResults",
     "ChoiceProblem",
     "ChoiceResults",
+    "ChoiceStore",
     "ConductModel",
     "Formulation",
     "ImportanceSamplingResults",
@@ -89,6 +91,7 @@ __all__ = [
     "Store",
     "Taxes",
     "build_blp_instruments",
+    "build_choice_store",
     "build_differentiation_instruments",
     "build_hausman_instruments",
     "build_id_data",
@@ -103,6 +106,7 @@ __all__ = [
     "data_to_dict",
     "exceptions",
     "observe_micro_moments",
+    "open_choice_store",
     "open_store",
     "options",
     "parallel",
@@ -120,6 +124,7 @@ _HOMES = {
     "BootstrappedResults": "api.bootstrapped_results",
     "ChoiceProblem": "api.choice_problem",
     "ChoiceResults": "api.choice_results",
+    "ChoiceStore": "api.choice_stores",
     "ConductModel": "api.conduct_models",
     "Formulation": "api.formulation",
     "ImportanceSamplingResults": "api.importance_sampling",
@@ -147,6 +152,7 @@ _HOMES = {
     "Store": "api.stores",
     "Taxes": "api.taxes",
     "build_blp_instruments": "api.construction",
+    "build_choice_store": "api.choice_stores",
     "build_differentiation_instruments": "api.construction",
     "build_hausman_instruments": "api.hausman",
     "build_id_data": "api.construction",
@@ -159,6 +165,7 @@ _HOMES = {
     "build_store": "api.stores",
     "data_to_dict": "api.structured_tables",
     "observe_micro_moments": "api.observed_moments",
+    "open_choice_store": "api.choice_stores",
     "open_store": "api.stores",
     "parallel": "api.parallel",
     "read_pickle": "api.pickles",

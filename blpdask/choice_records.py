@@ -328,7 +328,8 @@ class LikelihoodEstimates:
     log_likelihood, gradient, hessian
         At θ: ``()``, ``(P,)``, ``(P, P)``.
     scores
-        ``(I, P)`` ∂ log P_i / ∂θ, weighted, people in the order of the blocks.
+        ``(I, P)`` ∂ log P_i / ∂θ, weighted, people in the order of the blocks; of no
+        rows where sums of their products were enough.
     covariances
         ``(P, P)`` of θ, of the kind that was asked for.
     se_type

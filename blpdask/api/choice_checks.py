@@ -59,6 +59,12 @@ def check_choice_solve(
     if se_type not in SE_TYPES:
         listed = ", ".join(map(repr, SE_TYPES))
         faults.add(f"se_type={se_type!r}", f"one of {listed}", "correct se_type")
+    elif se_type == "clustered" and problem.is_stored:
+        faults.add(
+            "se_type='clustered' of choices in a store",
+            "'robust', 'hessian' or 'bhhh', which are sums over people",
+            "choose one of these, or make the problem from a DataFrame",
+        )
     elif se_type == "clustered" and problem.table.clusters is None:
         faults.add(
             "se_type='clustered' without clusters",

@@ -20,11 +20,12 @@ from .. import options
 from ..choice_records import MixedCoefficients
 from ..errors import Faults
 from ..integration.rules import Rule
-from ..partitions.source import HeldBlocks
 from ..problem.choice_blocks import make_blocks
 from ..problem.choice_coefficients import name_coefficients, negate_column
 from ..problem.choice_table import ChoiceTable, read_choices
 from ..problem.given_choices import keep_fields
+from ..problem.drawn_blocks import DrawnBlocks
+from ..problem.stored_choices import StoredChoiceTable
 from ..progress import Listener
 from ..results.text_tables import Header, text_table
 from .choice_checks import (
@@ -36,6 +37,8 @@ from .choice_printing import choose_likelihood_listener
 from .choice_results import ChoiceResults
 from .choice_separation import refuse_separated, refuse_separating
 from .choice_starts import default_start, start_sizes
+from .choice_starts import default_start
+from .choice_stores import ChoiceStore
 from .formulation import Formulation
 from .initial_states import InitialStates
 from .integration import Integration
@@ -61,7 +64,9 @@ class ChoiceProblem:
         ``alternative_ids``, none of which stands twice in a situation; ``availability``
         (0 or 1; rows of 0 are left out); ``weights`` and ``clustering_ids``, each the
         same in all rows of a person. Choice sets may differ in size. A DataFrame, a
-        mapping of arrays or a structured array.
+        mapping of arrays or a structured array; or a :class:`blpdask.ChoiceStore`,
+        whose rows stay on disk: formulas are then evaluated where rows are read, and
+        columns are checked when the problem is first solved.
     random
         Kind of each random coefficient by the name of its column: ``"normal"``,
         ``"lognormal"``, ``"censored"`` (a normal, zero where negative),
@@ -146,6 +151,13 @@ class ChoiceProblem:
             shifts=shifts,
             wtp=wtp,
             random_scale=random_scale,
+        random = check_choice_arguments(formulation, random, integration, correlated)
+        tolerance = max(options.collinear_atol, options.collinear_rtol)
+        self.formulation = formulation
+        self.table: ChoiceTable | StoredChoiceTable = (
+            StoredChoiceTable(choice_data.blocks, formulation.parsed)
+            if isinstance(choice_data, ChoiceStore)
+            else read_choices(choice_data, formulation.parsed, tolerance=tolerance)
         )
         self.formulation, self.demographic_formulation = formulation, demographics
         table = read_choices(
@@ -170,17 +182,17 @@ class ChoiceProblem:
     @property
     def I(self) -> int:  # noqa: E743
         """Number of people."""
-        return int(self.table.person_ids.size)
+        return self.table.n_people
 
     @property
     def S(self) -> int:
         """Number of situations, of all people together."""
-        return int(self.table.chosen.size)
+        return self.table.n_situations
 
     @property
     def N(self) -> int:
         """Number of alternatives, of all situations together."""
-        return int(self.table.rows.size)
+        return self.table.n_rows
 
     @property
     def K(self) -> int:
@@ -203,13 +215,18 @@ class ChoiceProblem:
         return self._rule.size if self.D else 0
 
     @property
+    def is_stored(self) -> bool:
+        """Whether choices stay in a store."""
+        return isinstance(self.table, StoredChoiceTable)
+
+    @property
     def integration_rule(self) -> Rule:
         """The rule of the draws, with the seed that was drawn where none was given."""
         return self._rule
 
     @cached_property
-    def source(self) -> HeldBlocks:
-        """Blocks of people with their draws."""
+    def source(self) -> DrawnBlocks:
+        """Blocks of people, whose draws are made where they are loaded."""
         return make_blocks(self.table, self._rule, self.coefficients.random_kinds)
 
     def __str__(self) -> str:
@@ -327,6 +344,8 @@ class ChoiceProblem:
             "optimizer": optimizer,
             "listener": choose_likelihood_listener(progress),
         }
+        if isinstance(self.table, StoredChoiceTable):
+            self.table.inspect(chosen)
         values = check_start(start, self.coefficients)
         if optimizer.method != "return":
             refuse_separated(self.table, self.coefficients)
@@ -338,6 +357,13 @@ class ChoiceProblem:
         shared["starts"] = points_near(starts, values, sizes, seed)
         estimates = estimate_choices(
             self, asked, values, backend, shared, progress, initial_states
+        estimates = maximise_likelihood(
+            self.source,
+            SimulatedLikelihood(self.coefficients, backend, summed=self.is_stored),
+            values,
+            se_type=se_type,
+            clusters=self.table.clusters if se_type == "clustered" else None,
+            **shared,
         )
         if optimizer.method != "return":
             refuse_separating(estimates, self.table, self.coefficients)

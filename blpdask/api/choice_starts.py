@@ -31,8 +31,9 @@ from ..choice_records import CENTRED, MixedCoefficients
 from ..errors import DataWarning
 from ..estimators.likelihood_model import SimulatedLikelihood
 from ..estimators.simulated_likelihood import maximise_likelihood
-from ..problem.choice_blocks import cut_people
+from ..problem.choice_blocks import make_blocks
 from ..problem.choice_table import ChoiceTable
+from ..problem.stored_choices import StoredChoiceTable
 from ..records import Floats
 from .choice_separation import refuse_separating
 
@@ -72,10 +73,27 @@ def default_start(
     if counted:
         beta[counted] = _logit(problem, counted, backend, shared)
     return start_at(beta, coefficients, problem.table)
+    K = problem.K
+    if not problem.D:
+        return np.zeros(K)
+    table = problem.table
+    plain = MixedCoefficients(problem.coefficients.labels, ("fixed",) * K)
+    blocks = make_blocks(table, problem.integration_rule, ())
+    logit = maximise_likelihood(
+        blocks,
+        SimulatedLikelihood(plain, backend, summed=problem.is_stored),
+        np.zeros(K),
+        se_type="hessian",
+        clusters=None,
+        **shared,
+    )
+    return start_at(logit.theta, problem.coefficients, table)
 
 
 def start_at(
-    beta: Floats, coefficients: MixedCoefficients, table: ChoiceTable
+    beta: Floats,
+    coefficients: MixedCoefficients,
+    table: ChoiceTable | StoredChoiceTable,
 ) -> Floats:
     """Make starting values of the logit's coefficients ``(K,)``."""
     _warn_of_signs(beta, coefficients)
@@ -179,6 +197,20 @@ def _warn_of_signs(beta: Floats, coefficients: MixedCoefficients) -> None:
         if kind in _POSITIVE and beta[k] < 0 and k != coefficients.scaling
     ]
     if negative:
+    means = beta.copy()
+    scales = SPREAD / table.deviations
+    wrong = []
+    for k, kind in enumerate(coefficients.kinds):
+        if kind == "lognormal":
+            size = np.maximum(abs(beta[k]), _LEAST)
+            means[k], scales[k] = np.log(size), min(scales[k] / size, 1.0)
+        elif kind == "johnson":
+            share = np.clip(beta[k], _MARGIN, 1 - _MARGIN)
+            means[k] = np.log(share / (1 - share))
+            scales[k] = min(scales[k] / (share * (1 - share)), 1.0)
+        if kind in ("lognormal", "censored", "johnson") and beta[k] < 0:
+            wrong.append(coefficients.labels[k])
+    if wrong:
         warnings.warn(
             f"the logit's coefficients of [{', '.join(negative)}] are negative, which "
             "those of their kinds cannot be; change the signs of these columns, as in "

@@ -377,7 +377,9 @@ class DaskPlacement:
 
 def _check_size(source: BlockSource) -> None:
     """Refuse to send more through the scheduler than it should hold."""
-    size = sum(source.size(block) for block in range(len(source)))
+    # Of some blocks a part is made where they are loaded, and does not travel.
+    size_of = getattr(source, "carried_size", source.size)
+    size = sum(size_of(block) for block in range(len(source)))
     if size > CARRIED_SOURCE_BYTES:
         raise ClusterError(
             f"found: {size / 2**30:.1f} GiB of data in memory for a Dask cluster\n  "

@@ -59,6 +59,26 @@ def likelihood_covariances(
     return np.asarray(half.T @ half)
 
 
+def summed_covariances(
+    se_type: str, *, hessian: Floats, outer: Floats, information: Floats
+) -> Floats:
+    """Compute covariances of θ from sums over people, ``(P, P)``.
+
+    Parameters
+    ----------
+    se_type
+        One of :data:`SE_TYPES` but ``clustered``.
+    hessian
+        ``(P, P)`` H.
+    outer, information
+        ``(P, P)`` Σ_i w_i² s_i s_i' and Σ_i w_i s_i s_i'.
+    """
+    if se_type == "bhhh":
+        return invert_information(information)
+    inverse = invert_information(-hessian)
+    return inverse if se_type == "hessian" else inverse @ outer @ inverse
+
+
 def invert_information(information: Floats) -> Floats:
     """Invert a matrix that should be positive definite; NaN where it is not."""
     try:

@@ -59,11 +59,15 @@ class SimulatedLikelihood:
         ``numba``, ``numpy`` or ``cupy``.
     corrected
         Whether the bias of the logarithm of a mean of draws is taken away.
+    summed
+        Whether sums of outer products of scores stand for scores of people, which are
+        too many to be held together.
     """
 
     coefficients: MixedCoefficients
     backend: str
     corrected: bool = False
+    summed: bool = False
 
     @property
     def work(self) -> LikelihoodPass:
@@ -85,4 +89,5 @@ class SimulatedLikelihood:
             derivatives=derivatives,
             by_person=by_person,
             corrected=self.corrected,
+            summed=self.summed,
         )

@@ -99,7 +99,7 @@ def likelihood_hessian(
     objective: LikelihoodObjective, theta: Floats, sums: LikelihoodSums
 ) -> Floats:
     """Compute the Hessian of LL, ``(P, P)``, at a θ whose ``sums`` are known."""
-    size = np.sqrt((sums.scores**2).sum(axis=0))
+    size = sums.score_sizes
     scale = 1.0 / np.where(size > 0.0, size, 1.0)
 
     def score(x: Floats) -> Floats:

@@ -24,7 +24,11 @@ from ..moments.choices import EqualChances, equal_chances_pass
 from ..partitions.source import BlockSource
 from ..progress import Listener, silent
 from ..records import Floats, Integers
-from .likelihood_covariances import SE_TYPES, likelihood_covariances
+from .likelihood_covariances import (
+    SE_TYPES,
+    likelihood_covariances,
+    summed_covariances,
+)
 from .likelihood_model import LikelihoodModel
 from .likelihood_newton import Peak
 from .likelihood_objective import LikelihoodObjective
@@ -195,13 +199,7 @@ def _conclude(
         gradient=peak.sums.score,
         hessian=peak.hessian,
         scores=peak.sums.scores,
-        covariances=likelihood_covariances(
-            se_type,
-            hessian=peak.hessian,
-            scores=peak.sums.scores,
-            weights=peak.sums.weights,
-            clusters=_codes(clusters),
-        ),
+        covariances=_covariances(se_type, peak, clusters),
         se_type=se_type,
         log_likelihood_at_zero=np.nan,
         converged=converged,
@@ -209,6 +207,25 @@ def _conclude(
         evaluations=outcome.evaluations,
         message=message,
         seconds=np.nan,
+    )
+
+
+def _covariances(se_type: str, peak: Peak, clusters: Integers | None) -> Floats:
+    """Compute covariances from scores of people, or sums of their products."""
+    sums = peak.sums
+    if sums.outer.size:
+        return summed_covariances(
+            se_type,
+            hessian=peak.hessian,
+            outer=sums.outer,
+            information=sums.information,
+        )
+    return likelihood_covariances(
+        se_type,
+        hessian=peak.hessian,
+        scores=sums.scores,
+        weights=sums.weights,
+        clusters=_codes(clusters),
     )
 
 

@@ -1,4 +1,4 @@
-"""Which nodes have markets first to stop - 1 of many, without those of all others?
+"""Draw the nodes of some markets among many, without those of all others.
 
 Those of :meth:`blpdask.integration.rules.Rule.build_markets`, to the last bit, so that
 whoever has a few of the markets draws the nodes of these alone. Sobol's are keyed by
@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -121,9 +122,19 @@ def find_starts(
     for before, first in itertools.pairwise((0, *firsts)):
         for place in range(before, first, AT_ONCE):
             _draw(rule, dimensions, place, min(place + AT_ONCE, first), stream)
-        _, key, position, has_normal, normal = stream.get_state(legacy=True)
-        found.append(StreamState(key, position, has_normal, normal))
+        found.append(_state_of(stream))
     return tuple(found)
+
+
+def _state_of(stream: np.random.RandomState) -> StreamState:
+    """Say where a stream stands."""
+    state: Any = stream.get_state(legacy=False)
+    return StreamState(
+        key=state["state"]["key"],
+        position=int(state["state"]["pos"]),
+        has_normal=int(state["has_gauss"]),
+        normal=float(state["gauss"]),
+    )
 
 
 def _draw(

@@ -41,6 +41,8 @@ class LikelihoodState:
         Whether scores of people are.
     corrected
         Whether the bias of the logarithm is taken away.
+    summed
+        Whether, where scores of people are wanted, sums of their outer products do.
     """
 
     tastes: MixedTastes
@@ -48,6 +50,11 @@ class LikelihoodState:
     derivatives: bool = True
     by_person: bool = False
     corrected: bool = False
+    summed: bool = False
+
+
+def _no_products() -> Floats:
+    return np.empty((0, 0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +77,9 @@ class LikelihoodSums:
         ``(I,)`` w_i, and
     concentrations
         ``(I,)`` c_i; of no rows where not asked for.
+    outer, information
+        ``(P, P)`` with s_i = ∂log P_i/∂θ, Σ_i w_i² s_i s_i' and Σ_i w_i s_i s_i'; of no
+        rows where not asked for.
     """
 
     log_likelihood: float
@@ -79,6 +89,15 @@ class LikelihoodSums:
     scores: Floats = field(metadata=JOINED)
     weights: Floats = field(metadata=JOINED)
     concentrations: Floats = field(metadata=JOINED)
+    outer: Floats = field(default_factory=_no_products)
+    information: Floats = field(default_factory=_no_products)
+
+    @property
+    def score_sizes(self) -> Floats:
+        """Give (Σ_i w_i² s_ip²)^½, ``(P,)``, of sums with scores or their products."""
+        if self.outer.size:
+            return np.asarray(np.sqrt(np.diag(self.outer)))
+        return np.asarray(np.sqrt((self.scores**2).sum(axis=0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +131,17 @@ def likelihood_pass(
     )
     if state.corrected:
         found = correct_logarithms(found, block.draws.shape[1])
-    return sum_people(found, block.weights, by_person=state.by_person), None
+    sums = sum_people(
+        found,
+        block.weights,
+        by_person=state.by_person and not state.summed,
+        summed=state.by_person and state.summed,
+    )
+    return sums, None
 
 
 def sum_people(
-    found: PersonLikelihoods, weights: Floats, *, by_person: bool
+    found: PersonLikelihoods, weights: Floats, *, by_person: bool, summed: bool = False
 ) -> LikelihoodSums:
     """Sum log P_i and scores over a block's people, weighted by ``(I,)``."""
     bad = ~(np.isfinite(found.logs) & np.isfinite(found.scores).all(axis=1))
@@ -130,6 +155,8 @@ def sum_people(
         scores=weighted[:kept],
         weights=weights[:kept],
         concentrations=found.concentrations[:kept],
+        outer=weighted.T @ weighted if summed else _no_products(),
+        information=found.scores.T @ weighted if summed else _no_products(),
     )
 
 

@@ -148,6 +148,9 @@ class StoreWriter:
         market_ids: np.ndarray[Any, Any],
         levels: Mapping[tuple[str, int], Any],
         n_firms: int = 0,
+        *,
+        block_edges: tuple[int, ...] | None = None,
+        unit: str = "markets",
     ) -> None:
         """Write what is not in blocks and move the store to its place.
 
@@ -159,22 +162,27 @@ class StoreWriter:
             Levels of text columns, by table and place of the column.
         n_firms
             Distinct firms.
+        block_edges
+            ``(B + 1,)`` where they were not known before all blocks were written.
+        unit
+            What blocks are made of, for their names.
         """
         others = self._market_arrays(market_ids)
         for (table, place), values in levels.items():
             others[f"levels/{table}/{place}"] = pack_levels(values)
         for name, array in others.items():
             write_array(self._root, name, array)
-        edges = self._description.block_edges
+        edges = block_edges or self._description.block_edges
         blocks = [self._blocks[index] for index in sorted(self._blocks)]
         description = dataclasses.replace(
             self._description,
+            block_edges=edges,
             integer_ids=others["markets/ids"].dtype == np.int64,
             n_firms=n_firms,
             block_products=tuple(int(b.product_counts.sum()) for b in blocks),
             block_agents=tuple(int(b.agent_counts.sum()) for b in blocks),
             block_labels=tuple(
-                f"markets {market_ids[first]} to {market_ids[stop - 1]}"
+                f"{unit} {market_ids[first]} to {market_ids[stop - 1]}"
                 for first, stop in itertools.pairwise(edges)
             ),
             block_digests=tuple(self._digests[b] for b in sorted(self._digests)),

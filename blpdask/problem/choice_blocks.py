@@ -18,6 +18,7 @@ from ..partitions.source import HeldBlocks
 from ..records import Floats
 from .choice_table import ChoiceTable
 from .drawn_blocks import DrawnBlocks, Draws
+from .stored_choices import StoredChoiceTable
 
 
 def cut_people(table: ChoiceTable, draws: Floats) -> HeldBlocks:
@@ -61,12 +62,15 @@ def cut_block(table: ChoiceTable, draws: Floats, first: int, stop: int) -> Choic
     )
 
 
-def make_blocks(table: ChoiceTable, rule: Rule, kinds: Sequence[str]) -> DrawnBlocks:
+def make_blocks(
+    table: ChoiceTable | StoredChoiceTable, rule: Rule, kinds: Sequence[str]
+) -> DrawnBlocks:
     """Cut a table; draws for coefficients of ``kinds``, ``(D,)``, are made on load."""
+    if isinstance(table, StoredChoiceTable):
+        return table.blocks(rule, tuple(kinds))
     size = rule.size if kinds else 1
     # Blocks are cut by the work that draws make, which is known without them.
-    shape = np.broadcast_to(np.empty(1), (table.person_ids.size, size, 0))
-    people = cut_people(table, shape)
+    people = cut_people(table, np.empty((table.n_people, size, 0)))
     counts = [people.load(b).n_people for b in range(len(people))]
     edges = np.concatenate([[0], np.cumsum(counts)])
     return DrawnBlocks(people, Draws.of(rule, kinds, edges))

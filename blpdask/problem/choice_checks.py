@@ -191,6 +191,40 @@ def check_attributes(
     firsts = situation_offsets[:-1]
     highest = np.maximum.reduceat(X, firsts, axis=0)
     shared = (highest == np.minimum.reduceat(X, firsts, axis=0)).all(axis=0)
+    _check_columns(labels, shared, within, tolerance, faults)
+
+
+def check_spread(
+    labels: Sequence[str],
+    differs: Flags,
+    squares: Floats,
+    tolerance: float,
+    faults: Faults,
+) -> None:
+    """Check the same of sums over situations.
+
+    Parameters
+    ----------
+    labels, tolerance, faults
+        As in :func:`check_attributes`.
+    differs
+        ``(K,)`` whether a column differs between alternatives anywhere.
+    squares
+        ``(K, K)`` sums of squares and products of columns less averages of situations.
+    """
+    values, vectors = np.linalg.eigh(squares)
+    root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
+    _check_columns(labels, ~differs, root, tolerance, faults)
+
+
+def _check_columns(
+    labels: Sequence[str],
+    shared: Flags,
+    within: Floats,
+    tolerance: float,
+    faults: Faults,
+) -> None:
+    """Check columns ``(K,)`` by rows whose squares and products are theirs."""
     for k in np.flatnonzero(shared).tolist():
         faults.add(
             f"'{labels[k]}' is the same for all alternatives of every situation",

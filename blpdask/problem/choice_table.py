@@ -88,6 +88,26 @@ class ChoiceTable:
         """Alternatives of each situation, ``(S,)``."""
         return np.diff(self.situation_offsets)
 
+    @property
+    def n_people(self) -> int:
+        """Count the people, I."""
+        return int(self.person_ids.size)
+
+    @property
+    def n_situations(self) -> int:
+        """Count the situations of all people, S."""
+        return int(self.chosen.size)
+
+    @property
+    def n_rows(self) -> int:
+        """Count the alternatives of all situations, N."""
+        return int(self.rows.size)
+
+    @property
+    def deviations(self) -> Floats:
+        """Standard deviations of characteristics within situations, ``(K,)``."""
+        return np.asarray(self.within().std(axis=0))
+
     def within(self) -> Floats:
         """Give characteristics less their situation's averages, ``(N, K)``."""
         return subtract_averages(self.X, self.situation_offsets)

@@ -17,8 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..choice_records import ChoiceBlock
 from ..integration.ranges import StreamState, find_starts
 from ..integration.rules import Rule
@@ -130,6 +128,10 @@ class DrawnBlocks:
     def size(self, index: int) -> int:
         """Estimate the bytes of a block with its draws."""
         return self._people.size(index) + self._draws.size(index)
+
+    def carried_size(self, index: int) -> int:
+        """Estimate the bytes of a block that travel: not those of draws."""
+        return self._people.size(index)
 
     def describe(self, index: int) -> str:
         """Name a block, with its people."""
