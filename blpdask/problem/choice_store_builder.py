@@ -24,7 +24,7 @@ from ..partitions.block_store import BlockStore
 from ..partitions.plan import BLOCK_COST, MOST_BLOCKS, plan_blocks
 from ..partitions.scratch import Scratch
 from ..partitions.store_schema import StoredColumn, StoreDescription
-from ..partitions.store_writer import StoreWriter, check_target
+from ..partitions.store_writer import BlockColumns, StoreWriter, check_target
 from ..records import Integers
 from . import formula_data
 from .choice_checks import check_chosen, check_same_within, check_twice
@@ -228,9 +228,7 @@ def _write_blocks(
             continue
         sorted_rows, situations, kept = _sort(rows, given, columns, found)
         if kept.size:
-            written = block_columns(sorted_rows, None, ())
-            written = replace(written, agent_counts=situations)
-            writer.add(len(found.edges) - 1, written)
+            writer.add(len(found.edges) - 1, _columns(sorted_rows, situations))
             found.ids += own[kept].tolist()
             found.edges.append(len(found.ids))
     _report(found)
@@ -244,6 +242,17 @@ def _write_blocks(
     all_ids[:] = found.ids
     block_edges = tuple(found.edges)
     writer.finish(all_ids, own_levels, block_edges=block_edges, unit="people")
+
+
+def _columns(rows: BlockRows, situations: Integers) -> BlockColumns:
+    """Put a block together as it is stored, situations a person in agents' place."""
+    S = int(situations.sum())
+    return replace(
+        block_columns(rows, None, ()),
+        agent_counts=situations,
+        agent_numbers=np.empty((0, S)),
+        agent_integers=np.empty((0, S), np.int64),
+    )
 
 
 def _read_block(

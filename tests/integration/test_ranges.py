@@ -1,4 +1,4 @@
-"""Some markets' nodes are, to the last bit, those that all markets drawn at once have."""
+"""Some markets' nodes are, to the last bit, those of all markets drawn at once."""
 
 from __future__ import annotations
 
