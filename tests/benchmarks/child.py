@@ -16,7 +16,7 @@ import numpy as np
 
 from blpdask.driver.clusters import local_client
 
-from .choices import measure_choice_memory
+from .choices import estimate_stored_choices, measure_choice_memory, measure_choices
 from .cluster import evaluate_stored, measure_drift
 from .measure import Stopwatch
 from .packages import (
@@ -110,6 +110,8 @@ TASKS: Mapping[str, Callable[[Request], dict[str, Any]]] = {
     "throughput": measure_throughput,
     "drift": measure_drift,
     "stored": evaluate_stored,
+    "stored-choices": estimate_stored_choices,
+    "choices": measure_choices,
     "supply": estimate_supply,
     "solve": solve_once,
     "petrin": measure_petrin_memory,

@@ -1,4 +1,4 @@
-"""Choices of Ta Feng's customers: which of ten kinds of goods, of what price, again?
+"""Choices of Ta Feng's customers: which of ten kinds of goods is bought, and again.
 
 The data of a grocery store over four months (817,741 lines of receipts of 32,266
 customers) as a panel of choices: a situation is a purchase of one of the ten subclasses
@@ -14,6 +14,7 @@ Purchases of a day are in the order of the file.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,7 +59,7 @@ def situations(
     firsts = np.flatnonzero(np.append(True, people[1:] != people[:-1]))
     cuts = np.unique(firsts // purchases_at_once, return_index=True)[1]
     edges = [*firsts[cuts].tolist(), len(bought)]
-    for first, stop in zip(edges[:-1], edges[1:], strict=True):
+    for first, stop in itertools.pairwise(edges):
         part = bought.iloc[first:stop]
         kind = part["kind"].to_numpy()
         chosen = kind[:, None] == np.arange(ALTERNATIVES)
@@ -71,9 +72,7 @@ def situations(
         yield pd.DataFrame(
             {
                 "person_ids": np.repeat(own, ALTERNATIVES),
-                "situation_ids": np.repeat(
-                    np.arange(first, stop), ALTERNATIVES
-                ),
+                "situation_ids": np.repeat(np.arange(first, stop), ALTERNATIVES),
                 "alternative_ids": np.tile(np.arange(ALTERNATIVES), len(part)),
                 "chosen": chosen.ravel(),
                 "price": prices[part["day"].to_numpy()].ravel(),

@@ -10,6 +10,8 @@ from ..table import Row
 from . import (
     automobiles,
     choices,
+    choices_out_of_core,
+    choices_scaling,
     dask_drift,
     dask_overhead,
     dask_scaling,
@@ -70,5 +72,15 @@ CASES = (
         "supply-out-of-core",
         "10⁶ products with supply, estimated on two workers of 2 GiB",
         supply_out_of_core.run,
+    ),
+    Case(
+        "choices-out-of-core",
+        "mixed logit of choices on disk, two workers of 2 GiB; minutes",
+        choices_out_of_core.run,
+    ),
+    Case(
+        "choices-scaling",
+        "mixed logit: two workers against two processes",
+        choices_scaling.run,
     ),
 )

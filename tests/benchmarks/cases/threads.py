@@ -49,6 +49,7 @@ def count_rates(
     ways: Mapping[str, Sequence[Mapping[str, Any]]],
     *,
     note: str,
+    task: str = "throughput",
 ) -> tuple[dict[str, list[float]], list[Row]]:
     """Count evaluations a second of ways to evaluate, in turns.
 
@@ -58,13 +59,15 @@ def count_rates(
         Of the rows.
     ways
         By name, what to ask of processes that measure at the same moment.
+    task
+        Of :mod:`tests.benchmarks.child`.
     """
     rates: dict[str, list[float]] = {name: [] for name in ways}
     busy: dict[str, list[float]] = {name: [] for name in ways}
     costs: dict[str, list[float]] = {name: [] for name in ways}
     for _ in settings.repeats(3):
         for name, requests in ways.items():
-            answers = run_children_at_once("throughput", requests)
+            answers = run_children_at_once(task, requests)
             rates[name].append(_rate(answers))
             busy[name].append(sum(a["cpu"] / a["wall"] for a in answers))
             cpu, count = (
