@@ -212,7 +212,9 @@ def check_spread(
     squares
         ``(K, K)`` sums of squares and products of columns less averages of situations.
     """
-    values, vectors = np.linalg.eigh(squares)
+    sizes = np.sqrt(np.diag(squares))
+    scale = np.where(sizes > 0, sizes, 1.0)
+    values, vectors = np.linalg.eigh(squares / np.outer(scale, scale))
     root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
     _check_columns(labels, ~differs, root, tolerance, faults)
 

@@ -36,7 +36,7 @@ from .formula_expressions import Variable, leaves
 from .formulas import ParsedFormula
 
 #: What earlier columns must leave of a column: sums of squares know no less.
-TOLERANCE = 1e-7
+TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from tests.benchmarks import ta_feng
 from tests.benchmarks.cases import CASES
 from tests.benchmarks.measure import ROOT, Span
 from tests.benchmarks.problems import Size, simulate
@@ -109,3 +111,38 @@ def test_medians_are_shown_and_compared():
         " 1.5     ",
         " 2 x             ",
     ]
+
+
+def test_situations_know_what_was_bought_before(monkeypatch):
+    monkeypatch.setattr(ta_feng, "ALTERNATIVES", 3)
+    table = pd.DataFrame(
+        {
+            "TRANSACTION_DT": ["11/2/2000", "11/1/2000", "11/4/2000"] * 20,
+            "CUSTOMER_ID": np.arange(60) % 7,
+            "PRODUCT_SUBCLASS": np.random.default_rng(0).integers(50, 54, 60),
+            "AMOUNT": 2,
+            "SALES_PRICE": np.arange(1.0, 61.0),
+        }
+    )
+    bought = ta_feng.purchases(table)
+    prices = ta_feng.daily_prices(bought)
+    # Nothing was bought on the third day.
+    np.testing.assert_array_equal(prices[2], prices[1])
+    monday = table[table["TRANSACTION_DT"] == "11/1/2000"]
+    leading = sorted(table["PRODUCT_SUBCLASS"].value_counts().index[:3])
+    own = [monday[monday["PRODUCT_SUBCLASS"] == kind] for kind in leading]
+    means = [float((o["SALES_PRICE"] / 2).mean()) for o in own]
+    np.testing.assert_allclose(prices[0], np.log(means), rtol=1e-14)
+    whole = pd.concat(list(ta_feng.situations(bought, prices)), ignore_index=True)
+    cut = list(ta_feng.situations(bought, prices, purchases_at_once=5))
+    pd.testing.assert_frame_equal(whole, pd.concat(cut, ignore_index=True))
+    assert len(cut) > 3
+    met = {}
+    for _, rows in whole.groupby("situation_ids"):
+        before = met.setdefault(rows["person_ids"].iloc[0], [])
+        last = before[-1] if before else None
+        counts = [before.count(j) for j in range(3)]
+        np.testing.assert_allclose(rows["before"], np.log1p(counts))
+        assert rows["last"].tolist() == [int(j == last) for j in range(3)]
+        before.append(rows["alternative_ids"][rows["chosen"]].item())
+    assert sum(map(len, met.values())) == len(bought)

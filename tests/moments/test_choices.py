@@ -104,3 +104,26 @@ def test_warming_up_computes_one_choice_of_two(
     monkeypatch.setattr(choices, "likelihood_pass", spy)
     choices.warm_choice_kernels(backend)
     assert found[0].log_likelihood == pytest.approx(-np.log(2.0), rel=1e-15)
+
+
+def test_products_of_scores_stand_for_scores() -> None:
+    blocks = [draw_people(n, 2, 1, 33, seed=n) for n in (3, 5)]
+    tastes = mixed_tastes(MIXED, THETA)
+    states = [
+        LikelihoodState(tastes, "numpy", by_person=True, summed=summed)
+        for summed in (False, True)
+    ]
+    rows, sums = (
+        ordered_sum([likelihood_pass(block, state, None)[0] for block in blocks])
+        for state in states
+    )
+    s = rows.scores
+    assert sums.scores.shape[0] == sums.weights.size == 0
+    np.testing.assert_allclose(sums.outer, s.T @ s, rtol=1e-12)
+    weighted = s / np.sqrt(rows.weights)[:, None]
+    np.testing.assert_allclose(sums.information, weighted.T @ weighted, rtol=1e-12)
+    np.testing.assert_allclose(sums.score_sizes, rows.score_sizes, rtol=1e-12)
+    np.testing.assert_allclose(rows.score_sizes, np.linalg.norm(s, axis=0), rtol=1e-12)
+    assert rows.outer.shape == rows.information.shape == (0, 0)
+    searching = LikelihoodState(tastes, "numpy", summed=True)
+    assert likelihood_pass(blocks[0], searching, None)[0].outer.size == 0
