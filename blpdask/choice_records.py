@@ -230,6 +230,11 @@ class MixedCoefficients:
         return self.free.size + len(self.shifted) + len(self.entries)
 
     @property
+    def components(self) -> tuple[int, ...]:
+        """Places of the columns without a mean that are not of one sign."""
+        return tuple(k for k, kind in enumerate(self.kinds) if kind == "component")
+
+    @property
     def in_wtp(self) -> bool:
         """Whether all coefficients but one column's are times that one."""
         return bool(self.scale) and not self.random_scale

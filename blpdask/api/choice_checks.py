@@ -14,6 +14,8 @@ from ..estimators.likelihood_covariances import SE_TYPES
 from ..estimators.optimizers.choose import STRUCTURED_METHODS, OptimizerChoice
 from ..problem.choice_coefficients import AskedCoefficients
 from ..problem.choice_draws import check_rule
+from ..problem.choice_table import ChoiceTable
+from ..problem.stored_choices import StoredChoiceTable
 from ..records import Floats
 from .choice_arguments import check_plain_formulation, read_coefficients
 from .integration import Integration
@@ -40,6 +42,34 @@ def check_choice_arguments(
     _check_integration(integration, n_random + asked.random_scale, faults)
     faults.check()
     return asked
+
+
+def check_stored(demographics: Any, wtp: Any) -> None:
+    """Refuse what is made of a table that is held."""
+    faults = Faults("ChoiceProblem")
+    for name, value in (("demographics", demographics), ("wtp", wtp)):
+        if value is not None:
+            faults.add(
+                f"{name} of choices in a store",
+                "a DataFrame, where there are demographics or prices that scale",
+                "make the problem from a DataFrame, or put products of demographics "
+                "and characteristics into the formulation",
+            )
+    faults.check()
+
+
+def held_table(table: ChoiceTable | StoredChoiceTable, subject: str) -> ChoiceTable:
+    """Give a table that is in memory, and refuse one that is in a store."""
+    if isinstance(table, ChoiceTable):
+        return table
+    faults = Faults(subject)
+    faults.add(
+        f"choices in the store {table.store.path}",
+        "a DataFrame, a mapping of arrays or a structured array",
+        "read the choices into memory",
+    )
+    faults.check()
+    raise AssertionError  # pragma: no cover
 
 
 def check_choice_solve(

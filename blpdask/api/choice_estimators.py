@@ -106,6 +106,13 @@ def check_solve(
             "method 'msl': chances of first states are in the likelihood",
             "leave method out",
         )
+    if problem.is_stored and (method in ("msm", "mss") or initial_states is not None):
+        what = "initial_states" if initial_states is not None else f"method={method!r}"
+        faults.add(
+            f"{what} of choices in a store",
+            "methods 'msl' and 'corrected', which are sums over people",
+            "choose one of these, or make the problem from a DataFrame",
+        )
     try:
         engine, optimizer = check_choice_solve(
             problem, optimization, se_type, machinery, start, starts
@@ -152,6 +159,7 @@ def estimate_choices(
         backend,
         corrected=method.name == "corrected"
         or (method.name in ("msm", "mss") and independent),
+        summed=problem.is_stored,
     )
     errors: dict[str, Any] = {
         "se_type": method.se_type,

@@ -23,21 +23,21 @@ from ..integration.rules import Rule
 from ..problem.choice_blocks import make_blocks
 from ..problem.choice_coefficients import name_coefficients, negate_column
 from ..problem.choice_table import ChoiceTable, read_choices
-from ..problem.given_choices import keep_fields
 from ..problem.drawn_blocks import DrawnBlocks
+from ..problem.given_choices import keep_fields
 from ..problem.stored_choices import StoredChoiceTable
 from ..progress import Listener
 from ..results.text_tables import Header, text_table
 from .choice_checks import (
     check_choice_arguments,
     check_start,
+    check_stored,
 )
 from .choice_estimators import check_solve, estimate_choices
 from .choice_printing import choose_likelihood_listener
 from .choice_results import ChoiceResults
 from .choice_separation import refuse_separated, refuse_separating
 from .choice_starts import default_start, start_sizes
-from .choice_starts import default_start
 from .choice_stores import ChoiceStore
 from .formulation import Formulation
 from .initial_states import InitialStates
@@ -151,31 +151,31 @@ class ChoiceProblem:
             shifts=shifts,
             wtp=wtp,
             random_scale=random_scale,
-        random = check_choice_arguments(formulation, random, integration, correlated)
-        tolerance = max(options.collinear_atol, options.collinear_rtol)
-        self.formulation = formulation
-        self.table: ChoiceTable | StoredChoiceTable = (
-            StoredChoiceTable(choice_data.blocks, formulation.parsed)
-            if isinstance(choice_data, ChoiceStore)
-            else read_choices(choice_data, formulation.parsed, tolerance=tolerance)
         )
         self.formulation, self.demographic_formulation = formulation, demographics
-        table = read_choices(
-            choice_data,
-            formulation.parsed,
-            tolerance=max(options.collinear_atol, options.collinear_rtol),
-            demographics=None if demographics is None else demographics.parsed,
-            asked=asked,
-        )
+        table: ChoiceTable | StoredChoiceTable
+        if isinstance(choice_data, ChoiceStore):
+            check_stored(demographics, wtp)
+            table = StoredChoiceTable(choice_data.blocks, formulation.parsed)
+        else:
+            table = read_choices(
+                choice_data,
+                formulation.parsed,
+                tolerance=max(options.collinear_atol, options.collinear_rtol),
+                demographics=None if demographics is None else demographics.parsed,
+                asked=asked,
+            )
         self.coefficients: MixedCoefficients = name_coefficients(
             asked, table.columns, table.demographic_columns, Faults("random")
         )
-        if self.coefficients.in_wtp:
+        if self.coefficients.in_wtp and isinstance(table, ChoiceTable):
             table = negate_column(table, self.coefficients.scaling)
-        self.table: ChoiceTable = table
+        self.table: ChoiceTable | StoredChoiceTable = table
         self.integration = integration if integration is not None else _default()
         self._rule: Rule = self.integration.rule.seeded()
-        self.given = keep_fields(choice_data, formulation.parsed)
+        self.given: Any = None
+        if not self.is_stored:
+            self.given = keep_fields(choice_data, formulation.parsed)
         if options.verbose:
             options.verbose_output(f"{self}\n")
 
@@ -345,10 +345,11 @@ class ChoiceProblem:
             "listener": choose_likelihood_listener(progress),
         }
         if isinstance(self.table, StoredChoiceTable):
-            self.table.inspect(chosen)
+            self.table.inspect(chosen, centred=self.coefficients.components)
         values = check_start(start, self.coefficients)
-        if optimizer.method != "return":
-            refuse_separated(self.table, self.coefficients)
+        held = self.table if isinstance(self.table, ChoiceTable) else None
+        if held is not None and optimizer.method != "return":
+            refuse_separated(held, self.coefficients)
         if values is None:
             values = default_start(self, backend, shared)
         sizes = values
@@ -357,16 +358,9 @@ class ChoiceProblem:
         shared["starts"] = points_near(starts, values, sizes, seed)
         estimates = estimate_choices(
             self, asked, values, backend, shared, progress, initial_states
-        estimates = maximise_likelihood(
-            self.source,
-            SimulatedLikelihood(self.coefficients, backend, summed=self.is_stored),
-            values,
-            se_type=se_type,
-            clusters=self.table.clusters if se_type == "clustered" else None,
-            **shared,
         )
-        if optimizer.method != "return":
-            refuse_separating(estimates, self.table, self.coefficients)
+        if held is not None and optimizer.method != "return":
+            refuse_separating(estimates, held, self.coefficients)
         results = ChoiceResults(estimates, problem=self)
         if progress is None and options.verbose:
             options.verbose_output(f"\n{results}")

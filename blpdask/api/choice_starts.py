@@ -73,21 +73,6 @@ def default_start(
     if counted:
         beta[counted] = _logit(problem, counted, backend, shared)
     return start_at(beta, coefficients, problem.table)
-    K = problem.K
-    if not problem.D:
-        return np.zeros(K)
-    table = problem.table
-    plain = MixedCoefficients(problem.coefficients.labels, ("fixed",) * K)
-    blocks = make_blocks(table, problem.integration_rule, ())
-    logit = maximise_likelihood(
-        blocks,
-        SimulatedLikelihood(plain, backend, summed=problem.is_stored),
-        np.zeros(K),
-        se_type="hessian",
-        clusters=None,
-        **shared,
-    )
-    return start_at(logit.theta, problem.coefficients, table)
 
 
 def start_at(
@@ -111,13 +96,15 @@ def start_at(
 
 
 def start_sizes(
-    theta: Floats, coefficients: MixedCoefficients, table: ChoiceTable
+    theta: Floats,
+    coefficients: MixedCoefficients,
+    table: ChoiceTable | StoredChoiceTable,
 ) -> Floats:
     """Give the sizes ``(P,)`` by which further starts differ from one, θ.
 
     They are |θ_p|, and where that is zero what moves utilities by 0.3.
     """
-    scales = np.append(SPREAD / table.within().std(axis=0), SPREAD)
+    scales = np.append(SPREAD / table.deviations, SPREAD)
     shifters = [
         scales[k] / max(float(table.demographics[:, m].std()), _LEAST)
         for k, m in coefficients.shifted
@@ -133,25 +120,28 @@ def _logit(
     backend: str,
     shared: Mapping[str, Any],
 ) -> Floats:
-    """Estimate the conditional logit of some columns' coefficients."""
-    table = replace(
-        problem.table,
-        X=np.ascontiguousarray(problem.table.X[:, counted]),
-        columns=tuple(problem.table.columns[k] for k in counted),
-        demographics=np.empty((0, 0)),
-        demographic_columns=(),
-    )
-    plain = MixedCoefficients(table.labels, ("fixed",) * len(counted))
+    """Estimate the conditional logit of some columns' coefficients, others zero."""
+    table, stored = problem.table, isinstance(problem.table, StoredChoiceTable)
+    if isinstance(table, ChoiceTable):
+        table = replace(
+            table,
+            X=np.ascontiguousarray(table.X[:, counted]),
+            columns=tuple(table.columns[k] for k in counted),
+            demographics=np.empty((0, 0)),
+            demographic_columns=(),
+        )
+    plain = MixedCoefficients(table.labels, ("fixed",) * len(table.labels))
     logit = maximise_likelihood(
-        cut_people(table, np.empty((problem.I, 1, 0))),
-        SimulatedLikelihood(plain, backend),
-        np.zeros(len(counted)),
+        make_blocks(table, problem.integration_rule, ()),
+        SimulatedLikelihood(plain, backend, summed=stored),
+        np.zeros(plain.size),
         se_type="hessian",
         clusters=None,
         **shared,
     )
-    refuse_separating(logit, problem.table, problem.coefficients)
-    return logit.theta
+    if isinstance(problem.table, ChoiceTable):
+        refuse_separating(logit, problem.table, problem.coefficients)
+    return logit.theta[counted] if stored else logit.theta
 
 
 def _start_of_kind(kind: str, beta: float, scale: float) -> tuple[float, float]:
@@ -170,10 +160,12 @@ def _start_of_kind(kind: str, beta: float, scale: float) -> tuple[float, float]:
 
 
 def _in_own_space(
-    beta: Floats, coefficients: MixedCoefficients, table: ChoiceTable
+    beta: Floats,
+    coefficients: MixedCoefficients,
+    table: ChoiceTable | StoredChoiceTable,
 ) -> tuple[Floats, Floats]:
     """Divide by λ what it scales; give coefficients and their spreads, ``(K,)``."""
-    scales = SPREAD / table.within().std(axis=0)
+    scales = SPREAD / table.deviations
     if not coefficients.in_wtp:
         return beta, scales
     at = coefficients.scaling
@@ -197,20 +189,6 @@ def _warn_of_signs(beta: Floats, coefficients: MixedCoefficients) -> None:
         if kind in _POSITIVE and beta[k] < 0 and k != coefficients.scaling
     ]
     if negative:
-    means = beta.copy()
-    scales = SPREAD / table.deviations
-    wrong = []
-    for k, kind in enumerate(coefficients.kinds):
-        if kind == "lognormal":
-            size = np.maximum(abs(beta[k]), _LEAST)
-            means[k], scales[k] = np.log(size), min(scales[k] / size, 1.0)
-        elif kind == "johnson":
-            share = np.clip(beta[k], _MARGIN, 1 - _MARGIN)
-            means[k] = np.log(share / (1 - share))
-            scales[k] = min(scales[k] / (share * (1 - share)), 1.0)
-        if kind in ("lognormal", "censored", "johnson") and beta[k] < 0:
-            wrong.append(coefficients.labels[k])
-    if wrong:
         warnings.warn(
             f"the logit's coefficients of [{', '.join(negative)}] are negative, which "
             "those of their kinds cannot be; change the signs of these columns, as in "

@@ -30,7 +30,7 @@ from ..problem.class_membership import add_membership, read_membership
 from ..progress import Listener
 from ..records import Floats
 from ..results.text_tables import text_table
-from .choice_checks import check_choice_solve, check_start
+from .choice_checks import check_choice_solve, check_start, held_table
 from .choice_printing import choose_likelihood_listener
 from .choice_problem import ChoiceProblem
 from .formulation import Formulation
@@ -134,7 +134,7 @@ class LatentClassProblem:
             (formulation, choice_data, random, rule, correlated), faults
         )
         self.formulation, self.membership_formulation = formulation, membership
-        table, coefficients = self.choices.table, self.choices.coefficients
+        table, coefficients = self.table, self.choices.coefficients
         check_people(n_classes, self.I, faults)
         found = read_membership(
             choice_data,
@@ -162,7 +162,7 @@ class LatentClassProblem:
     @property
     def table(self) -> ChoiceTable:
         """The table, sorted by person and situation."""
-        return self.choices.table
+        return held_table(self.choices.table, "LatentClassProblem")
 
     @property
     def I(self) -> int:  # noqa: E743

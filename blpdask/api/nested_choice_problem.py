@@ -31,7 +31,7 @@ from ..problem.choice_table import ChoiceTable
 from ..progress import Listener
 from ..records import Floats
 from ..results.text_tables import text_table
-from .choice_checks import check_choice_solve, check_start
+from .choice_checks import check_choice_solve, check_start, held_table
 from .choice_printing import choose_likelihood_listener
 from .choice_problem import ChoiceProblem
 from .formulation import Formulation
@@ -92,7 +92,9 @@ class NestedChoiceProblem:
             faults.extend(error)
             faults.check()
         self.formulation = formulation
-        nested = read_nests(choice_data, self.choices.table, faults)
+        nested = read_nests(
+            choice_data, held_table(self.choices.table, "NestedChoiceProblem"), faults
+        )
         faults.check()
         assert nested is not None
         self._nested = nested

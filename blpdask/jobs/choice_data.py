@@ -73,9 +73,11 @@ def _read(data: ChoiceDataOptions, directory: Path) -> Any:
 
         return open_choice_store(locate_store(data.store, directory))
     if data.simulated is not None:
-        from ..api.simulate_panel import simulate_panel
+        import pandas as pd
 
-        table = simulate_panel(**data.simulated)
+        from ..simulation.household_panels import simulate_panel
+
+        table = pd.DataFrame(simulate_panel(**data.simulated.model_dump()).data)
     elif data.source is not None and data.source.startswith(_PUBLIC):
         from ..api.choice_data_sets import load_choices
 
@@ -88,7 +90,8 @@ def _read(data: ChoiceDataOptions, directory: Path) -> Any:
         faults.check()
     table = table.rename(columns=data.rename)
     if data.lag is not None:
-        from ..api.lags import build_lag
+        from ..api.choice_lags import build_lagged_choices
 
-        table = table.assign(**{data.lag: build_lag(table)})
+        lagged = build_lagged_choices(table)
+        table = table.assign(**{data.lag: lagged.values})[lagged.kept]
     return table

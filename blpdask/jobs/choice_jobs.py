@@ -80,8 +80,8 @@ def _resolve(job: ChoiceJob, directory: Path) -> ChoiceJob:
     if data.store is not None:
         store = str(locate_store(data.store, directory))
         data = data.model_copy(update={"store": store})
-    if data.simulated is not None:
-        simulated = {"seed": job.seed, **data.simulated}
+    if data.simulated is not None and data.simulated.seed is None:
+        simulated = data.simulated.model_copy(update={"seed": job.seed})
         data = data.model_copy(update={"simulated": simulated})
     rule = job.integration
     if rule is not None and rule.specification not in _UNSEEDED:
@@ -130,6 +130,8 @@ def _build(job: ChoiceJob, data: ChoiceData) -> Any:
     faults = Faults(f"job {job.name}")
     made, integration = _formulations(job, faults), _integration(job, faults)
     faults.check()
+    formulation = made["formulation"]
+    assert formulation is not None
     shared: dict[str, Any] = {
         "random": dict(job.random) or None,
         "integration": integration,
@@ -139,7 +141,7 @@ def _build(job: ChoiceJob, data: ChoiceData) -> Any:
         from ..api.latent_class_problem import LatentClassProblem
 
         return LatentClassProblem(
-            made["formulation"],
+            formulation,
             data.table,
             job.classes,
             membership=made["membership"],
@@ -149,7 +151,7 @@ def _build(job: ChoiceJob, data: ChoiceData) -> Any:
     from ..api.choice_problem import ChoiceProblem
 
     return ChoiceProblem(
-        made["formulation"],
+        formulation,
         data.table,
         demographics=made["demographics"],
         shifts=job.shifts,

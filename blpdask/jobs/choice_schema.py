@@ -38,6 +38,21 @@ ChoiceRule = Literal[
 ]
 
 
+class PanelOptions(Options):
+    """A household panel with habit, drawn from a known truth."""
+
+    n_households: Whole = Field(default=200, ge=1)
+    """How many households are recorded."""
+    n_weeks: Whole = Field(default=52, ge=1)
+    """How many weeks each of them is recorded."""
+    n_markets: Whole = Field(default=10, ge=1)
+    """How many markets, with prices and advertising of their own, they live in."""
+    before: Whole = Field(default=100, ge=0)
+    """Weeks that go before, in which habits form and of which nothing is recorded."""
+    seed: Whole | None = Field(default=None, ge=0)
+    """Seed of all that is random; left out, the job's own."""
+
+
 class ChoiceDataOptions(Options):
     """Where choices come from: a table, a public data set, or a simulated panel."""
 
@@ -48,9 +63,8 @@ class ChoiceDataOptions(Options):
     store: Text | None = Field(default=None, min_length=1)
     """A store of choices in place of a table, say stores/panel, relative to the job
     file; it is read block by block, where it is worked on."""
-    simulated: dict[Text, Any] | None = None
-    """A household panel drawn from a known truth: arguments of blpdask.simulate_panel,
-    say {households: 500, periods: 52}; its seed is the job's where it has none."""
+    simulated: PanelOptions | None = None
+    """A household panel drawn from a known truth, say {n_households: 500}."""
     rename: dict[Text, Text] = Field(default_factory=dict)
     """Names of the table's columns that are called otherwise here, old: new, say
     {household: person_ids}."""

@@ -191,7 +191,13 @@ def check_attributes(
     firsts = situation_offsets[:-1]
     highest = np.maximum.reduceat(X, firsts, axis=0)
     shared = (highest == np.minimum.reduceat(X, firsts, axis=0)).all(axis=0)
-    _check_columns(labels, shared, within, tolerance, faults)
+    _check_shared(labels, shared, faults)
+    kept = [k for k in np.flatnonzero(~shared).tolist() if k not in centred]
+    judged, names = within[:, kept], [labels[k] for k in kept]
+    if shifted is not None:
+        judged = np.column_stack([judged, shifted])
+        names += shift_labels
+    _check_dependent(names, judged, tolerance, faults)
 
 
 def check_spread(
@@ -200,12 +206,14 @@ def check_spread(
     squares: Floats,
     tolerance: float,
     faults: Faults,
+    *,
+    centred: Sequence[int] = (),
 ) -> None:
     """Check the same of sums over situations.
 
     Parameters
     ----------
-    labels, tolerance, faults
+    labels, tolerance, faults, centred
         As in :func:`check_attributes`.
     differs
         ``(K,)`` whether a column differs between alternatives anywhere.
@@ -216,30 +224,27 @@ def check_spread(
     scale = np.where(sizes > 0, sizes, 1.0)
     values, vectors = np.linalg.eigh(squares / np.outer(scale, scale))
     root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
-    _check_columns(labels, ~differs, root, tolerance, faults)
+    _check_shared(labels, ~differs, faults)
+    kept = [k for k in np.flatnonzero(differs).tolist() if k not in centred]
+    names = [labels[k] for k in kept]
+    _check_dependent(names, root[:, kept], tolerance, faults)
 
 
-def _check_columns(
-    labels: Sequence[str],
-    shared: Flags,
-    within: Floats,
-    tolerance: float,
-    faults: Faults,
-) -> None:
-    """Check columns ``(K,)`` by rows whose squares and products are theirs."""
+def _check_shared(labels: Sequence[str], shared: Flags, faults: Faults) -> None:
+    """Look for columns ``(K,)`` that alternatives share in every situation."""
     for k in np.flatnonzero(shared).tolist():
         faults.add(
             f"'{labels[k]}' is the same for all alternatives of every situation",
             "characteristics that differ within situations, for others cancel",
             f"leave '{labels[k]}' out, or interact it with what differs",
         )
-    kept = [k for k in np.flatnonzero(~shared).tolist() if k not in centred]
-    judged = within[:, kept]
-    if shifted is not None:
-        judged = np.column_stack([judged, shifted])
-    names = [*(labels[k] for k in kept), *shift_labels]
-    left = left_over(judged)
-    short = [name for name, s in zip(names, left, strict=True) if s < tolerance]
+
+
+def _check_dependent(
+    names: Sequence[str], within: Floats, tolerance: float, faults: Faults
+) -> None:
+    """Look for columns, of these rows less averages, that others make up."""
+    short = find_dependent(names, within, tolerance)
     if short:
         faults.add(
             f"columns [{', '.join(short)}] that within situations are combinations of "

@@ -12,7 +12,7 @@ is summed over blocks on the engine that will estimate.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -260,6 +260,7 @@ class StoredChoiceTable:
         self.store = store
         self.columns: tuple[Column, ...] = tuple(columns[k] for k in kept)
         self.clusters = None
+        self.demographic_columns: tuple[Column, ...] = ()
         self.people = StoredPeople(
             store, PeopleRecipe(formula, kept, levels, "weights" in described)
         )
@@ -293,8 +294,10 @@ class StoredChoiceTable:
         name = digest((self.people.name, own))
         return DrawnBlocks(self.people, Draws.of(rule, kinds, edges), name=name)
 
-    def inspect(self, engine: Any) -> None:
+    def inspect(self, engine: Any, *, centred: Sequence[int] = ()) -> None:
         """Sum squares of characteristics over blocks, once, and check them.
+
+        Columns at places ``centred`` may be combinations of others.
 
         Raises
         ------
@@ -310,7 +313,10 @@ class StoredChoiceTable:
         finally:
             placement.close()
         faults = Faults("choice_data")
-        check_spread(self.labels, sums.differs > 0, sums.squares, TOLERANCE, faults)
+        differs = sums.differs > 0
+        check_spread(
+            self.labels, differs, sums.squares, TOLERANCE, faults, centred=centred
+        )
         faults.check()
         self._sums = sums
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from blpdask.driver.clusters import local_client
 
-from .choices import estimate_stored_choices, measure_choice_memory, measure_choices
+from .choices import estimate_stored_choices, measure_choices
 from .cluster import evaluate_stored, measure_drift
 from .measure import Stopwatch
 from .packages import (
@@ -31,6 +31,7 @@ from .petrin import measure_petrin_memory
 from .problems import Size, simulate
 from .processes import family_seconds, peak_bytes
 from .supply import estimate_supply
+from .xlogit_choices import measure_choice_memory
 
 Request = Mapping[str, Any]
 #: Evaluations before those whose throughput is measured: kernels, data on workers.
@@ -115,7 +116,7 @@ TASKS: Mapping[str, Callable[[Request], dict[str, Any]]] = {
     "supply": estimate_supply,
     "solve": solve_once,
     "petrin": measure_petrin_memory,
-    "choices": measure_choice_memory,
+    "xlogit": measure_choice_memory,
 }
 
 

@@ -13,7 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ..choices import (
+from ..measure import Settings, run_child
+from ..packages import FACTORS, load
+from ..table import Row, time_rows
+from ..xlogit_choices import (
     COLUMNS,
     PEERS,
     THETA,
@@ -22,9 +25,6 @@ from ..choices import (
     evaluate,
     read_electricity,
 )
-from ..measure import Settings, run_child
-from ..packages import FACTORS, load
-from ..table import Row, time_rows
 
 DRAWS, MANY = (500, 1500), 1500
 
@@ -70,7 +70,7 @@ def _evaluations(case: str, table: Any, R: int, settings: Settings) -> list[Row]
 def _memory(case: str, R: int, settings: Settings) -> list[Row]:
     """Measure memory above that of ten draws."""
     found = {
-        peer: run_child("choices", {"peer": peer, "R": R, "quick": settings.quick})[1]
+        peer: run_child("xlogit", {"peer": peer, "R": R, "quick": settings.quick})[1]
         for peer in PEERS
     }
     return [
