@@ -89,7 +89,7 @@ def check_choice_solve(
     if se_type not in SE_TYPES:
         listed = ", ".join(map(repr, SE_TYPES))
         faults.add(f"se_type={se_type!r}", f"one of {listed}", "correct se_type")
-    elif se_type == "clustered" and problem.is_stored:
+    elif se_type == "clustered" and isinstance(problem.table, StoredChoiceTable):
         faults.add(
             "se_type='clustered' of choices in a store",
             "'robust', 'hessian' or 'bhhh', which are sums over people",
