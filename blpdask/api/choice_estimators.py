@@ -88,31 +88,8 @@ def check_solve(
         faults.add(f"method={method!r}", f"one of {listed}", "correct method")
         method = "msl"
     told = _read_options(method, method_options, faults)
-    if method in ("msm", "mss") and se_type in ("hessian", "bhhh"):
-        faults.add(
-            f"se_type={se_type!r} with method={method!r}",
-            f"one of {', '.join(map(repr, MOMENT_SE_TYPES))}",
-            "use 'robust': what draws add to the variance is in it",
-        )
-    if method == "mss" and not problem.D:
-        faults.add(
-            "method='mss' without random coefficients",
-            "coefficients over whose draws scores are simulated",
-            "use 'msl', whose likelihood is then exact",
-        )
-    if method != "msl" and initial_states is not None:
-        faults.add(
-            f"initial_states with method={method!r}",
-            "method 'msl': chances of first states are in the likelihood",
-            "leave method out",
-        )
-    if problem.is_stored and (method in ("msm", "mss") or initial_states is not None):
-        what = "initial_states" if initial_states is not None else f"method={method!r}"
-        faults.add(
-            f"{what} of choices in a store",
-            "methods 'msl' and 'corrected', which are sums over people",
-            "choose one of these, or make the problem from a DataFrame",
-        )
+    _check_method(problem, method, se_type, faults)
+    _check_first_states(problem, method, initial_states, faults)
     try:
         engine, optimizer = check_choice_solve(
             problem, optimization, se_type, machinery, start, starts
@@ -183,18 +160,21 @@ def estimate_choices(
     if method.name == "mss":
         options = ScoreOptions(**method.options)
         return solve_scores(problem.source, found, options, **further)
-    rule = Rule(
-        "monte_carlo",
-        method.options["draws"],
-        RuleOptions(seed=method.options["seed"]),
-    )
-    others = make_blocks(problem.table, rule, problem.coefficients.random_kinds)
-    instruments = compute_instruments(
-        others, problem.coefficients, found.theta, engine=engine
-    )
+    instruments = _compute_instruments(problem, method, found.theta, engine)
     return solve_moments(
         problem.source, instruments, problem.coefficients, found.theta, **further
     )
+
+
+def _compute_instruments(
+    problem: ChoiceProblem, method: ChoiceMethod, theta: Floats, engine: Engine
+) -> Floats:
+    """Compute instruments ``(N, P)`` at θ of draws of their own."""
+    options = RuleOptions(seed=method.options["seed"])
+    rule = Rule("monte_carlo", method.options["draws"], options)
+    kinds = problem.coefficients.random_kinds
+    others = make_blocks(problem.table, rule, kinds)
+    return compute_instruments(others, problem.coefficients, theta, engine=engine)
 
 
 def _read_options(method: str, given: Any, faults: Faults) -> dict[str, Any]:
@@ -221,6 +201,49 @@ def _read_options(method: str, given: Any, faults: Faults) -> dict[str, Any]:
             continue
         faults.add(f"method option {name!r}: {value!r}", expected, remedy)
     return {**known, **told}
+
+
+def _check_method(
+    problem: ChoiceProblem, method: str, se_type: Any, faults: Faults
+) -> None:
+    """Look for errors and draws that a method has no use of."""
+    if method in ("msm", "mss") and se_type in ("hessian", "bhhh"):
+        faults.add(
+            f"se_type={se_type!r} with method={method!r}",
+            f"one of {', '.join(map(repr, MOMENT_SE_TYPES))}",
+            "use 'robust': what draws add to the variance is in it",
+        )
+    if method == "mss" and not problem.D:
+        faults.add(
+            "method='mss' without random coefficients",
+            "coefficients over whose draws scores are simulated",
+            "use 'msl', whose likelihood is then exact",
+        )
+    if method == "corrected" and problem.R == 1:
+        faults.add(
+            "method='corrected' with one draw of each person",
+            "two draws or more, of whose variance the correction is made",
+            "draw more, or use 'msm'",
+        )
+
+
+def _check_first_states(
+    problem: ChoiceProblem, method: str, initial_states: Any, faults: Faults
+) -> None:
+    """Refuse first states, and choices in a store, that a method does not know."""
+    if method != "msl" and initial_states is not None:
+        faults.add(
+            f"initial_states with method={method!r}",
+            "method 'msl': chances of first states are in the likelihood",
+            "leave method out",
+        )
+    if problem.is_stored and (method in ("msm", "mss") or initial_states is not None):
+        what = "initial_states" if initial_states is not None else f"method={method!r}"
+        faults.add(
+            f"{what} of choices in a store",
+            "methods 'msl' and 'corrected', which are sums over people",
+            "choose one of these, or make the problem from a DataFrame",
+        )
 
 
 def _is_count(value: Any, least: int) -> bool:

@@ -202,12 +202,7 @@ class ChoiceResults(ChoiceMethods):
                 "pass the results of a ChoiceProblem",
             )
             faults.check()
-        for method in {str(r.method) for r in (self, restricted)} - _LIKELIHOODS:
-            faults.add(
-                f"estimates by method {method!r}",
-                "maxima of a likelihood",
-                "estimate by 'msl', or test by estimates and their covariances",
-            )
+        _check_likelihoods((self, restricted), faults)
         sizes = [(r.I, r.S, r.N) for r in (self, restricted)]
         zeros = [float(r.log_likelihood_at_zero) for r in (self, restricted)]
         if sizes[0] != sizes[1] or not np.isclose(
@@ -481,3 +476,14 @@ class ChoiceResults(ChoiceMethods):
             f"of {self.I} people"
         )
         return lines_html(self.estimates, caption)
+
+
+def _check_likelihoods(compared: tuple[ChoiceResults, ...], faults: Faults) -> None:
+    """Look for estimates that maximise no likelihood."""
+    for method in sorted({str(results.method) for results in compared}):
+        if method not in _LIKELIHOODS:
+            faults.add(
+                f"estimates by method {method!r}",
+                "maxima of a likelihood",
+                "estimate by 'msl', or test by estimates and their covariances",
+            )

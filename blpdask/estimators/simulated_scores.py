@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ from ..progress import Listener, StepEvent, silent
 from ..records import Floats, Integers
 from .finite_differences import central_differences
 from .likelihood_at import add_likelihood
-from .moment_roots import AT_REST, find_near_root, find_root
+from .moment_roots import AT_REST, Root, find_near_root, find_root
 from .simulated_moments import check_moment_errors, conclude_root, tell_of_moments
 
 #: How 1/P is estimated.
@@ -112,41 +113,39 @@ def solve_scores(
     panel = any(map(_chooses_often, blocks))
     jumps = panel or options.inverse == "accept-reject"
     with single_threaded_libraries():
-        work = sweeps_pass if panel else roulette_pass
         prepared = _prepare(source, first, options, panel, engine, backend)
         placement = engine.place(prepared)
         placement.listen(listener)
+        evaluate = _Evaluation(
+            placement=placement,
+            work=sweeps_pass if panel else roulette_pass,
+            coefficients=first.coefficients,
+            backend=backend,
+            listener=listener,
+            steps=(WIDE if jumps else NARROW) * _standard_errors(first),
+        )
         try:
-            evaluate = _Evaluation(
-                placement=placement,
-                work=work,
-                coefficients=first.coefficients,
-                backend=backend,
-                listener=listener,
-                steps=(WIDE if jumps else NARROW) * _standard_errors(first),
-            )
-            listener(StepEvent(2, "Solving for the root of scores"))
-            if jumps:
-                root = find_near_root(
-                    evaluate.scores, first.hessian, first.theta, near=NEARER
-                )
-                root = replace(root, sums=evaluate(root.theta))
-            else:
-                root = find_root(evaluate, first.theta)
+            root = _find(evaluate, first, jumps)
         finally:
             placement.close()
+        errors: dict[str, Any] = {"se_type": se_type, "clusters": clusters}
+        rest = NEAR_ROOT if jumps else AT_REST
         found = conclude_root(
-            root,
-            first.coefficients,
-            se_type=se_type,
-            clusters=clusters,
-            method="mss",
-            at_rest=NEAR_ROOT if jumps else AT_REST,
+            root, first.coefficients, method="mss", at_rest=rest, **errors
         )
         found = add_likelihood(found, source, engine=engine, backend=backend)
     if not found.converged:
         warnings.warn(found.message, NumericalWarning, stacklevel=2)
     return replace(found, seconds=time.perf_counter() - began)
+
+
+def _find(evaluate: _Evaluation, first: LikelihoodEstimates, jumps: bool) -> Root:
+    """Search for the root, or where scores that jump are close to zero."""
+    evaluate.listener(StepEvent(2, "Solving for the root of scores"))
+    if not jumps:
+        return find_root(evaluate, first.theta)
+    near = find_near_root(evaluate.scores, first.hessian, first.theta, near=NEARER)
+    return replace(near, sums=evaluate(near.theta))
 
 
 def _prepare(

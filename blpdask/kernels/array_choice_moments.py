@@ -136,14 +136,7 @@ def _work(
     weights = group.log_weights
     weights = weights[some] if weights.shape[0] > 1 else weights
     B, R = differences.X.shape[0], draws.shape[1]
-    worked = _Worked(
-        n_draws=R,
-        moments=xp.zeros((B, M)),
-        jacobians=xp.zeros((B, M, width)),
-        crossed=xp.zeros((B, M, M)),
-        squared=xp.zeros((B, M)),
-        weights=xp.zeros((1, 1)),
-    )
+    worked = _no_sums(B, R, M, width, xp)
     for first in range(0, R, WIDTH):
         here = slice(first, first + WIDTH)
         z = draws[:, here]
@@ -163,6 +156,18 @@ def _work(
             added = _sum_slopes(slopes, w, drawn, z, tastes, xp)
             worked.jacobians = worked.jacobians + added
     return worked
+
+
+def _no_sums(B: int, R: int, M: int, width: int, xp: ModuleType) -> _Worked:
+    """Begin sums at zero."""
+    return _Worked(
+        n_draws=R,
+        moments=xp.zeros((B, M)),
+        jacobians=xp.zeros((B, M, width)),
+        crossed=xp.zeros((B, M, M)),
+        squared=xp.zeros((B, M)),
+        weights=xp.zeros((1, 1)),
+    )
 
 
 def _split(group: PaddedPeople, some: slice, K: int, wanted: bool) -> _Differences:
