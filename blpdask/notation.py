@@ -269,6 +269,8 @@ _CLASSES = (
     Symbol("π_iq", "log_class_shares", "(I, Q)", "probabilities of classes", _TRAIN),
     Symbol("h_iq", "posterior", "(I, Q)", "those given what i chose", _TRAIN),
     Symbol("D_h", "log_D", "(C,)", "sum of odds in a nest", _TRAIN),
+    Symbol("B", "outer", "(P, P)", "outer products of people's scores", _TRAIN),
+    Symbol("V_x", "squares", "(K, K)", "squares of x within situations", _TRAIN),
 )
 
 #: Every symbol, in the order in which a reader of the paper meets it.

@@ -1,6 +1,6 @@
 """What tells the coefficients of characteristics apart: their spread within situations.
 
-    V = Σ_s Σ_{j ∈ C_s} (x_sj - x̄_s)(x_sj - x̄_s)',
+    V_x = Σ_s Σ_{j ∈ C_s} (x_sj - x̄_s)(x_sj - x̄_s)',
 
 which is singular where a combination of characteristics is the same for all
 alternatives of every situation: the likelihood does not know its coefficient.
@@ -23,7 +23,7 @@ class AttributeSums:
     Attributes
     ----------
     squares
-        ``(K, K)`` V.
+        ``(K, K)`` V_x.
     differs
         ``(K,)`` situations in which a characteristic differs between alternatives.
     rows

@@ -5,7 +5,7 @@ of all blocks, whichever of them a block's rows have: rows that go through all l
 are put below a block's own before the formula is evaluated, and taken away again. What
 must hold of all rows together,
 
-    V = Σ_s Σ_{j ∈ C_s} (x_sj - x̄_s)(x_sj - x̄_s)'   not singular,
+    V_x = Σ_s Σ_{j ∈ C_s} (x_sj - x̄_s)(x_sj - x̄_s)'   not singular,
 
 is summed over blocks on the engine that will estimate.
 """

@@ -15,7 +15,7 @@ from ..measure import Settings
 from ..table import Row
 from .threads import count_rates, ratio_row
 
-R, COPIES, EVALUATIONS = 1_500, 6, 20
+R, COPIES, EVALUATIONS = 1_500, 6, 16
 #: Without copies choices are simulated.
 QUICK = {"R": 50, "copies": 0, "evaluations": 2}
 
