@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Faults
 from .build import make_or_fault
 from .choice_data import ChoiceData, add_missing_choices, read_choice_data
-from .choice_questions import answer_questions
+from .choice_questions import answer_questions, check_questions
 from .choice_schema import ChoiceJob
 from .consistency import Conflict, find_engine_conflicts
 from .kinds import JobKind
@@ -162,8 +162,9 @@ def _build(job: ChoiceJob, data: ChoiceData) -> Any:
 
 
 def _check(job: ChoiceJob, data: ChoiceData, problem: ChoiceProblem) -> None:
-    """Have nothing more to check: the problem has checked the data."""
-    del job, data, problem
+    """Refuse questions that cannot be answered; the problem has checked the data."""
+    del data
+    check_questions(job, problem)
 
 
 def _arguments(job: ChoiceJob) -> dict[str, Any]:

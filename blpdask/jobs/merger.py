@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from .fields import Options, Text, Whole
+from .kept_files import written
 
 if TYPE_CHECKING:
     from ..api.problem import Problem
@@ -59,8 +60,11 @@ def write_merger(job: Job, results: ProblemResults, partial: Path) -> dict[str, 
     if job.merger is None:
         return {}
     effects = results.simulate_merger(dict(job.merger.firms))
-    effects.to_frame().to_csv(partial / PRODUCTS, index=False)
-    effects.markets_frame().to_csv(partial / MARKETS, index=False)
-    (partial / PRINTED).write_text(f"{effects}\n", encoding="utf-8")
+    with written(partial / PRODUCTS) as path:
+        effects.to_frame().to_csv(path, index=False)
+    with written(partial / MARKETS) as path:
+        effects.markets_frame().to_csv(path, index=False)
+    with written(partial / PRINTED) as path:
+        path.write_text(f"{effects}\n", encoding="utf-8")
     plain: dict[str, Any] = json.loads(json.dumps(effects.summary()))
     return {"merger": plain}

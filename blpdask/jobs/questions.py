@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import conduct, counterfactuals, merger
+from . import choice_questions, conduct, counterfactuals, merger
 
 if TYPE_CHECKING:
     from ..api.problem import Problem
@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from .schema import Job
 
 #: Files of answers as they are printed, in the order in which they are shown.
-PRINTED = (merger.PRINTED, counterfactuals.PRINTED, conduct.PRINTED)
+PRINTED = (
+    merger.PRINTED,
+    counterfactuals.PRINTED,
+    conduct.PRINTED,
+    choice_questions.PRINTED,
+)
 
 
 def check_questions(job: Job, data: JobData, problem: Problem) -> None:
