@@ -14,7 +14,6 @@ from ..estimators.likelihood_covariances import SE_TYPES
 from ..estimators.optimizers.choose import STRUCTURED_METHODS, OptimizerChoice
 from ..problem.choice_coefficients import AskedCoefficients
 from ..problem.choice_draws import check_rule
-from ..problem.choice_table import ChoiceTable
 from ..problem.stored_choices import StoredChoiceTable
 from ..records import Floats
 from .choice_arguments import check_plain_formulation, read_coefficients
@@ -56,20 +55,6 @@ def check_stored(demographics: Any, wtp: Any) -> None:
                 "and characteristics into the formulation",
             )
     faults.check()
-
-
-def held_table(table: ChoiceTable | StoredChoiceTable, subject: str) -> ChoiceTable:
-    """Give a table that is in memory, and refuse one that is in a store."""
-    if isinstance(table, ChoiceTable):
-        return table
-    faults = Faults(subject)
-    faults.add(
-        f"choices in the store {table.store.path}",
-        "a DataFrame, a mapping of arrays or a structured array",
-        "read the choices into memory",
-    )
-    faults.check()
-    raise AssertionError  # pragma: no cover
 
 
 def check_choice_solve(

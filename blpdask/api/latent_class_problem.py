@@ -30,7 +30,8 @@ from ..problem.class_membership import add_membership, read_membership
 from ..progress import Listener
 from ..records import Floats
 from ..results.text_tables import text_table
-from .choice_checks import check_choice_solve, check_start, held_table
+from .asked_blocks import check_in_memory
+from .choice_checks import check_choice_solve, check_start
 from .choice_printing import choose_likelihood_listener
 from .choice_problem import ChoiceProblem
 from .formulation import Formulation
@@ -134,6 +135,7 @@ class LatentClassProblem:
             (formulation, choice_data, random, rule, correlated), faults
         )
         self.formulation, self.membership_formulation = formulation, membership
+        self.table: ChoiceTable = check_in_memory(self.choices.table, faults)
         table, coefficients = self.table, self.choices.coefficients
         check_people(n_classes, self.I, faults)
         found = read_membership(
@@ -160,9 +162,9 @@ class LatentClassProblem:
             options.verbose_output(f"{self._membership_table()}\n")
 
     @property
-    def table(self) -> ChoiceTable:
-        """The table, sorted by person and situation."""
-        return held_table(self.choices.table, "LatentClassProblem")
+    def is_stored(self) -> bool:
+        """Whether choices are in a store: never."""
+        return False
 
     @property
     def I(self) -> int:  # noqa: E743

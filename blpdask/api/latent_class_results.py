@@ -25,7 +25,7 @@ from ..results.class_estimates import (
     classes_html,
     classes_table,
 )
-from .asked_probabilities import ask_blocks, place_probabilities, require_problem
+from .asked_blocks import ask_blocks, place_probabilities, require_problem
 from .choice_results import ChoiceResults
 
 if TYPE_CHECKING:

@@ -31,7 +31,8 @@ from ..problem.choice_table import ChoiceTable
 from ..progress import Listener
 from ..records import Floats
 from ..results.text_tables import text_table
-from .choice_checks import check_choice_solve, check_start, held_table
+from .asked_blocks import check_in_memory
+from .choice_checks import check_choice_solve, check_start
 from .choice_printing import choose_likelihood_listener
 from .choice_problem import ChoiceProblem
 from .formulation import Formulation
@@ -92,9 +93,8 @@ class NestedChoiceProblem:
             faults.extend(error)
             faults.check()
         self.formulation = formulation
-        nested = read_nests(
-            choice_data, held_table(self.choices.table, "NestedChoiceProblem"), faults
-        )
+        table = check_in_memory(self.choices.table, faults)
+        nested = read_nests(choice_data, table, faults)
         faults.check()
         assert nested is not None
         self._nested = nested
@@ -106,6 +106,11 @@ class NestedChoiceProblem:
     def table(self) -> ChoiceTable:
         """The table, sorted by person, situation and nest."""
         return self._nested.table
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether choices are in a store: never."""
+        return False
 
     @property
     def I(self) -> int:  # noqa: E743

@@ -13,7 +13,7 @@ from ..model.nested_choices import NestedCoefficients
 from ..moments.nested_choices import NestedState
 from ..records import Floats
 from ..results.choice_spreads import Spreads, compute_spreads
-from .asked_probabilities import ask_blocks, place_probabilities, require_problem
+from .asked_blocks import ask_blocks, place_probabilities, require_problem
 from .choice_results import ChoiceResults
 
 if TYPE_CHECKING:

@@ -106,6 +106,11 @@ class LatentClasses:
         return self.coefficients.kinds
 
     @property
+    def random(self) -> Integers:
+        """Places of the coefficients that vary within classes, ``(D,)``."""
+        return self.coefficients.random
+
+    @property
     def correlated(self) -> bool:
         """Whether coefficients of all people have one covariance matrix: never."""
         return False

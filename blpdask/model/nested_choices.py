@@ -85,6 +85,11 @@ class NestedCoefficients:
         return ("fixed",) * len(self.labels)
 
     @property
+    def random(self) -> Integers:
+        """Places of the coefficients that vary: none."""
+        return _none()
+
+    @property
     def correlated(self) -> bool:
         """Whether random coefficients are correlated: there are none."""
         return False

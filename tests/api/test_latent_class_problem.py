@@ -21,6 +21,7 @@ import pytest
 from scipy.special import logsumexp
 
 import blpdask
+from blpdask.api.asked_blocks import check_in_memory
 from blpdask.api.latent_class_checks import check_rule_within
 from blpdask.errors import BlpdaskError, Faults, InputError
 from blpdask.model.latent_classes import ClassParameters
@@ -416,6 +417,13 @@ def test_what_is_shared_and_zero(frame: pd.DataFrame) -> None:
     assert "'prices' of kind 'lognormal' in zeros" in text
     assert "zeros of type list" in faults_of(frame, zeros=["prices"])
     assert "3 in shared" in faults_of(frame, shared=3)
+
+
+def test_choices_that_are_not_in_memory(frame: pd.DataFrame) -> None:
+    table = problem_of(frame).table
+    assert check_in_memory(table, Faults("test")) is table
+    with pytest.raises(InputError, match="of type SimpleNamespace, which are not in"):
+        check_in_memory(SimpleNamespace(), Faults("test"))
 
 
 def test_draws_serve_every_class(frame: pd.DataFrame) -> None:

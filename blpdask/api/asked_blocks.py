@@ -1,4 +1,4 @@
-"""Ask a pass for the probability of each alternative, a row of the table as given."""
+"""Ask passes over blocks of choices for answers, a row of the table as given."""
 
 from __future__ import annotations
 
@@ -39,6 +39,19 @@ def place_probabilities(table: ChoiceTable, probabilities: Floats) -> Floats:
     answer[table.rows] = probabilities
     answer[table.single_rows] = 1.0
     return answer
+
+
+def check_in_memory(table: Any, faults: Faults) -> ChoiceTable:
+    """Give the table of choices that are in memory; others are refused at once."""
+    if not isinstance(table, ChoiceTable):
+        faults.add(
+            f"choices of type {type(table).__name__}, which are not in memory",
+            "a table: a DataFrame, a mapping of arrays or a structured array",
+            "read the choices, or as many people of them as memory holds",
+        )
+        faults.check()
+    found: ChoiceTable = table
+    return found
 
 
 def require_problem(problem: Any) -> Any:
