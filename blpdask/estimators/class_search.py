@@ -40,6 +40,8 @@ KEPT_PART = 4
 KEPT_LEAST = 4
 #: A step that gains less, relative to the log-likelihood, is the last.
 GAIN = 1e-9
+#: Information of parameters of classes that nobody is in.
+VANISHING = 1e-200
 #: A step that is halved more often is the last.
 HALVINGS = 20
 
@@ -192,9 +194,10 @@ def _judge(climber: Climber, sums: ClassSteps, place: int) -> Climber:
 
 
 def _solve(information: Floats, score: Floats) -> Floats:
-    """Compute I⁻¹ s, the shortest where classes without people leave I singular."""
-    size = np.sqrt(np.maximum(np.diag(information), 0.0))
-    scale = 1.0 / np.where(size > 0.0, size, 1.0)
+    """Compute I⁻¹ s, the shortest where I is singular; classes without people stay."""
+    diagonal = np.diag(information)
+    told = diagonal > VANISHING
+    scale = np.where(told, 1.0 / np.sqrt(np.where(told, diagonal, 1.0)), 0.0)
     scaled = information * np.outer(scale, scale)
     step, *_ = np.linalg.lstsq(scaled, scale * score, rcond=1e-10)
     return np.asarray(scale * step)

@@ -9,6 +9,8 @@ What must hold:
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -180,6 +182,20 @@ def test_starts_without_a_likelihood_do_not_lose_the_others() -> None:
     assert [np.isfinite(one.log_likelihood) for one in found] == [True, True, False]
     assert found[-1].done and not found[-1].path
     assert len(distinct(found, 9)) <= 2
+
+
+@pytest.mark.parametrize("gamma", [-300.0, -600.0, -720.0, -740.0, -1e4])
+def test_classes_that_nobody_is_in_stay_there(gamma: float) -> None:
+    classes = LatentClasses(FIXED, 2)
+    own = np.array([[1.0, -1.0], [0.3, 0.5]])
+    start = classes.join(ClassParameters(own, np.array([[gamma], [0.0]])))
+    block = drawn(60)
+    block = replace(block, membership=np.ones((60, 1)))
+    (empty,) = search(block, classes=classes, at=start[None])
+    one = LatentClasses(FIXED, 1)
+    (logit,) = search(block, classes=one, at=own[1:])
+    assert empty.done and (np.diff(empty.path) >= 0.0).all()
+    assert empty.log_likelihood >= logit.log_likelihood - 1e-6
 
 
 def test_the_listener_hears_of_every_pass() -> None:
