@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..choice_records import ChoiceBlock
 from ..kernels.choices import choice_probabilities
 from ..model.latent_classes import (
     ClassedBlock,
@@ -20,8 +21,8 @@ from ..model.latent_classes import (
     mix_classes,
 )
 from ..model.mixed_coefficients import mixed_tastes
+from ..model.person_draws import PersonDraws, person_draws
 from ..records import JOINED, Floats
-from .choice_probabilities import At, BlockProbabilities, probabilities_pass
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +31,43 @@ class ClassesAt:
 
     classes: LatentClasses
     theta: Floats
+    conditional: bool = False
     backend: str = "numpy"
+
+    def draws(self, block: ChoiceBlock) -> PersonDraws:
+        """Give coefficients of a block's people in all classes, and their weights.
+
+        Those of class q count π_iq together, or h_iq given what each person chose.
+        """
+        assert isinstance(block, ClassedBlock)
+        parameters = self.classes.split(self.theta)
+        log_shares = log_class_shares(parameters.gamma, block.membership)
+        mixed = self.classes.coefficients
+        found = [
+            person_draws(block, mixed_tastes(mixed, own), conditional=self.conditional)
+            for own in parameters.own
+        ]
+        shares = np.exp(log_shares)
+        if self.conditional:
+            _, shares = mix_classes(log_shares, self.log_likelihoods(block))
+        weights = [shares[:, [q]] * one.weights for q, one in enumerate(found)]
+        return PersonDraws(
+            beta=np.concatenate([one.beta for one in found], axis=1),
+            weights=np.concatenate(weights, axis=1),
+        )
+
+    def log_likelihoods(self, block: ClassedBlock) -> Floats:
+        """Compute log P_iq ``(I, Q)``."""
+        logs = [
+            choice_probabilities(
+                block,
+                mixed_tastes(self.classes.coefficients, own),
+                backend=self.backend,
+                derivatives=False,
+            ).logs
+            for own in self.classes.split(self.theta).own
+        ]
+        return np.stack(logs, axis=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,20 +78,6 @@ class BlockClasses:
     posterior: Floats = field(metadata=JOINED)
 
 
-def class_choices_pass(
-    block: ClassedBlock, at: ClassesAt, memory: None
-) -> tuple[BlockProbabilities, None]:
-    """Compute the probabilities ``(N,)`` of a block's alternatives."""
-    parameters = at.classes.split(at.theta)
-    shares = np.exp(log_class_shares(parameters.gamma, block.membership))
-    rows = np.diff(block.situation_offsets[block.person_offsets])
-    found = np.zeros(len(block.X))
-    for q, own in enumerate(parameters.own):
-        inside, _ = probabilities_pass(block, At(at.classes.coefficients, own), memory)
-        found += np.repeat(shares[:, q], rows) * inside.probabilities
-    return BlockProbabilities(found), None
-
-
 def people_classes_pass(
     block: ClassedBlock, at: ClassesAt, memory: None
 ) -> tuple[BlockClasses, None]:
@@ -62,14 +85,5 @@ def people_classes_pass(
     del memory
     parameters = at.classes.split(at.theta)
     log_shares = log_class_shares(parameters.gamma, block.membership)
-    logs = [
-        choice_probabilities(
-            block,
-            mixed_tastes(at.classes.coefficients, own),
-            backend=at.backend,
-            derivatives=False,
-        ).logs
-        for own in parameters.own
-    ]
-    _, posterior = mix_classes(log_shares, np.stack(logs, axis=1))
+    _, posterior = mix_classes(log_shares, at.log_likelihoods(block))
     return BlockClasses(prior=np.exp(log_shares), posterior=posterior), None

@@ -14,6 +14,7 @@ from ..records import Floats
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..choice_records import LikelihoodEstimates, MixedCoefficients
     from ..results.choice_counterfactual import ChoiceCounterfactual
     from ..results.willingness_to_pay import WillingnessToPay
 
@@ -41,6 +42,8 @@ class ChoiceMethods:
     True
     >>> blpdask.options.verbose = True
     """
+
+    estimates: LikelihoodEstimates
 
     def compute_probabilities(
         self,
@@ -349,6 +352,17 @@ class ChoiceMethods:
 
         question = self._ask("compute_counterfactual", conditional, engine, threads)
         return answers.counterfactual(question, changes, price)
+
+    @property
+    def asked_coefficients(self) -> MixedCoefficients:
+        """What varies over the people who are asked about, and how."""
+        return self.estimates.coefficients
+
+    def asked_at(self, conditional: bool) -> Any:
+        """Make what is sent to all blocks when something is asked."""
+        from ..analysis.choice_probabilities import At
+
+        return At(self.estimates.coefficients, self.estimates.theta, conditional)
 
     def _ask(self, what: str, conditional: Any, engine: Any, threads: Any) -> Any:
         """Begin a question."""

@@ -17,7 +17,6 @@ from ..analysis.choice_answers import (
     alternatives_pass,
     rows_pass,
 )
-from ..analysis.choice_probabilities import At
 from ..choice_records import MixedCoefficients
 from ..errors import BlpdaskError, Faults
 from ..problem.asked_choice_rows import (
@@ -74,7 +73,7 @@ class ChoiceQuestion:
             Where the results have lost their problem.
         """
         self.problem = _problem_of(results)
-        self.coefficients: MixedCoefficients = results.estimates.coefficients
+        self.coefficients: MixedCoefficients = results.asked_coefficients
         self.theta: Floats = results.theta
         self.faults = Faults(what)
         if not isinstance(conditional, bool | np.bool_):
@@ -83,7 +82,7 @@ class ChoiceQuestion:
                 "True or False",
                 "say whether to ask given each person's own choices",
             )
-        self.at = At(self.coefficients, self.theta, bool(conditional))
+        self.at: Any = results.asked_at(bool(conditional))
         self._machinery = engine, threads
 
     @property

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..analysis.class_probabilities import ClassesAt
 from ..analysis.willingness_to_pay import (
     MOST_DRAWS,
     WillingnessQuery,
@@ -202,6 +203,8 @@ def _ask_willingness(
 def _is_fixed(question: ChoiceQuestion, column: _Place, price: _Place) -> bool:
     """Tell whether two coefficients are the same for all, but for a scale of both."""
     of = question.coefficients
+    if isinstance(question.at, ClassesAt):
+        return False
     shifted = {k for k, _ in of.shifted}
     places = {column.column, price.column} - {of.scaling}
     return all(of.kinds[k] == "fixed" and k not in shifted for k in places)

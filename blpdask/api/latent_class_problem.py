@@ -167,6 +167,11 @@ class LatentClassProblem:
         return False
 
     @property
+    def given(self) -> dict[str, Any]:
+        """Columns of the table as given, which questions after estimation change."""
+        return self.choices.given
+
+    @property
     def I(self) -> int:  # noqa: E743
         """Number of people."""
         return self.choices.I

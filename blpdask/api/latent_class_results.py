@@ -10,10 +10,9 @@ import numpy as np
 from .. import options
 from ..analysis.class_probabilities import (
     ClassesAt,
-    class_choices_pass,
     people_classes_pass,
 )
-from ..choice_records import LikelihoodEstimates
+from ..choice_records import LikelihoodEstimates, MixedCoefficients
 from ..model.latent_classes import LatentClasses
 from ..records import Floats
 from ..results.choice_estimates_tables import ERRORS
@@ -25,7 +24,7 @@ from ..results.class_estimates import (
     classes_html,
     classes_table,
 )
-from .asked_blocks import ask_blocks, place_probabilities, require_problem
+from .asked_blocks import ask_blocks, require_problem
 from .choice_results import ChoiceResults
 
 if TYPE_CHECKING:
@@ -100,36 +99,14 @@ class LatentClassResults(ChoiceResults):
         """How random coefficients, before h, vary within classes."""
         return class_spreads(self.classes, self.theta, self.covariances)
 
-    def compute_probabilities(
-        self, *, engine: Any = None, threads: int | None = None
-    ) -> Floats:
-        """Compute the probability of each alternative, over classes and draws.
+    @property
+    def asked_coefficients(self) -> MixedCoefficients:
+        """What varies within classes, and how."""
+        return self.classes.coefficients
 
-        Parameters
-        ----------
-        engine, threads
-            As in :meth:`blpdask.ChoiceProblem.solve`.
-
-        Returns
-        -------
-        Floats
-            A probability a row of ``choice_data``, in its order: zero where it is not
-            available and one where nothing else is.
-
-        Raises
-        ------
-        BlpdaskError
-            Where the results have lost their problem.
-        """
-        problem = require_problem(self.problem)
-        found = ask_blocks(
-            "compute_probabilities",
-            problem.source,
-            class_choices_pass,
-            ClassesAt(self.classes, self.theta),
-            (engine, threads),
-        )
-        return place_probabilities(problem.table, found.probabilities)
+    def asked_at(self, conditional: bool) -> ClassesAt:
+        """Make what is sent to all blocks when something is asked."""
+        return ClassesAt(self.classes, self.theta, conditional)
 
     def compute_class_probabilities(
         self,

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..analysis.nested_choice_probabilities import nested_probabilities_pass
 from ..choice_records import LikelihoodEstimates, MixedCoefficients
+from ..errors import BlpdaskError
 from ..model.nested_choices import NestedCoefficients
 from ..moments.nested_choices import NestedState
 from ..records import Floats
@@ -69,7 +70,17 @@ class NestedChoiceResults(ChoiceResults):
         K = len(labels)
         return compute_spreads(plain, self.beta, self.covariances[:K, :K])
 
-    def compute_probabilities(
+    def _ask(self, what: str, conditional: Any, engine: Any, threads: Any) -> Any:
+        """Refuse what averages over tastes of people."""
+        del conditional, engine, threads
+        raise BlpdaskError(
+            f"found: {what} of a nested logit\n"
+            "  expected: a logit or a mixed logit\n"
+            "  what to do: ask for compute_probabilities, at data before and after a "
+            "change"
+        )
+
+    def compute_probabilities(  # type: ignore[override]
         self, *, engine: Any = None, threads: int | None = None
     ) -> Floats:
         """Compute the probability of each alternative.
