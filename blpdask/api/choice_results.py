@@ -409,7 +409,16 @@ class ChoiceResults(ChoiceMethods):
             Whether saved results there may be replaced.
         """
         sizes = {name: getattr(self, name) for name in _SIZES}
-        save_likelihood(self.estimates, sizes, directory, overwrite=overwrite)
+        save_likelihood(
+            self.estimates, sizes, directory, more=self._kept(), overwrite=overwrite
+        )
+
+    def _kept(self) -> dict[str, Floats]:
+        """Give arrays by name that are saved beside the estimates."""
+        return {}
+
+    def _restore(self, kept: dict[str, Floats]) -> None:
+        """Take arrays that were saved beside the estimates."""
 
     @classmethod
     def load(cls, directory: str | Path) -> ChoiceResults:
@@ -420,9 +429,10 @@ class ChoiceResults(ChoiceMethods):
         StoreError
             Where the directory holds none, or damaged ones.
         """
-        estimates, sizes = read_likelihood(directory)
+        estimates, sizes, kept = read_likelihood(directory)
         found = cls.__new__(cls)
         found.__setstate__({"estimates": estimates, "problem": None, **sizes})
+        found._restore(kept)
         return found
 
     def to_pickle(self, path: str | Path) -> None:

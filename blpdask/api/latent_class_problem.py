@@ -169,7 +169,8 @@ class LatentClassProblem:
     @property
     def given(self) -> dict[str, Any]:
         """Columns of the table as given, which questions after estimation change."""
-        return self.choices.given
+        given: dict[str, Any] = self.choices.given
+        return given
 
     @property
     def I(self) -> int:  # noqa: E743

@@ -58,13 +58,12 @@ class LatentClassResults(ChoiceResults):
         """Pair estimates with their problem."""
         asked: Any = problem
         super().__init__(estimates, problem=asked)
-        self.start_log_likelihoods = start_log_likelihoods
-        self.by_class: ClassEstimates = class_estimates(
-            problem.coefficients,
-            estimates.theta,
-            estimates.covariances,
-            membership=problem.membership,
-            weights=problem.table.weights,
+        self._restore(
+            {
+                "start_log_likelihoods": start_log_likelihoods,
+                "membership": problem.membership,
+                "weights": problem.table.weights,
+            }
         )
 
     @property
@@ -179,8 +178,25 @@ class LatentClassResults(ChoiceResults):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the problem behind: results stand on their own."""
-        names = ("by_class", "start_log_likelihoods")
+        names = ("by_class", "start_log_likelihoods", "membership", "weights")
         return super().__getstate__() | {name: getattr(self, name) for name in names}
+
+    def _kept(self) -> dict[str, Floats]:
+        """Give what shares of classes are made of."""
+        names = ("start_log_likelihoods", "membership", "weights")
+        return {name: getattr(self, name) for name in names}
+
+    def _restore(self, kept: dict[str, Floats]) -> None:
+        """Compute shares of classes from what they are made of."""
+        self.start_log_likelihoods = kept["start_log_likelihoods"]
+        self.membership, self.weights = kept["membership"], kept["weights"]
+        self.by_class: ClassEstimates = class_estimates(
+            self.classes,
+            self.theta,
+            self.covariances,
+            membership=self.membership,
+            weights=self.weights,
+        )
 
     def __str__(self) -> str:
         """Print the fit, the search, estimates, and classes side by side."""

@@ -17,6 +17,7 @@ from ..estimators.gmm import Minimum
 from ..progress import Listener
 from ..records import Floats
 from ..results import specification_tests
+from ..results.choice_store import DESCRIPTION
 from ..results.delta_method import DeltaMethod, check_function, delta_method
 from ..results.estimates import GmmEstimates
 from ..results.identification import Identification, identification
@@ -721,14 +722,23 @@ class ProblemResults(EconomyMethods, MicroMethods):
 _NORMAL_975 = 1.959963984540054
 
 
-def read_results(directory: str | Path) -> ProblemResults:
-    """Read results that :meth:`ProblemResults.save` wrote.
+def read_results(directory: str | Path) -> Any:
+    """Read results that a method ``save`` wrote, of markets or of people's choices.
+
+    Returns
+    -------
+    ProblemResults or ChoiceResults
+        Results without their problem.
 
     Raises
     ------
     StoreError
         Where the directory holds none, or damaged ones.
     """
+    if (Path(directory) / DESCRIPTION).exists():
+        from .saved_choices import read_choice_results
+
+        return read_choice_results(directory)
     return ProblemResults(
         read_estimates(directory), micro_moments=from_plain(read_micro(directory))
     )

@@ -62,7 +62,8 @@ def _read_results(directory: Path) -> ProblemResults:
     """Read saved results."""
     from ..api.results import read_results
 
-    return read_results(directory)
+    found: ProblemResults = read_results(directory)
+    return found
 
 
 KIND = JobKind(

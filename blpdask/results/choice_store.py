@@ -11,12 +11,18 @@ from typing import Any
 import numpy as np
 
 from ..choice_records import LikelihoodEstimates, LikelihoodSearch, MixedCoefficients
-from ..errors import StoreError
+from ..model.latent_classes import LatentClasses
+from ..model.nested_choices import NestedCoefficients
+from ..records import Floats
 from .checked_arrays import create_checked, read_checked
 from .sealed_directory import read_description, write_description, write_directory
 
-SCHEMA = 1
-_DESCRIPTION = "choice_estimates.json"
+SCHEMA = 2
+DESCRIPTION = "choice_estimates.json"
+_KINDS: dict[str, type] = {
+    kind.__name__: kind
+    for kind in (MixedCoefficients, LatentClasses, NestedCoefficients)
+}
 
 
 def save_likelihood(
@@ -24,6 +30,7 @@ def save_likelihood(
     sizes: Mapping[str, int],
     directory: str | Path,
     *,
+    more: Mapping[str, Floats] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write estimates to a directory.
@@ -31,34 +38,29 @@ def save_likelihood(
     Parameters
     ----------
     estimates
-        Of mixed or conditional logit.
+        Of mixed logit, latent classes or nests.
     sizes
         Of the data, by name.
     directory
         Where; must not exist unless ``overwrite``.
+    more
+        Other arrays that results are made of, by name.
     overwrite
         Whether saved estimates there may be replaced.
 
     Raises
     ------
     StoreError
-        Where the directory exists and may not, or does not hold estimates, or where
-        coefficients are of another model.
+        Where the directory exists and may not, or does not hold estimates.
     """
-    if not isinstance(estimates.coefficients, MixedCoefficients):
-        raise StoreError(
-            f"found: coefficients of type {type(estimates.coefficients).__name__}\n"
-            "  expected: those of conditional or mixed logit\n"
-            "  what to do: save the results with to_pickle"
-        )
-    write = partial(_write, estimates, dict(sizes))
-    write_directory(directory, _DESCRIPTION, write, overwrite=overwrite)
+    write = partial(_write, estimates, dict(sizes), dict(more or {}))
+    write_directory(directory, DESCRIPTION, write, overwrite=overwrite)
 
 
 def read_likelihood(
     directory: str | Path,
-) -> tuple[LikelihoodEstimates, dict[str, int]]:
-    """Read what :func:`save_likelihood` wrote: estimates, and sizes of the data.
+) -> tuple[LikelihoodEstimates, dict[str, int], dict[str, Floats]]:
+    """Read what :func:`save_likelihood` wrote: estimates, sizes, and other arrays.
 
     Raises
     ------
@@ -66,25 +68,31 @@ def read_likelihood(
         Where there are none, of another schema, or damaged.
     """
     source = Path(directory)
-    description = read_description(source / _DESCRIPTION, SCHEMA)
+    description = read_description(source / DESCRIPTION, SCHEMA)
     import zarr
 
     root = zarr.open_group(str(source / "arrays"), mode="r")
     values: dict[str, Any] = dict(description["values"])
     for name in description["arrays"]:
         values[name] = read_checked(root, name, str(source))
-    given = {
-        name: _as_tuples(value) for name, value in description["coefficients"].items()
-    }
-    values["coefficients"] = MixedCoefficients(**given)
+    values["coefficients"] = _read_coefficients(description["coefficients"])
     values["searches"] = tuple(_read_search(s) for s in description["searches"])
-    return LikelihoodEstimates(**values), dict(description["sizes"])
+    more = {name: read_checked(root, name, str(source)) for name in description["more"]}
+    return LikelihoodEstimates(**values), dict(description["sizes"]), more
 
 
 def _write(
-    estimates: LikelihoodEstimates, sizes: dict[str, int], directory: Path
+    estimates: LikelihoodEstimates,
+    sizes: dict[str, int],
+    more: dict[str, Floats],
+    directory: Path,
 ) -> None:
     import zarr
+
+    def put(name: str, value: Floats) -> None:
+        array = create_checked(root, name, value.shape, value.dtype, value.shape)
+        if value.size:
+            array[...] = value
 
     directory.mkdir(parents=True)
     root = zarr.open_group(str(directory / "arrays"), mode="w")
@@ -93,24 +101,48 @@ def _write(
         value = getattr(estimates, field.name)
         if isinstance(value, np.ndarray):
             arrays.append(field.name)
-            array = create_checked(
-                root, field.name, value.shape, value.dtype, value.shape
-            )
-            if value.size:
-                array[...] = value
+            put(field.name, value)
         elif field.name not in ("coefficients", "searches"):
             values[field.name] = (
                 value.item() if isinstance(value, np.generic) else value
             )
+    for name, value in more.items():
+        put(name, value)
     described = {
         "schema": SCHEMA,
+        "more": list(more),
         "sizes": sizes,
-        "coefficients": dataclasses.asdict(estimates.coefficients),
+        "coefficients": _plain_coefficients(estimates.coefficients),
         "arrays": arrays,
         "values": values,
         "searches": [_plain_search(search) for search in estimates.searches],
     }
-    write_description(directory / _DESCRIPTION, described)
+    write_description(directory / DESCRIPTION, described)
+
+
+def _plain_coefficients(coefficients: Any) -> dict[str, Any]:
+    """Describe what varies and how by the name of its class and its fields."""
+    fields = {
+        field.name: getattr(coefficients, field.name)
+        for field in dataclasses.fields(coefficients)
+    }
+    plain = {
+        name: _plain_coefficients(value) if dataclasses.is_dataclass(value) else value
+        for name, value in fields.items()
+    }
+    return {"class": type(coefficients).__name__, **plain}
+
+
+def _read_coefficients(plain: dict[str, Any]) -> Any:
+    """Make what :func:`_plain_coefficients` described."""
+    fields = {
+        name: _read_coefficients(value)
+        if isinstance(value, dict)
+        else _as_tuples(value)
+        for name, value in plain.items()
+        if name != "class"
+    }
+    return _KINDS[plain["class"]](**fields)
 
 
 def _plain_search(search: LikelihoodSearch) -> dict[str, Any]:
