@@ -69,8 +69,8 @@ class ChoiceBlock:
         ``(I, R, D)`` standard variates z, a column for each random coefficient; ``(1,
         R, D)`` where people share them.
     log_weights
-        ``(I, R)`` or ``(1, R)`` logarithms of draws' weights, whose sum is R; of no
-        rows where all weigh one.
+        ``(I, R)`` or ``(1, R)`` logarithms of draws' weights, whose sum is R, of
+        importance sampling on average; of no rows where all weigh one.
     demographics
         ``(I, M)`` d; of no rows where there are none.
     """
@@ -350,6 +350,8 @@ class LikelihoodEstimates:
         w_i m_i stand for gradient, Hessian and scores.
     simulation_covariances
         ``(P, P)`` what of the covariances is due to draws; of no rows where not known.
+    concentrations
+        ``(I,)`` Σ_r ω_ir² of people at θ: one over their effective numbers of draws.
     """
 
     coefficients: MixedCoefficients
@@ -369,3 +371,4 @@ class LikelihoodEstimates:
     searches: tuple[LikelihoodSearch, ...] = ()
     method: str = "msl"
     simulation_covariances: Floats = field(default_factory=_nothing)
+    concentrations: Floats = field(default_factory=lambda: np.empty(0))

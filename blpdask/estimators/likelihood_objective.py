@@ -64,6 +64,10 @@ class LikelihoodObjective:
         gradient = -sums.score / self._weight if derivatives else None
         return Evaluation(at, np.inf if sums.nonfinite else value, gradient)
 
+    def use(self, model: LikelihoodModel) -> None:
+        """Evaluate another model from now on."""
+        self._model = model
+
     def accept(self, evaluation: Evaluation) -> None:
         """Count an iterate."""
         del evaluation

@@ -24,6 +24,7 @@ from ..moments.choices import EqualChances, equal_chances_pass
 from ..partitions.source import BlockSource
 from ..progress import Listener, silent
 from ..records import Floats, Integers
+from .laplace_likelihood import LaplaceLikelihood
 from .likelihood_covariances import (
     SE_TYPES,
     likelihood_covariances,
@@ -35,6 +36,7 @@ from .likelihood_objective import LikelihoodObjective
 from .likelihood_starts import climb_highest
 from .optimizers.choose import OptimizerChoice
 from .optimizers.protocol import Objective, Outcome
+from .recentring import search_recentred
 
 Optimizer = Callable[[Objective, Floats, Floats], Outcome]
 #: Steps to go, in standard errors, at what is a maximum.
@@ -110,7 +112,7 @@ def maximise_likelihood(
             )
             highest = climb_highest(
                 lambda number: make(number=number),
-                partial(_search, optimizer),
+                partial(_search, optimizer, model, listener),
                 [start, *np.asarray(starts, np.float64)],
                 listener,
             )
@@ -173,13 +175,19 @@ def _check(
 
 
 def _search(
-    optimizer: Optimizer | None, objective: LikelihoodObjective, start: Floats
+    optimizer: Optimizer | None,
+    model: LikelihoodModel,
+    listener: Listener,
+    objective: LikelihoodObjective,
+    start: Floats,
 ) -> Outcome:
     """Minimise -LL a person from the start on, without bounds."""
     chosen = OptimizerChoice("bfgs") if optimizer is None else optimizer
     bounds = np.tile([-np.inf, np.inf], (start.size, 1))
     # Line searches compare values that are infinite far from any maximum.
     with np.errstate(over="ignore", invalid="ignore"):
+        if isinstance(model, LaplaceLikelihood):
+            return search_recentred(objective, model, chosen, start, bounds, listener)
         return chosen(objective, start, bounds)
 
 
@@ -207,6 +215,7 @@ def _conclude(
         evaluations=outcome.evaluations,
         message=message,
         seconds=np.nan,
+        concentrations=peak.sums.concentrations,
     )
 
 

@@ -26,9 +26,9 @@ from .array_choices import (
     DEVICE_BYTES,
     WIDTH,
     PaddedPeople,
+    choice_logs,
     pad_people,
     person_means,
-    simulate_choices,
 )
 from .choice_moments import PersonMoments
 from .drawn_coefficients import (
@@ -143,7 +143,7 @@ def _work(
         w = xp.exp(weights[:, here]) if weights.shape[0] else xp.ones((1, z.shape[1]))
         drawn = shape_coefficients(means[:, None, :], z, tastes, xp)
         beta = scale_coefficients(drawn.beta, tastes)
-        P = simulate_choices(differences.X, differences.present, beta, xp)[1]
+        P = choice_logs(differences.X, differences.present, beta, xp)[1]
         m = -(P.transpose(0, 2, 1) @ differences.W)
         weighted = w[:, :, None] * m
         worked.moments = worked.moments + weighted.sum(axis=1)

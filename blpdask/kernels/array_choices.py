@@ -215,7 +215,7 @@ def _work(
         z = draws[:, here]
         drawn = shape_coefficients(means[:, None, :], z, tastes, xp)
         beta = scale_coefficients(drawn.beta, tastes)
-        logs, P = simulate_choices(X, present, beta, xp)
+        logs, P = choice_logs(X, present, beta, xp)
         if weights.shape[0]:
             logs = logs + weights[:, here]
         top = xp.maximum(worked.best, logs.max(axis=1))
@@ -255,10 +255,10 @@ def _keep(
         found.squared_scores[people] = to_host(squared, xp)
 
 
-def simulate_choices(
+def choice_logs(
     X: Array, present: Array, beta: Array, xp: ModuleType
 ) -> tuple[Array, Array]:
-    """Compute log p ``(B, r)`` and P of what was not chosen, ``(B, T J, r)``."""
+    """Compute log p ``(B, r)`` and P of what was not chosen, ``(B, T J, r)``, at β."""
     B, T, J, _ = present.shape
     U = (X @ beta.transpose(0, 2, 1)).reshape(B, T, J, -1)
     highest = xp.maximum(U.max(axis=2), 0.0)

@@ -145,7 +145,7 @@ def _truncate(
     m: Array, z: Array, signed: float, xp: ModuleType
 ) -> tuple[Array, Array, Array]:
     """Compute a truncated normal and its derivatives by m and s, all like z."""
-    special = _special_functions(xp)
+    special = special_functions(xp)
     s = abs(signed)
     if s == 0.0:
         positive = xp.where(m + 0.0 * z > 0.0, 1.0, 0.0)
@@ -156,7 +156,7 @@ def _truncate(
     return m + s * zeta, 1.0 + by_a, (zeta - a * by_a) * np.sign(signed)
 
 
-def _special_functions(xp: ModuleType) -> ModuleType:
+def special_functions(xp: ModuleType) -> ModuleType:
     """Import Φ and its inverse for arrays of ``xp``."""
     name = "cupyx.scipy.special" if xp.__name__ == "cupy" else "scipy.special"
     return importlib.import_module(name)
