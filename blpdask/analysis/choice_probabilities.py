@@ -16,6 +16,7 @@ import numpy as np
 
 from ..choice_records import ChoiceBlock, MixedCoefficients
 from ..kernels.choice_answers import Situations, answer_situations
+from ..model.laplace_draws import centred_blocks
 from ..model.mixed_coefficients import mixed_tastes
 from ..model.person_draws import PersonDraws, person_draws
 from ..records import JOINED, Floats
@@ -31,15 +32,23 @@ class At:
         What varies and how, and ``(P,)`` θ.
     conditional
         Whether it is asked given what each person chose.
+    kinds
+        ``(D,)`` of the random coefficients where a block's draws are base points of
+        those around modes (:mod:`blpdask.model.laplace_draws`), which are then made at
+        θ; else none.
     """
 
     coefficients: MixedCoefficients
     theta: Floats
     conditional: bool = False
+    kinds: tuple[str, ...] = ()
 
     def draws(self, block: ChoiceBlock) -> PersonDraws:
         """Give coefficients of a block's people, and their weights."""
         tastes = mixed_tastes(self.coefficients, self.theta)
+        if self.kinds:
+            kept = centred_blocks()
+            block = kept.centre(block, tastes, self.kinds, backend="numba")
         return person_draws(block, tastes, conditional=self.conditional)
 
 

@@ -33,7 +33,7 @@ def probabilities(question: ChoiceQuestion, choice_data: Any) -> Floats:
         found = question.rows(table, "probabilities").probabilities
         return in_given_order(table, found)
     problem = question.problem
-    own = question.reduce(problem.source, probabilities_pass, question.at)
+    own = question.reduce(question.source, probabilities_pass, question.at)
     answer = np.zeros(problem.table.n_given)
     answer[problem.table.rows] = own.probabilities
     answer[problem.table.single_rows] = 1.0
@@ -105,7 +105,7 @@ def posterior_coefficients(question: ChoiceQuestion) -> pd.DataFrame:
 
     problem = question.problem
     found: PosteriorMoments = question.reduce(
-        problem.source, posterior_pass, question.at
+        question.source, posterior_pass, question.at
     )
     labels = question.coefficients.labels
     columns = {"person_ids": problem.table.person_ids}

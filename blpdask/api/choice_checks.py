@@ -125,7 +125,7 @@ def check_start(start: Any, coefficients: MixedCoefficients) -> Floats | None:
 
 
 def _check_integration(integration: Any, n_random: int, faults: Faults) -> None:
-    """Look for an integration that is none, not of draws, or without a use."""
+    """Look for an integration that is none, of negative weights, or of no use."""
     if integration is None:
         return
     if not isinstance(integration, Integration):
@@ -136,7 +136,7 @@ def _check_integration(integration: Any, n_random: int, faults: Faults) -> None:
         )
         return
     try:
-        check_rule(integration.rule)
+        check_rule(integration.rule, n_random)
     except InputError as error:
         faults.extend(error)
     if not n_random:

@@ -24,7 +24,6 @@ from ..choice_records import LikelihoodEstimates
 from ..driver.engine import Engine
 from ..errors import DataWarning, Faults, InputError, NumericalWarning
 from ..estimators.initial_states import InitialStatesLikelihood
-from ..estimators.likelihood_model import SimulatedLikelihood
 from ..estimators.moment_covariances import MOMENT_SE_TYPES
 from ..estimators.optimizers.choose import OptimizerChoice
 from ..estimators.simulated_likelihood import maximise_likelihood
@@ -35,13 +34,16 @@ from ..problem.choice_blocks import make_blocks
 from ..progress import Listener
 from ..records import Floats
 from .choice_checks import check_choice_solve
+from .choice_fresh import choose_likelihood
 from .initial_states import InitialStates, place_initial_states, with_first_states
 from .moment_printing import choose_moment_listener
 
 if TYPE_CHECKING:
     from .choice_problem import ChoiceProblem
 
-METHODS = ("msl", "corrected", "msm", "mss")
+#: Methods whose estimates maximise a likelihood.
+LIKELIHOODS = ("msl", "corrected")
+METHODS = (*LIKELIHOODS, "msm", "mss")
 #: What can be told of each method, with what it is where it is not told.
 _OPTIONS: dict[str, dict[str, Any]] = {
     "msl": {},
@@ -131,13 +133,10 @@ def estimate_choices(
         Of panels with habit, first states that enter the likelihood.
     """
     independent = problem.integration_rule.specification == "monte_carlo"
-    likelihood = SimulatedLikelihood(
-        problem.coefficients,
-        backend,
-        corrected=method.name == "corrected"
-        or (method.name in ("msm", "mss") and independent),
-        summed=problem.is_stored,
+    corrected = method.name == "corrected" or (
+        method.name in ("msm", "mss") and independent
     )
+    likelihood = choose_likelihood(problem, backend, start, corrected=corrected)
     errors: dict[str, Any] = {
         "se_type": method.se_type,
         "clusters": problem.table.clusters if method.se_type == "clustered" else None,
@@ -148,7 +147,7 @@ def estimate_choices(
         found = maximise_likelihood(source, first, start, **errors, **shared)
         return with_first_states(found, source)
     found = maximise_likelihood(problem.source, likelihood, start, **errors, **shared)
-    if method.name in ("msl", "corrected"):
+    if method.name in LIKELIHOODS:
         return replace(found, method=method.name)
     engine = shared["engine"]
     further: dict[str, Any] = {
@@ -159,10 +158,10 @@ def estimate_choices(
     }
     if method.name == "mss":
         options = ScoreOptions(**method.options)
-        return solve_scores(problem.source, found, options, **further)
+        return solve_scores(problem.prior_source, found, options, **further)
     instruments = _compute_instruments(problem, method, found.theta, engine)
     return solve_moments(
-        problem.source, instruments, problem.coefficients, found.theta, **further
+        problem.prior_source, instruments, problem.coefficients, found.theta, **further
     )
 
 

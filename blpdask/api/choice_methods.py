@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..choice_records import LikelihoodEstimates, MixedCoefficients
     from ..results.choice_counterfactual import ChoiceCounterfactual
     from ..results.willingness_to_pay import WillingnessToPay
+    from .choice_problem import ChoiceProblem
 
 
 class ChoiceMethods:
@@ -44,6 +45,8 @@ class ChoiceMethods:
     """
 
     estimates: LikelihoodEstimates
+
+    problem: ChoiceProblem | None
 
     def compute_probabilities(
         self,
@@ -362,7 +365,11 @@ class ChoiceMethods:
         """Make what is sent to all blocks when something is asked."""
         from ..analysis.choice_probabilities import At
 
-        return At(self.estimates.coefficients, self.estimates.theta, conditional)
+        coefficients = self.estimates.coefficients
+        problem = self.problem
+        centred = conditional and problem is not None and problem.is_centred
+        kinds = coefficients.random_kinds if centred else ()
+        return At(coefficients, self.estimates.theta, conditional, kinds)
 
     def _ask(self, what: str, conditional: Any, engine: Any, threads: Any) -> Any:
         """Begin a question."""

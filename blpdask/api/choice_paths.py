@@ -148,8 +148,8 @@ def people_by_block(
     places = {name: place for place, name in enumerate(names)}
     own = np.array([places.get(name, -1) for name in problem.table.person_ids])
     found, first = [], 0
-    for index in range(len(problem.source)):
-        block = problem.source.load(index)
+    for index in range(len(problem.prior_source)):
+        block = problem.prior_source.load(index)
         of_block = own[first : first + block.n_people]
         first += block.n_people
         inside = np.flatnonzero(of_block >= 0)

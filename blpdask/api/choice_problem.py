@@ -13,6 +13,7 @@ z (Revelt and Train 1998; McFadden and Train 2000).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +23,7 @@ from ..errors import Faults
 from ..integration.rules import Rule
 from ..problem.choice_blocks import make_blocks
 from ..problem.choice_coefficients import name_coefficients, negate_column
+from ..problem.choice_draws import count_draws
 from ..problem.choice_table import ChoiceTable, read_choices
 from ..problem.drawn_blocks import DrawnBlocks
 from ..problem.given_choices import keep_fields
@@ -33,7 +35,8 @@ from .choice_checks import (
     check_start,
     check_stored,
 )
-from .choice_estimators import check_solve, estimate_choices
+from .choice_estimators import LIKELIHOODS, check_solve, estimate_choices
+from .choice_fresh import check_with_fresh_draws
 from .choice_printing import choose_likelihood_listener
 from .choice_results import ChoiceResults
 from .choice_separation import refuse_separated, refuse_separating
@@ -45,6 +48,8 @@ from .integration import Integration
 from .optimization import Optimization
 from .starting_points import points_near
 
+#: Draws that do not look at choices, by default.
+_FEWEST = 512
 _DIMENSIONS = ("I", "S", "N", "K", "D", "M", "R")
 
 
@@ -76,11 +81,14 @@ class ChoiceProblem:
         (a normal of mean zero: an error that alternatives share, where the column is a
         dummy of a group of them; such columns may be combinations of others).
     integration
-        Simulation rule, which gives each person draws of its own. By default 512 draws
-        of a scrambled Sobol sequence with seed 0: a power of two, at which the sequence
-        is balanced. Simulated likelihoods of long panels still move with the draws;
-        look at them with more. ``Integration("halton", R, {"discard": 100,
-        "scramble": False})`` draws as the R package mlogit does.
+        Rule of draws. By default, where people choose more than once on average,
+        ``Integration("laplace", 64, {"seed": 0})``, which draws from where a person's
+        choices say that tastes are (:mod:`blpdask.model.laplace_draws`): in panels 64
+        such draws are worth thousands of others. Elsewhere 512 draws of a scrambled
+        Sobol sequence with seed 0. In one or two dimensions
+        ``Integration("trapezoid", 101)`` is exact to many digits. ``Integration(
+        "halton", R, {"discard": 100, "scramble": False})`` draws as the R package
+        mlogit does. Sparse grids are refused: some of their weights are negative.
     correlated
         Whether L is lower triangular and not diagonal; or groups of names of columns,
         each in one of them, within which it is. Truncated coefficients and the scale
@@ -171,7 +179,9 @@ class ChoiceProblem:
         if self.coefficients.in_wtp and isinstance(table, ChoiceTable):
             table = negate_column(table, self.coefficients.scaling)
         self.table: ChoiceTable | StoredChoiceTable = table
-        self.integration = integration if integration is not None else _default()
+        if integration is None:
+            integration = _default(panel=self.S > self.I)
+        self.integration = integration
         self._rule: Rule = self.integration.rule.seeded()
         self.given: Any = None
         if not self.is_stored:
@@ -212,7 +222,12 @@ class ChoiceProblem:
     @property
     def R(self) -> int:
         """Number of draws of a person, zero where nothing is random."""
-        return self._rule.size if self.D else 0
+        return count_draws(self._rule, self.coefficients.random_kinds)
+
+    @property
+    def is_centred(self) -> bool:
+        """Whether draws are made around modes of people's tastes."""
+        return bool(self._rule.is_centred and self.D)
 
     @property
     def is_stored(self) -> bool:
@@ -226,8 +241,19 @@ class ChoiceProblem:
 
     @cached_property
     def source(self) -> DrawnBlocks:
-        """Blocks of people, whose draws are made where they are loaded."""
+        """Blocks of people, whose draws are made where they are loaded.
+
+        Of ``"laplace"`` these are the base points.
+        """
         return make_blocks(self.table, self._rule, self.coefficients.random_kinds)
+
+    @cached_property
+    def prior_source(self) -> DrawnBlocks:
+        """Blocks of people with draws that do not look at their choices."""
+        if not self.is_centred:
+            return self.source
+        rule = replace(self._rule.base, size=max(self._rule.size, _FEWEST))
+        return make_blocks(self.table, rule, self.coefficients.random_kinds)
 
     def __str__(self) -> str:
         """Print dimensions and the formulation."""
@@ -362,11 +388,16 @@ class ChoiceProblem:
         if held is not None and optimizer.method != "return":
             refuse_separating(estimates, held, self.coefficients)
         results = ChoiceResults(estimates, problem=self)
+        around_modes = self.is_centred and initial_states is None
+        if around_modes and method in LIKELIHOODS and optimizer.method != "return":
+            results.fresh = check_with_fresh_draws(self, estimates, chosen, backend)
         if progress is None and options.verbose:
             options.verbose_output(f"\n{results}")
         return results
 
 
-def _default() -> Integration:
-    """Integrate by balanced draws that are the same in every session."""
-    return Integration("sobol", 512, {"seed": 0})
+def _default(*, panel: bool) -> Integration:
+    """Integrate by draws that are the same in every session."""
+    if panel:
+        return Integration("laplace", 64, {"seed": 0})
+    return Integration("sobol", _FEWEST, {"seed": 0})

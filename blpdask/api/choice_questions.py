@@ -180,6 +180,12 @@ class ChoiceQuestion:
                 )
         return table
 
+    @property
+    def source(self) -> Any:
+        """Blocks of people, with draws that serve the question."""
+        problem = self.problem
+        return problem.source if self.at.conditional else problem.prior_source
+
     def engine(self) -> Engine:
         """Choose the engine; all faults so far are raised first."""
         chosen = check_engine(*self._machinery, self.faults)
@@ -205,7 +211,7 @@ class ChoiceQuestion:
                 "ask by='alternatives', or about part of the data at a time",
             )
             self.faults.check()
-        source = AskedChoices(self.problem.source, table.asked)
+        source = AskedChoices(self.source, table.asked)
         found: RowAnswers = self.reduce(source, rows_pass, Query(self.at, question))
         return found
 
@@ -225,7 +231,7 @@ class ChoiceQuestion:
                 "ask by='situations', or give like alternatives the same ids",
             )
             self.faults.check()
-        source = AskedChoices(self.problem.source, table.asked)
+        source = AskedChoices(self.source, table.asked)
         query = Query(self.at, question, table.alternative_ids.size, scaled)
         found: AlternativeSums = self.reduce(source, alternatives_pass, query)
         return found

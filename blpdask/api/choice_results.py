@@ -22,6 +22,7 @@ import numpy as np
 from .. import options
 from ..choice_records import LikelihoodEstimates
 from ..errors import Faults, NumericalWarning
+from ..problem.choice_draws import is_shared
 from ..problem.choice_paths import PathColumns
 from ..progress import Listener
 from ..records import Floats
@@ -30,6 +31,7 @@ from ..results.choice_estimates_tables import (
     covariances_table,
     describe_starts,
     describe_wtp,
+    draws_table,
     fit_table,
     lines_html,
     lines_latex,
@@ -41,10 +43,13 @@ from ..results.choice_spreads import Spreads, compute_spreads
 from ..results.choice_store import read_likelihood, save_likelihood
 from ..results.delta_method import DeltaMethod, check_function, function_of_parameters
 from ..results.test_statistic import TestStatistic
+from .asked_blocks import require_problem
+from .choice_fresh import FreshLikelihood, check_with_fresh_draws
 from .choice_methods import ChoiceMethods
 from .choice_paths import AskedPaths, path_probabilities
 from .choice_printing import choose_likelihood_listener
 from .pickles import save_pickle
+from .solve_checks import check_engine
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +63,7 @@ ATTRIBUTES = (
     *("rho_squared", "adjusted_rho_squared", "gradient", "hessian", "scores"),
     *("sigma", "sigma_se", "standard_deviations", "standard_deviations_se"),
     *("correlations", "correlations_se", "I", "S", "N", "R"),
+    *("effective_draws", "fresh_log_likelihood"),
     *("converged", "iterations", "evaluations", "message", "seconds"),
 )
 #: Those that are the record's.
@@ -91,6 +97,7 @@ class ChoiceResults(ChoiceMethods):
         """Pair estimates with their problem."""
         self.estimates = estimates
         self.problem: ChoiceProblem | None = problem
+        self.fresh: FreshLikelihood | None = None
         self.I, self.S, self.N, self.R = problem.I, problem.S, problem.N, problem.R
 
     def __getattr__(self, name: str) -> Any:
@@ -146,6 +153,60 @@ class ChoiceResults(ChoiceMethods):
         return compute_spreads(
             self.estimates.coefficients, self.theta, self.covariances
         )
+
+    @property
+    def effective_draws(self) -> Floats:
+        """Effective numbers of draws of people, ``(I,)``: 1 / Σ_r ω_ir²."""
+        return 1.0 / self.estimates.concentrations
+
+    @property
+    def fresh_log_likelihood(self) -> float:
+        """The log-likelihood at θ with other, more draws.
+
+        It is known where draws are from around modes (``"laplace"``), or after
+        :meth:`compute_fresh_log_likelihood`; else NaN.
+        """
+        return np.nan if self.fresh is None else self.fresh.log_likelihood
+
+    def compute_fresh_log_likelihood(
+        self,
+        *,
+        engine: Any = None,
+        threads: int | None = None,
+        backend: str = "numba",
+    ) -> float:
+        """Compute the log-likelihood at θ with four times as many draws, other ones.
+
+        Parameters
+        ----------
+        engine, threads, backend
+            As in :meth:`blpdask.ChoiceProblem.solve`.
+
+        Raises
+        ------
+        BlpdaskError
+            Where the results have lost their problem.
+
+        Warns
+        -----
+        NumericalWarning
+            Where it differs by more than draws explain.
+        """
+        problem = require_problem(self.problem)
+        faults = Faults("compute_fresh_log_likelihood")
+        if not problem.D or is_shared(problem.integration_rule):
+            faults.add(
+                f"{'a quadrature' if problem.D else 'no random coefficients'}",
+                "draws to replace",
+                "estimate with a larger quadrature instead"
+                if problem.D
+                else "use log_likelihood, which is exact",
+            )
+        chosen = check_engine(engine, threads, faults)
+        faults.check()
+        assert chosen is not None
+        self.fresh = check_with_fresh_draws(problem, self.estimates, chosen, backend)
+        return self.fresh_log_likelihood
 
     @property
     def sigma(self) -> Floats:
@@ -431,7 +492,8 @@ class ChoiceResults(ChoiceMethods):
         """
         estimates, sizes, kept = read_likelihood(directory)
         found = cls.__new__(cls)
-        found.__setstate__({"estimates": estimates, "problem": None, **sizes})
+        state = {"estimates": estimates, "problem": None, "fresh": None}
+        found.__setstate__(state | sizes)
         found._restore(kept)
         return found
 
@@ -441,7 +503,7 @@ class ChoiceResults(ChoiceMethods):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the problem behind: results stand on their own."""
-        names = ("estimates", *_SIZES)
+        names = ("estimates", *_SIZES, "fresh")
         return {name: getattr(self, name) for name in names} | {"problem": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -461,6 +523,7 @@ class ChoiceResults(ChoiceMethods):
         sections = [
             fit_table(fit, digits),
             search_table(self.estimates),
+            *self._draws_tables(digits),
             parameters_table(self.estimates, digits),
         ]
         if self.estimates.coefficients.in_wtp:
@@ -473,6 +536,14 @@ class ChoiceResults(ChoiceMethods):
         if not self.converged:
             sections.append(f"Warning: the search did not converge: {self.message}")
         return "\n\n".join(sections)
+
+    def _draws_tables(self, digits: int) -> list[str]:
+        """Print how well draws serve, where something is random."""
+        if not self.estimates.coefficients.random.size:
+            return []
+        return [
+            draws_table(self.R, self.effective_draws, self.fresh_log_likelihood, digits)
+        ]
 
     def __repr__(self) -> str:
         """Print as ``str`` does."""

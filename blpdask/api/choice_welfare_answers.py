@@ -196,7 +196,7 @@ def _ask_willingness(
         factor=column.slope / price.slope,
         stride=1 + problem.I * max(problem.R, 1) // MOST_DRAWS,
     )
-    found: WillingnessSums = question.reduce(problem.source, willingness_pass, query)
+    found: WillingnessSums = question.reduce(question.source, willingness_pass, query)
     return found
 
 

@@ -16,7 +16,13 @@ import numpy as np
 
 from ..errors import DataWarning, Faults
 from ..integration import gauss_hermite, nested_gauss_hermite
-from ..integration.rules import SIMULATIONS, SPECIFICATIONS, Rule, RuleOptions
+from ..integration.rules import (
+    CENTRED,
+    SIMULATIONS,
+    SPECIFICATIONS,
+    Rule,
+    RuleOptions,
+)
 
 _DESCRIPTIONS = {
     "monte_carlo": "pseudo-random normal draws",
@@ -28,12 +34,16 @@ _DESCRIPTIONS = {
     "nested_product": "the product nested Gauss-Hermite rule",
     "grid": "a sparse grid of Gauss-Hermite rules",
     "nested_grid": "a sparse grid of nested Gauss-Hermite rules",
+    "trapezoid": "the product trapezoid rule",
+    "laplace": "scrambled Sobol sequences around modes of people's tastes",
 }
+
+_RULES = (*SPECIFICATIONS, *CENTRED)
 
 _OPTIONS = {
     **dict.fromkeys(SPECIFICATIONS, ()),
-    **dict.fromkeys(SIMULATIONS, ("seed",)),
-    "halton": ("seed", "discard", "scramble"),
+    **dict.fromkeys((*SIMULATIONS, *CENTRED), ("seed", "antithetic")),
+    "halton": ("seed", "discard", "scramble", "antithetic"),
 }
 
 
@@ -48,15 +58,22 @@ class Integration:
         (scrambled Sobol sequences), ``"product"`` (product Gauss-Hermite quadrature),
         ``"grid"`` (a sparse grid of it), ``"nested_product"`` or ``"nested_grid"``
         (the same with nested rules). Weights of the last three can be negative.
+        ``"trapezoid"`` (nodes evenly spaced, :mod:`blpdask.integration.trapezoid`) is
+        the most exact where there are few dimensions and probabilities turn fast.
+        ``"laplace"``, of a :class:`blpdask.ChoiceProblem` alone, draws from around the
+        modes of people's tastes given their choices
+        (:mod:`blpdask.model.laplace_draws`).
     size
-        Draws in each market of the first five rules (best a power of two for
-        ``"sobol"``); level of exactness of the others: polynomials up to degree
+        Draws in each market, or of each person, of the first five rules and the last
+        (best a power of two for ``"sobol"`` and ``"laplace"``); nodes of a dimension of
+        ``"trapezoid"``; level of exactness of the others: polynomials up to degree
         ``2 * size - 1`` are integrated exactly.
     specification_options
-        ``seed`` of the first five, without which every build draws a new one;
-        ``discard`` (1000) and ``scramble`` (True) of ``"halton"``: how many of a
-        sequence's first points are skipped and whether digits are permuted at random
-        (Owen 2017).
+        ``seed`` of the first five and the last, without which every build draws a new
+        one; ``antithetic`` (False) of the same: whether the second half of the draws
+        mirrors the first; ``discard`` (1000) and ``scramble`` (True) of ``"halton"``:
+        how many of a sequence's first points are skipped and whether digits are
+        permuted at random (Owen 2017).
 
     Raises
     ------
@@ -93,11 +110,13 @@ discard: 10, scramble: True).
         _check_size(specification, size, faults)
         given = _check_mapping(specification_options, faults)
         _check_options(specification, given, faults)
+        _check_mirrored(specification, size, given, faults)
         faults.check()
         options = RuleOptions(
             seed=None if given.get("seed") is None else int(given["seed"]),
             discard=int(given.get("discard", RuleOptions().discard)),
             scramble=bool(given.get("scramble", RuleOptions().scramble)),
+            antithetic=_is_mirrored(specification, given),
         )
         self.rule = Rule(specification, int(size), options)
         _warn_of_oddities(self.rule, given)
@@ -114,12 +133,16 @@ discard: 10, scramble: True).
         """Say the rule in a sentence."""
         rule = self.rule
         text = f"Nodes and weights from {_DESCRIPTIONS[rule.specification]}"
-        if not rule.is_simulation:
+        if rule.specification == "trapezoid":
+            return f"{text}, {rule.size} nodes in each dimension."
+        if not (rule.is_simulation or rule.is_centred):
             return f"{text} of level {rule.size}."
         draws = "1 draw" if rule.size == 1 else f"{rule.size} draws"
-        names = _OPTIONS[rule.specification]
+        where = "of each person" if rule.is_centred else "in each market"
+        kept = rule.options.antithetic
+        names = [n for n in _OPTIONS[rule.specification] if kept or n != "antithetic"]
         options = ", ".join(f"{name}: {getattr(rule.options, name)}" for name in names)
-        return f"{text}, {draws} in each market ({options})."
+        return f"{text}, {draws} {where} ({options})."
 
     def __repr__(self) -> str:
         """Say the rule in a sentence."""
@@ -180,10 +203,10 @@ def build_integration(
 
 def _check_specification(specification: str, faults: Faults) -> None:
     """Look for a specification that no rule has."""
-    if not isinstance(specification, str) or specification not in SPECIFICATIONS:
+    if not isinstance(specification, str) or specification not in _RULES:
         faults.add(
             f"specification {specification!r}",
-            f"one of {', '.join(map(repr, SPECIFICATIONS))}",
+            f"one of {', '.join(map(repr, _RULES))}",
             "choose one of these",
         )
 
@@ -236,7 +259,7 @@ def _check_options(specification: str, given: dict[str, Any], faults: Faults) ->
                 f"one of {', '.join(map(repr, allowed))}" if allowed else "no option",
                 "correct or remove it",
             )
-    last_seed = None if specification == "sobol" else 2**32 - 1
+    last_seed = None if specification in ("sobol", *CENTRED) else 2**32 - 1
     if given.get("seed") is not None and not _is_integer(
         given["seed"], minimum=0, maximum=last_seed
     ):
@@ -259,6 +282,33 @@ def _check_options(specification: str, given: dict[str, Any], faults: Faults) ->
         )
 
 
+def _is_mirrored(specification: str, given: dict[str, Any]) -> bool:
+    """Say whether draws are antithetic, which nodes of quadratures never are."""
+    known = _OPTIONS.get(str(specification), ())
+    return "antithetic" in known and bool(given.get("antithetic", False))
+
+
+def _check_mirrored(
+    specification: str, size: Any, given: dict[str, Any], faults: Faults
+) -> None:
+    """Look for antithetic draws that are no truth value, or of an odd number."""
+    mirrored = given.get("antithetic", False)
+    if mirrored not in (True, False):
+        faults.add(
+            f"specification option antithetic {mirrored!r}",
+            "True or False",
+            "say whether the second half of the draws mirrors the first",
+        )
+        return
+    odd = _is_integer(size, minimum=1) and size % 2
+    if odd and _is_mirrored(specification, given):
+        faults.add(
+            f"size {size} of antithetic draws",
+            "an even number: the second half mirrors the first",
+            f"draw {size + 1}",
+        )
+
+
 def _is_integer(value: object, minimum: int, maximum: int | None = None) -> bool:
     """Tell whether a value is an integer (and no truth value) within bounds."""
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
@@ -273,10 +323,10 @@ def _warn_of_oddities(rule: Rule, given: dict[str, Any]) -> None:
         for name in given
         if name not in _OPTIONS[rule.specification]
     ]
-    if rule.specification == "sobol" and rule.size.bit_count() != 1:
+    if rule.base.specification == "sobol" and rule.size.bit_count() != 1:
         messages.append(
-            f"the size {rule.size} of 'sobol' is not a power of two, so that draws are "
-            f"not balanced; {2 ** (rule.size - 1).bit_length()} is"
+            f"the size {rule.size} of {rule.specification!r} is not a power of two, so "
+            f"that draws are not balanced; {2 ** (rule.size - 1).bit_length()} is"
         )
     unscrambled = rule.specification == "halton" and not rule.options.scramble
     if unscrambled and rule.options.discard == 0:

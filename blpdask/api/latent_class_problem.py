@@ -162,6 +162,11 @@ class LatentClassProblem:
             options.verbose_output(f"{self._membership_table()}\n")
 
     @property
+    def prior_source(self) -> HeldBlocks:
+        """Blocks of people with draws that do not look at their choices: all are."""
+        return self.source
+
+    @property
     def is_stored(self) -> bool:
         """Whether choices are in a store: never."""
         return False

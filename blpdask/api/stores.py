@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import options
 from ..errors import Faults
+from ..integration.rules import Rule, refuse_centred
 from ..partitions.block_store import BlockStore
 from ..partitions.store_schema import DescribedNodes
 from ..problem.store_builder import build_block_store
@@ -320,6 +321,9 @@ def described(integration: Integration | None) -> DescribedNodes | None:
     if integration is None:
         return None
     rule = integration.rule.seeded()
+    if rule.is_centred:
+        refuse_centred(rule.specification)
+    _refuse_mirrored(rule)
     return DescribedNodes(
         specification=rule.specification,
         size=rule.size,
@@ -327,6 +331,19 @@ def described(integration: Integration | None) -> DescribedNodes | None:
         discard=rule.options.discard,
         scramble=rule.options.scramble,
     )
+
+
+def _refuse_mirrored(rule: Rule) -> None:
+    """Refuse antithetic draws, which descriptions of nodes in stores do not tell."""
+    if not rule.options.antithetic:
+        return
+    faults = Faults("integration")
+    faults.add(
+        "antithetic draws for a store",
+        "draws that a store can describe: not mirrored",
+        "leave the option antithetic out",
+    )
+    faults.check()
 
 
 def _progress(progress: Progress | None) -> Progress | None:

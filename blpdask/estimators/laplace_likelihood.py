@@ -34,12 +34,15 @@ class LaplaceLikelihood:
         ``(P,)`` θ_c.
     corrected
         Whether the bias of the logarithm of a mean of draws is taken away.
+    summed
+        Whether sums of outer products of scores stand for scores of people.
     """
 
     coefficients: MixedCoefficients
     backend: str
     centre: Floats
     corrected: bool = False
+    summed: bool = False
 
     @property
     def work(self) -> LikelihoodPass:
@@ -60,6 +63,7 @@ class LaplaceLikelihood:
                 derivatives=derivatives,
                 by_person=by_person,
                 corrected=self.corrected,
+                summed=self.summed,
             ),
             centre=mixed_tastes(self.coefficients, self.centre),
             kinds=self.coefficients.random_kinds,

@@ -23,7 +23,7 @@ from ..moments.choices import LikelihoodSums
 from ..progress import Listener, StepEvent
 from ..records import Floats
 from .laplace_likelihood import LaplaceLikelihood
-from .likelihood_covariances import likelihood_covariances
+from .likelihood_covariances import invert_information, likelihood_covariances
 from .likelihood_objective import LikelihoodObjective
 from .optimizers.protocol import Objective, Outcome
 
@@ -91,14 +91,17 @@ def search_recentred(
 
 def scoring_step(sums: LikelihoodSums) -> tuple[Floats, float]:
     """Compute d ``(P,)`` and λ; NaN where S'S cannot be inverted."""
-    inverse = likelihood_covariances(
-        "bhhh",
-        hessian=np.empty((0, 0)),
-        scores=sums.scores,
-        weights=sums.weights,
-    )
+    if sums.information.size:
+        inverse = invert_information(sums.information)
+    else:
+        inverse = likelihood_covariances(
+            "bhhh",
+            hessian=np.empty((0, 0)),
+            scores=sums.scores,
+            weights=sums.weights,
+        )
     step = inverse @ sums.score
-    return step, float(np.sqrt(max(sums.score @ step, 0.0)))
+    return step, float(np.sqrt(np.maximum(sums.score @ step, 0.0)))
 
 
 def _step(

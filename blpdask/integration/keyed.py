@@ -19,12 +19,20 @@ what differs is that no stream runs on from one market to the next:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ..records import Floats, Integers
 from .halton import first_primes, place_values, radical_inverse
-from .nodes import MarketNodes, Nodes, normal_quantiles, repeat_rule, stack_draws
+from .nodes import (
+    MarketNodes,
+    Nodes,
+    mirror_draws,
+    normal_quantiles,
+    repeat_rule,
+    stack_draws,
+)
 from .rules import Rule
 from .sobol import sobol_uniforms
 
@@ -91,6 +99,10 @@ def count_nodes(rule: Rule, dimensions: int) -> int:
 
 def _draw(rule: Rule, dimensions: int, keys: Sequence[tuple[int, int, int]]) -> Floats:
     """Draw ``(T, I, K)`` nodes, each market's from the stream of its key."""
+    if rule.options.antithetic:
+        options = replace(rule.options, antithetic=False)
+        half = replace(rule, size=rule.size // 2, options=options)
+        return mirror_draws(_draw(half, dimensions, keys))
     streams = [_stream(*key) for key in keys]
     size = rule.size
     if rule.specification == "monte_carlo":

@@ -64,6 +64,11 @@ def stack_draws(nodes: Floats, n_markets: int) -> MarketNodes:
     )
 
 
+def mirror_draws(draws: Floats) -> Floats:
+    """Add to draws ``(T, I, K)`` of markets their mirror images, ``(T, 2 I, K)``."""
+    return np.concatenate([draws, -draws], axis=1)
+
+
 def repeat_rule(rule: Nodes, n_markets: int) -> MarketNodes:
     """Use the same nodes and weights in every market."""
     return MarketNodes(

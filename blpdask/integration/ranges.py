@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ import numpy as np
 from .halton import halton
 from .latin_hypercube import latin_hypercube
 from .monte_carlo import monte_carlo
-from .nodes import MarketNodes, repeat_rule
+from .nodes import MarketNodes, mirror_draws, repeat_rule, stack_draws
 from .rules import Rule
 from .sobol import sobol
 
@@ -145,6 +145,12 @@ def _draw(
     stream: np.random.RandomState | None,
 ) -> MarketNodes:
     """Draw nodes of some markets from a stream that stands at the first."""
+    if rule.options.antithetic:
+        plain = replace(rule.options, antithetic=False)
+        half = replace(rule, size=rule.size // 2, options=plain)
+        nodes = _draw(half, dimensions, first, stop, stream).nodes
+        nodes = mirror_draws(nodes.reshape(stop - first, half.size, dimensions))
+        return stack_draws(nodes.reshape(-1, dimensions), stop - first)
     if not rule.is_simulation:
         return repeat_rule(rule.build(dimensions), stop - first)
     size, options, count = rule.size, rule.options, stop - first

@@ -66,6 +66,7 @@ IntegrationRule = Literal[
     "nested_product",
     "grid",
     "nested_grid",
+    "trapezoid",
 ]
 ErrorType = Literal["robust", "clustered", "unadjusted", "clustered_psd"]
 

@@ -44,7 +44,7 @@ from .drawn_coefficients import (
     shape_coefficients,
     special_functions,
 )
-from .standard_variates import variates_of_normals
+from .standard_variates import variate_slopes, variates_of_normals
 
 #: Squared Newton decrement below which a mode is found.
 TOLERANCE = 1e-18
@@ -209,7 +209,7 @@ def _look(hills: _Hills, n: Array, xp: ModuleType) -> _Points:
 def _coefficients(hills: _Hills, n: Array, xp: ModuleType) -> tuple[Array, Array]:
     """Compute β ``(B, K)`` of X's columns and ∂β/∂n ``(B, K, D)``."""
     tastes = hills.tastes
-    z, by_n = variates_of_normals(n, hills.kinds, xp)
+    z = variates_of_normals(n, hills.kinds, xp)
     drawn = shape_coefficients(hills.means, z, tastes, xp)
     slopes = drawn.slopes[..., None] * xp.asarray(tastes.loadings)
     for k in np.flatnonzero(tastes.shapes == TRUNCATED).tolist():
@@ -222,7 +222,7 @@ def _coefficients(hills: _Hills, n: Array, xp: ModuleType) -> tuple[Array, Array
             abs(float(tastes.loadings[k, column])),
             xp,
         )
-    slopes = slopes * by_n[:, None, :]
+    slopes = slopes * variate_slopes(n, hills.kinds, xp)[:, None, :]
     s = tastes.scale
     if s >= 0:
         own = slopes[:, s].copy()

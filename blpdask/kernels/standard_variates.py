@@ -27,8 +27,8 @@ _LOG_ROOT = 0.5 * math.log(2.0 * math.pi)
 
 def variates_of_normals(
     normals: Array, kinds: Sequence[str], xp: ModuleType = np
-) -> tuple[Array, Array]:
-    """Compute z and ∂z/∂n.
+) -> Array:
+    """Compute z.
 
     Parameters
     ----------
@@ -39,27 +39,38 @@ def variates_of_normals(
     xp
         Namespace of arrays.
 
-    Returns
-    -------
-    tuple[Array, Array]
-        Both ``(..., D)``.
+    Examples
+    --------
+    >>> kinds = ["normal", "uniform", "triangular", "exponential"]
+    >>> variates_of_normals(np.zeros(4), kinds).round(6).tolist()
+    [0.0, 0.0, 0.0, 0.693147]
     """
-    z, slopes = normals.copy(), xp.ones(normals.shape)
-    special = special_functions(xp)
+    z, special = normals.copy(), special_functions(xp)
+    for d, kind in enumerate(kinds):
+        n = normals[..., d]
+        if kind == "uniform":
+            z[..., d] = special.ndtr(n) - special.ndtr(-n)
+        elif kind == "triangular":
+            z[..., d] = xp.sign(n) * (1.0 - xp.sqrt(2.0 * special.ndtr(-xp.abs(n))))
+        elif kind == "exponential":
+            z[..., d] = -special.log_ndtr(-n)
+    return z
+
+
+def variate_slopes(normals: Array, kinds: Sequence[str], xp: ModuleType = np) -> Array:
+    """Compute ∂z/∂n, like ``normals`` of :func:`variates_of_normals`."""
+    slopes, special = xp.ones(normals.shape), special_functions(xp)
     for d, kind in enumerate(kinds):
         n = normals[..., d]
         log_density = -0.5 * n * n - _LOG_ROOT
         if kind == "uniform":
-            z[..., d] = special.ndtr(n) - special.ndtr(-n)
             slopes[..., d] = 2.0 * xp.exp(log_density)
         elif kind == "triangular":
-            log_tail = special.log_ndtr(-xp.abs(n))
-            z[..., d] = xp.sign(n) * (1.0 - xp.sqrt(2.0 * special.ndtr(-xp.abs(n))))
-            slopes[..., d] = xp.exp(log_density - 0.5 * (math.log(2.0) + log_tail))
+            log_tail = math.log(2.0) + special.log_ndtr(-xp.abs(n))
+            slopes[..., d] = xp.exp(log_density - 0.5 * log_tail)
         elif kind == "exponential":
-            z[..., d] = -special.log_ndtr(-n)
             slopes[..., d] = xp.exp(log_density - special.log_ndtr(-n))
-    return z, slopes
+    return slopes
 
 
 def uniforms_of_variates(z: Floats, kinds: Sequence[str]) -> Floats:
@@ -67,10 +78,8 @@ def uniforms_of_variates(z: Floats, kinds: Sequence[str]) -> Floats:
 
     Examples
     --------
-    >>> uniforms_of_variates(np.array([[0.0, 0.5, -0.5]]), ["normal"] * 3).shape
-    (1, 3)
-    >>> z = np.array([0.0, 0.5, -0.5, np.log(2.0)])
     >>> kinds = ["normal", "uniform", "triangular", "exponential"]
+    >>> z = np.array([0.0, 0.5, -0.5, np.log(2.0)])
     >>> uniforms_of_variates(z, kinds).round(6).tolist()
     [0.5, 0.75, 0.125, 0.5]
     """

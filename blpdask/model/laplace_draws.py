@@ -124,10 +124,9 @@ def _centre(
         np.diagonal(roots, axis1=1, axis2=2)
     ).sum(axis=1)
     log_prior = -0.5 * (n * n).sum(axis=2) - 0.5 * D * math.log(2.0 * math.pi)
-    z, _ = variates_of_normals(n, kinds)
     return replace(
         block,
-        draws=np.ascontiguousarray(z),
+        draws=np.ascontiguousarray(variates_of_normals(n, kinds)),
         log_weights=log_prior - base.log_densities + log_volumes[:, None],
     )
 

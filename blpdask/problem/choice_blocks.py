@@ -16,12 +16,15 @@ from ..integration.rules import Rule
 from ..partitions.plan import BLOCK_COST, MOST_BLOCKS, plan_blocks
 from ..partitions.source import HeldBlocks
 from ..records import Floats
+from .choice_draws import count_draws
 from .choice_table import ChoiceTable
 from .drawn_blocks import DrawnBlocks, Draws
 from .stored_choices import StoredChoiceTable
 
 
-def cut_people(table: ChoiceTable, draws: Floats) -> HeldBlocks:
+def cut_people(
+    table: ChoiceTable, draws: Floats, log_weights: Floats | None = None
+) -> HeldBlocks:
     """Cut a table into blocks.
 
     Parameters
@@ -29,25 +32,33 @@ def cut_people(table: ChoiceTable, draws: Floats) -> HeldBlocks:
     table
         I people, sorted.
     draws
-        ``(I, R, D)`` standard variates.
+        ``(I, R, D)`` standard variates; ``(1, R, D)`` where people share them.
+    log_weights
+        ``(1, R)`` of draws that people share; None where all weigh one.
 
     Returns
     -------
     HeldBlocks
         Of :class:`blpdask.choice_records.ChoiceBlock`, whole people in order.
     """
-    n_people, R, _ = draws.shape
+    n_people, R = table.person_ids.size, draws.shape[1]
+    if log_weights is None:
+        log_weights = np.empty((0, 0))
     rows = np.diff(table.situation_offsets[table.person_offsets])
     operations = float(table.X.size) * R
     n_blocks = int(np.clip(np.ceil(operations / BLOCK_COST), 1, MOST_BLOCKS))
     edges = plan_blocks(rows, np.full(n_people, R), n_blocks)
     pairs = list(itertools.pairwise(edges.tolist()))
     labels = [f"people {first} to {stop - 1}" for first, stop in pairs]
-    blocks = [cut_block(table, draws, first, stop) for first, stop in pairs]
+    blocks = [
+        cut_block(table, draws, log_weights, first, stop) for first, stop in pairs
+    ]
     return HeldBlocks(blocks, labels=labels)
 
 
-def cut_block(table: ChoiceTable, draws: Floats, first: int, stop: int) -> ChoiceBlock:
+def cut_block(
+    table: ChoiceTable, draws: Floats, log_weights: Floats, first: int, stop: int
+) -> ChoiceBlock:
     """Take people from ``first`` to before ``stop``."""
     s0, s1 = (int(table.person_offsets[place]) for place in (first, stop))
     r0, r1 = (int(table.situation_offsets[place]) for place in (s0, s1))
@@ -57,7 +68,8 @@ def cut_block(table: ChoiceTable, draws: Floats, first: int, stop: int) -> Choic
         situation_offsets=table.situation_offsets[s0 : s1 + 1] - r0,
         person_offsets=table.person_offsets[first : stop + 1] - s0,
         weights=table.weights[first:stop],
-        draws=draws[first:stop],
+        draws=draws[first:stop] if len(draws) > 1 else draws,
+        log_weights=log_weights,
         demographics=table.demographics[first:stop],
     )
 
@@ -68,7 +80,7 @@ def make_blocks(
     """Cut a table; draws for coefficients of ``kinds``, ``(D,)``, are made on load."""
     if isinstance(table, StoredChoiceTable):
         return table.blocks(rule, tuple(kinds))
-    size = rule.size if kinds else 1
+    size = count_draws(rule, kinds) if kinds else 1
     # Blocks are cut by the work that draws make, which is known without them.
     people = cut_people(table, np.empty((table.n_people, size, 0)))
     counts = [people.load(b).n_people for b in range(len(people))]

@@ -1,14 +1,14 @@
 """Which standard variates people's coefficients are made of: draws by kind.
 
-An integration rule gives person i draws of its own, normal nodes z = Φ⁻¹(u). Kinds
-whose variate is not normal take the same points u another way, two of them on [-1, 1],
+An integration rule gives person i draws of its own, normal nodes n = Φ⁻¹(u). Kinds
+whose variate is not normal take the same points u another way
+(:mod:`blpdask.kernels.standard_variates`), so that every rule serves every kind.
 
-    uniform:     z = 2 u - 1,
-    triangular:  z = √(2 u) - 1 for u <= 1/2,   1 - √(2 (1 - u)) above,
-    exponential: z = -log(1 - u),
-
-so that every rule serves every kind. All draws of a person weigh the same, which those
-of a quadrature do not: these are refused.
+A quadrature's nodes are all people's, ``(1, R, D)``, and weigh w_r, which the kernels
+are told as log(w_r R). Weights below zero, which sparse grids have, would make some
+probabilities of choices negative, and these have no logarithm: they are refused. Of
+``"laplace"``, draws are the base points of those around modes
+(:mod:`blpdask.model.laplace_draws`).
 
 With ``"halton"``, 100 points discarded and digits not permuted, column d of all people
 is one sequence in the d-th prime, of which each takes R points in turn: the draws of
@@ -26,8 +26,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import Faults
+from ..integration.nodes import Nodes
 from ..integration.ranges import StreamState, build_range
-from ..integration.rules import SIMULATIONS, Rule
+from ..integration.rules import Rule
+from ..kernels.standard_variates import variates_of_normals
 from ..records import Floats
 
 
@@ -44,7 +46,7 @@ def draw_variates(
     Parameters
     ----------
     rule
-        A simulation rule with a seed; its size is R.
+        A rule, of a simulation with a seed.
     kinds
         ``(D,)`` kinds of the random coefficients.
     n_people
@@ -58,12 +60,13 @@ def draw_variates(
     Returns
     -------
     Floats
-        ``(I, R, D)``; ``(I, 1, 0)`` where nothing is random.
+        ``(I, R, D)``, of a quadrature ``(1, R, D)``; ``(I, 1, 0)`` where nothing is
+        random.
 
     Raises
     ------
     InputError
-        Where the rule is a quadrature.
+        Where a quadrature has negative weights.
 
     Examples
     --------
@@ -73,66 +76,63 @@ def draw_variates(
     """
     if not kinds:
         return np.empty((n_people, 1, 0))
-    check_rule(rule)
-    nodes = build_range(rule, len(kinds), first, first + n_people, start).nodes
-    draws = nodes.reshape(n_people, rule.size, len(kinds))
-    for d, kind in enumerate(kinds):
-        if kind == "uniform":
-            draws[:, :, d] = uniform_variates(draws[:, :, d])
-        elif kind == "triangular":
-            draws[:, :, d] = triangular_variates(draws[:, :, d])
-        elif kind == "exponential":
-            draws[:, :, d] = exponential_variates(draws[:, :, d])
-    return draws
+    if is_shared(rule):
+        nodes = _positive_nodes(rule, len(kinds)).nodes[np.newaxis]
+    else:
+        stop = first + n_people
+        built = build_range(rule.base, len(kinds), first, stop, start).nodes
+        nodes = built.reshape(n_people, rule.size, len(kinds))
+    return np.asarray(variates_of_normals(nodes, kinds))
 
 
-def check_rule(rule: Rule) -> None:
-    """Refuse rules whose draws do not weigh the same."""
-    if rule.is_simulation:
-        return
-    faults = Faults("integration")
-    faults.add(
-        f"the quadrature {rule.specification!r}",
-        f"one of {', '.join(map(repr, SIMULATIONS))}",
-        "use draws, such as Integration('sobol', 512, {'seed': 0})",
+def weigh_draws(rule: Rule, kinds: Sequence[str]) -> Floats:
+    """Compute log weights of draws, ``(1, R)``, or ``(0, 0)`` where all weigh one.
+
+    Examples
+    --------
+    >>> weigh_draws(Rule("product", 3), ["normal"]).round(4).tolist()
+    [[-0.6931, 0.6931, -0.6931]]
+    """
+    if not kinds or not is_shared(rule):
+        return np.empty((0, 0))
+    weights = _positive_nodes(rule, len(kinds)).weights
+    return np.log(weights * weights.size)[np.newaxis]
+
+
+def count_draws(rule: Rule, kinds: Sequence[str]) -> int:
+    """Count the draws of a person, zero where nothing is random."""
+    if not kinds:
+        return 0
+    return (
+        _positive_nodes(rule, len(kinds)).weights.size if is_shared(rule) else rule.size
     )
-    faults.check()
 
 
-def uniform_variates(normal: Floats) -> Floats:
-    """Turn normal variates, of any shape, into uniform ones on [-1, 1].
-
-    Examples
-    --------
-    >>> uniform_variates(np.array([-40.0, 0.0, 40.0])).tolist()
-    [-1.0, 0.0, 1.0]
-    """
-    from scipy.special import ndtr
-
-    return np.asarray(ndtr(normal) - ndtr(-normal))
+def is_shared(rule: Rule) -> bool:
+    """Say whether all people have the same draws: those of a quadrature."""
+    return not (rule.is_simulation or rule.is_centred)
 
 
-def triangular_variates(normal: Floats) -> Floats:
-    """Turn normal variates, of any shape, into triangular ones on [-1, 1].
-
-    Examples
-    --------
-    >>> triangular_variates(np.array([-40.0, 0.0, 40.0])).tolist()
-    [-1.0, 0.0, 1.0]
-    """
-    from scipy.special import ndtr
-
-    return np.asarray(np.sign(normal) * (1.0 - np.sqrt(2.0 * ndtr(-np.abs(normal)))))
+def check_rule(rule: Rule, dimensions: int) -> None:
+    """Refuse rules some of whose weights are negative."""
+    if dimensions and is_shared(rule):
+        _positive_nodes(rule, dimensions)
 
 
-def exponential_variates(normal: Floats) -> Floats:
-    """Turn normal variates, of any shape, into exponential ones of mean one.
-
-    Examples
-    --------
-    >>> exponential_variates(np.array([-40.0, 0.0])).round(6).tolist()
-    [0.0, 0.693147]
-    """
-    from scipy.special import log_ndtr
-
-    return np.asarray(-log_ndtr(-normal))
+def _positive_nodes(rule: Rule, dimensions: int) -> Nodes:
+    """Build a quadrature without the nodes whose weight is too small for a number."""
+    built = rule.build(dimensions)
+    negative = int((built.weights < 0.0).sum())
+    if negative:
+        faults = Faults("integration")
+        faults.add(
+            f"{negative} negative weights of {built.weights.size}, of the quadrature "
+            f"{rule.specification!r} of level {rule.size} in {dimensions} dimensions",
+            "positive weights: a negative one can make the probability of a person's "
+            "choices negative, which has no logarithm",
+            "use 'product' or 'trapezoid' in few dimensions, and draws in more: "
+            "Integration('sobol', 512, {'seed': 0})",
+        )
+        faults.check()
+    counted = built.weights > 0.0
+    return Nodes(nodes=built.nodes[counted], weights=built.weights[counted])

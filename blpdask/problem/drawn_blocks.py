@@ -13,7 +13,7 @@ import uuid
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,10 @@ from ..integration.rules import Rule
 from ..partitions.residency import RESIDENT
 from ..partitions.source import BlockSource
 from ..records import Floats, Integers
-from .choice_draws import draw_variates
+from .choice_draws import count_draws, draw_variates, is_shared, weigh_draws
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Draws:
     """How the draws of blocks are made.
 
@@ -51,7 +51,8 @@ class Draws:
     @classmethod
     def of(cls, rule: Rule, kinds: Sequence[str], edges: Integers) -> Draws:
         """Find where streams stand."""
-        starts = find_starts(rule, len(kinds), edges[:-1].tolist()) if kinds else ()
+        firsts = edges[:-1].tolist() if kinds and not is_shared(rule) else ()
+        starts = find_starts(rule.base, len(kinds), firsts)
         known = {b: start for b, start in enumerate(starts) if start is not None}
         return cls(rule, tuple(kinds), edges, known)
 
@@ -63,10 +64,16 @@ class Draws:
             self.rule, self.kinds, stop - first, first=first, start=start
         )
 
+    @cached_property
+    def log_weights(self) -> Floats:
+        """Weights of draws, as :class:`blpdask.choice_records.ChoiceBlock` has them."""
+        return weigh_draws(self.rule, self.kinds)
+
     def size(self, block: int) -> int:
         """Count the bytes of a block's draws."""
-        n_people = int(self.edges[block + 1] - self.edges[block])
-        return 8 * n_people * self.rule.size * len(self.kinds)
+        shared = is_shared(self.rule)
+        n_people = 1 if shared else int(self.edges[block + 1] - self.edges[block])
+        return 8 * n_people * count_draws(self.rule, self.kinds) * len(self.kinds)
 
     def only(self, blocks: Iterable[int]) -> Draws:
         """Keep what is needed for some blocks."""
@@ -147,7 +154,11 @@ class DrawnBlocks:
     def _make(self, index: int) -> ChoiceBlock:
         """Load a block and make its draws."""
         people: Any = self._people.load(index)
-        block: ChoiceBlock = replace(people, draws=self._draws.make(index))
+        block: ChoiceBlock = replace(
+            people,
+            draws=self._draws.make(index),
+            log_weights=self._draws.log_weights,
+        )
         return block
 
 

@@ -85,6 +85,21 @@ def search_table(estimates: LikelihoodEstimates) -> str:
     return text_table("Search", header, [row])
 
 
+def draws_table(draws: int, effective: Floats, fresh: float, digits: int) -> str:
+    """Print draws of a person, how many they are worth, and what others find."""
+    header: list[Header] = [
+        ("Draws of", "a Person"),
+        ("Effective Draws", "Least"),
+        ("Effective Draws", "Median"),
+    ]
+    least, median = effective.min(), np.median(effective)
+    row = [str(draws), f"{least:.1f}", f"{median:.1f}"]
+    if np.isfinite(fresh):
+        header.append(("Log-Likelihood", "with Fresh Draws"))
+        row.append(format_number(fresh, digits))
+    return text_table("Draws", header, [row])
+
+
 def covariances_table(spreads: Spreads, error: str, digits: int) -> str:
     """Print Σ, its lower triangle, with standard errors below."""
     rows = []

@@ -57,6 +57,13 @@ def test_it_says_what_it_does() -> None:
     assert str(Integration("grid", 5)) == (
         "Nodes and weights from a sparse grid of Gauss-Hermite rules of level 5."
     )
+    assert str(Integration("trapezoid", 31)) == (
+        "Nodes and weights from the product trapezoid rule, 31 nodes in each dimension."
+    )
+    assert str(Integration("laplace", 8, {"seed": 1, "antithetic": True})) == (
+        "Nodes and weights from scrambled Sobol sequences around modes of people's "
+        "tastes, 8 draws of each person (seed: 1, antithetic: True)."
+    )
     assert repr(Integration("sobol", 8, {"seed": 1})) == (
         "Nodes and weights from scrambled Sobol sequences, 8 draws in each market "
         "(seed: 1)."
@@ -90,6 +97,8 @@ def test_all_faults_are_said_at_once() -> None:
         (("nested_grid", 26), "a level of at most 25"),
         (("product", 1000), "a level of at most 300"),
         (("product", 5, {"sead": 1}), "expected: no option"),
+        (("sobol", 5, {"antithetic": True}), "size 5 of antithetic"),
+        (("sobol", 4, {"antithetic": 2}), "antithetic 2"),
     ],
 )
 def test_each_fault(arguments: tuple[Any, ...], message: str) -> None:
@@ -109,6 +118,8 @@ def test_build_integration_checks_its_arguments() -> None:
         (("product", 5, {"seed": 1}), "'seed' has no effect on 'product'"),
         (("monte_carlo", 5, {"discard": 1}), "'discard' has no effect"),
         (("sobol", 5), "5 of 'sobol' is not a power of two.* 8 is"),
+        (("laplace", 65), "65 of 'laplace' is not a power of two.* 128 is"),
+        (("product", 5, {"antithetic": True}), "'antithetic' has no effect"),
         (("halton", 5, {"discard": 0, "scramble": False}), "minus infinity"),
     ],
 )

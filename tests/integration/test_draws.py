@@ -11,6 +11,7 @@ from scipy.stats.qmc import Sobol
 
 from blpdask.errors import InputError
 from blpdask.integration.halton import first_primes
+from blpdask.integration.keyed import draw_market
 from blpdask.integration.rules import SIMULATIONS, Rule, RuleOptions
 from blpdask.integration.sobol import sobol, sobol_nodes
 
@@ -113,6 +114,34 @@ def test_a_seed_is_drawn_once_and_recorded() -> None:
 def test_a_rule_travels_between_processes() -> None:
     rule = Rule("halton", 4, RuleOptions(seed=1, discard=10))
     assert pickle.loads(pickle.dumps(rule)) == rule
+
+
+@pytest.mark.parametrize("specification", SIMULATIONS)
+def test_antithetic_draws_mirror_the_first_half(specification: str) -> None:
+    options = RuleOptions(seed=4, antithetic=True)
+    nodes = Rule(specification, 32, options).build_markets(3, 4).nodes
+    nodes = nodes.reshape(4, 32, 3)
+    np.testing.assert_array_equal(nodes[:, 16:], -nodes[:, :16])
+    half = Rule(specification, 16, RuleOptions(seed=4)).build_markets(3, 4).nodes
+    np.testing.assert_array_equal(nodes[:, :16].reshape(-1, 3), half)
+    large = Rule(specification, 4096, options).build(2)
+    np.testing.assert_array_equal(large.nodes.sum(axis=0).round(12), 0.0)
+    second = large.nodes.T @ large.nodes / 4096
+    np.testing.assert_allclose(second, np.eye(2), atol=0.07)
+    np.testing.assert_allclose((large.nodes**3).mean(axis=0), 0.0, atol=1e-12)
+    assert large.weights.sum() == pytest.approx(1.0, rel=1e-13)
+    with pytest.raises(InputError, match="31 antithetic draws"):
+        Rule(specification, 31, options)
+
+
+def test_draws_around_modes_are_refused_where_there_are_none() -> None:
+    rule = Rule("laplace", 8)
+    assert rule.is_centred and not rule.is_simulation
+    assert rule.seeded().options.seed is not None
+    assert rule.base == Rule("sobol", 8)
+    for build in (lambda: rule.build(2), lambda: draw_market(rule, 2, 0, 0)):
+        with pytest.raises(InputError, match="shares have no modes"):
+            build()
 
 
 def test_an_unknown_rule_is_refused() -> None:

@@ -16,8 +16,10 @@ UNSCRAMBLED = RuleOptions(scramble=False)
 
 def rules():
     sizes = {name: 64 if name in SIMULATIONS else 3 for name in SPECIFICATIONS}
+    sizes["trapezoid"] = 12
     found = [Rule(name, size) for name, size in sizes.items()]
-    return [*found, Rule("halton", 64, UNSCRAMBLED)]
+    mirrored = [Rule(name, 64, RuleOptions(antithetic=True)) for name in SIMULATIONS]
+    return [*found, *mirrored, Rule("halton", 64, UNSCRAMBLED)]
 
 
 @pytest.mark.parametrize("rule", rules(), ids=str)

@@ -113,3 +113,41 @@ def test_quadrature_is_the_same_in_every_market() -> None:
 def test_a_product_that_cannot_be_built_is_refused() -> None:
     with pytest.raises(InputError, match=r"20 nodes in each of 10 dimensions, 1e\+13"):
         Rule("product", 20).build(10)
+
+
+@pytest.mark.parametrize("size", [40, 60, 101, 400, 401])
+def test_trapezoids_are_exact_where_nodes_are_close(size: int) -> None:
+    rule = Rule("trapezoid", size).build(1)
+    assert rule.nodes.shape == (size, 1) and rule.nodes.max() == pytest.approx(8.5)
+    np.testing.assert_allclose(np.diff(rule.nodes[:, 0]), 17 / (size - 1), rtol=1e-12)
+    for power in range(10):
+        assert _error(rule, (power,)) < 1e-11
+    for slope in (0.5, 1.0, 2.0):
+        found = rule.weights @ np.exp(slope * rule.nodes[:, 0])
+        assert found == pytest.approx(np.exp(slope**2 / 2), rel=1e-9)
+
+
+def test_trapezoids_of_few_nodes_balance_their_errors() -> None:
+    errors = [_error(Rule("trapezoid", n).build(1), (2,)) for n in range(2, 24)]
+    assert all(after < 0.4 * before for before, after in pairwise(errors[1:]))
+    assert errors[10] < 3e-6 and errors[-1] < 1e-12
+    alone = Rule("trapezoid", 1).build(2)
+    assert alone.nodes.tolist() == [[0.0, 0.0]] and alone.weights.tolist() == [1.0]
+
+
+def test_trapezoids_cross_as_products_do() -> None:
+    rule = Rule("trapezoid", 30).build(3)
+    assert rule.nodes.shape == (27000, 3)
+    assert rule.weights.min() > 0 and rule.weights.sum() == pytest.approx(1, abs=1e-13)
+    for powers in product(range(5), repeat=3):
+        assert _error(rule, powers) < 1e-11
+
+
+def test_trapezoids_beat_gauss_and_hermite_where_functions_turn_fast() -> None:
+    def logit(rule: Nodes) -> float:
+        return float(rule.weights @ (1 / (1 + np.exp(-1 - 10 * rule.nodes[:, 0]))))
+
+    exact = logit(Rule("trapezoid", 2001).build(1))
+    assert abs(logit(Rule("trapezoid", 101).build(1)) - exact) < 1e-5
+    assert abs(logit(Rule("product", 101).build(1)) - exact) > 1e-4
+    assert abs(logit(Rule("trapezoid", 401).build(1)) - exact) < 1e-13

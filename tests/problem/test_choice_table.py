@@ -13,7 +13,12 @@ import pytest
 from blpdask.errors import DataWarning, InputError
 from blpdask.integration.rules import Rule, RuleOptions
 from blpdask.problem.choice_blocks import cut_people, make_blocks
-from blpdask.problem.choice_draws import draw_variates
+from blpdask.problem.choice_draws import (
+    check_rule,
+    count_draws,
+    draw_variates,
+    weigh_draws,
+)
 from blpdask.problem.choice_table import ChoiceTable, read_choices
 from blpdask.problem.formulas import parse
 
@@ -279,7 +284,40 @@ def test_variates_have_the_moments_of_their_kinds(name: str) -> None:
     assert not (draws[0] == draws[1]).any()
 
 
-def test_quadratures_are_refused() -> None:
-    with pytest.raises(InputError, match="quadrature 'product'"):
-        draw_variates(Rule("product", 3), ("normal",), 2)
+def test_quadratures_are_shared_and_weighed() -> None:
+    kinds = ("normal", "uniform", "triangular", "exponential")
+    rule = Rule("trapezoid", 31)
+    draws, logs = draw_variates(rule, kinds, 5), weigh_draws(rule, kinds)
+    assert draws.shape == (1, 31**4, 4) and logs.shape == (1, 31**4)
+    assert count_draws(rule, kinds) == 31**4
+    weights = np.exp(logs[0]) / 31**4
+    assert weights.sum() == pytest.approx(1.0, rel=1e-12)
+    np.testing.assert_allclose(weights @ draws[0], [0, 0, 0, 1], atol=1e-3)
+    second = weights @ draws[0] ** 2
+    np.testing.assert_allclose(second, [1, 1 / 3, 1 / 6, 2], rtol=1e-3)
+    table = read(ragged(60))
+    source = make_blocks(table, Rule("product", 5), ("normal",))
+    for index in range(len(source)):
+        block = source.load(index)
+        assert block.draws.shape == (1, 5, 1) and block.log_weights.shape == (1, 5)
     assert draw_variates(Rule("product", 3), (), 2).shape == (2, 1, 0)
+    assert weigh_draws(Rule("sobol", 4), kinds).shape == (0, 0)
+    assert count_draws(rule, ()) == 0 and count_draws(Rule("sobol", 4), kinds) == 4
+
+
+def test_quadratures_with_negative_weights_are_refused() -> None:
+    with pytest.raises(InputError, match="1 negative weights of 5, of the quadrature"):
+        draw_variates(Rule("grid", 2), ("normal", "uniform"), 2)
+    check_rule(Rule("grid", 5), 1)
+    # A weight of an extreme product of nodes is too small for a number.
+    rule = Rule("product", 290)
+    kept = weigh_draws(rule, ("normal", "normal"))
+    assert np.isfinite(kept).all() and 80000 < kept.size < 290**2
+
+
+def test_base_points_of_draws_around_modes_are_sobols() -> None:
+    options, kinds = RuleOptions(seed=3), ("normal", "uniform")
+    found = draw_variates(Rule("laplace", 16, options), kinds, 3)
+    np.testing.assert_array_equal(
+        found, draw_variates(Rule("sobol", 16, options), kinds, 3)
+    )
