@@ -4,13 +4,15 @@ The density of standard normal variates n of person i, given choices, is proport
 
     e^{f_i(n)},   f_i(n) = Σ_t log P_it(β(n)) - n'n / 2,
 
-whose mode m_i and curvature are found by Newton's method with, for the Hessian, what it
-is on average over choices where β is not linear in n,
+whose mode m_i is found by Newton's method. The curvature there is taken to be what it
+is on average over choices,
 
     -f'' ≈ Σ_t Var_{P_it}(x'∂β/∂n) + I,
 
-which is positive definite (the exact Hessian where β is linear). Steps are halved until
-f grows by a part of what its slope promises. People are worked on side by side, each
+which is positive definite, and exact where β is linear. Where it is not, steps are made
+with differences of f' if these are positive definite, since with an average curvature
+that is too low they go back and forth. Steps are halved until f grows by a part of what
+its slope promises. People are worked on side by side, each
 until its own steps are too small to matter; a person who is not done after the last
 step keeps the highest point, with its curvature. Where f is not finite at zero, it is
 taken for the prior's.
@@ -52,6 +54,9 @@ MAX_STEPS = 60
 MAX_HALVINGS = 30
 #: Part of what a slope promises that a step must gain.
 _GAIN = 1e-4
+#: By how much n moves for differences, and what is not too little curvature.
+_SPREAD = 1e-5
+_LEAST = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,6 +136,13 @@ class _Hills:
     tastes: MixedTastes
     kinds: tuple[str, ...]
 
+    @property
+    def linear(self) -> bool:
+        """Whether β is linear in n."""
+        shapes = bool(np.any(self.tastes.shapes))
+        variates = set(self.kinds) & {"uniform", "triangular", "exponential"}
+        return not (shapes or variates or self.tastes.scale >= 0)
+
     def of(self, some: Array) -> _Hills:
         """Take those of some people."""
         return replace(
@@ -163,7 +175,10 @@ def _climb(hills: _Hills, xp: ModuleType) -> tuple[_Points, Array]:
         if not live.size:
             break
         slope = best.slope[live]
-        step = xp.linalg.solve(best.curvature[live], slope[..., None])[..., 0]
+        curvature = best.curvature[live]
+        if not hills.linear:
+            curvature = _differences(hills.of(live), best.places[live], curvature, xp)
+        step = xp.linalg.solve(curvature, slope[..., None])[..., 0]
         gain = (slope * step).sum(axis=1)
         done[live[gain <= TOLERANCE]] = True
         going = gain > TOLERANCE
@@ -204,6 +219,21 @@ def _look(hills: _Hills, n: Array, xp: ModuleType) -> _Points:
     curvature = curvature - means.transpose(0, 2, 1) @ means + xp.eye(n.shape[1])
     value = logs[:, 0] - 0.5 * (n * n).sum(axis=1)
     return _Points(n, value, -means.sum(axis=1) - n, curvature)
+
+
+def _differences(hills: _Hills, n: Array, average: Array, xp: ModuleType) -> Array:
+    """Compute -f'' by differences of f', or its ``average`` where they won't serve."""
+    D, columns = n.shape[1], []
+    for d in range(D):
+        step = _SPREAD * xp.eye(D)[d]
+        up, down = (_look(hills, n + sign * step, xp).slope for sign in (1.0, -1.0))
+        columns.append((down - up) / (2.0 * _SPREAD))
+    found = xp.stack(columns, axis=2)
+    found = 0.5 * (found + found.transpose(0, 2, 1))
+    finite = xp.isfinite(found).all(axis=(1, 2))
+    found = xp.where(finite[:, None, None], found, xp.eye(D))
+    serves = finite & (xp.linalg.eigvalsh(found)[:, 0] > _LEAST)
+    return xp.where(serves[:, None, None], found, average)
 
 
 def _coefficients(hills: _Hills, n: Array, xp: ModuleType) -> tuple[Array, Array]:
