@@ -80,11 +80,10 @@ def logit(frame: pd.DataFrame, **options: Any) -> Any:
 
 def mixed(frame: pd.DataFrame, size: int = 64, **arguments: Any) -> Any:
     arguments.setdefault("random", {"quality": "normal"})
+    rule = blpdask.Integration("sobol", size, {"seed": 1})
+    arguments.setdefault("integration", rule)
     return blpdask.ChoiceProblem(
-        blpdask.Formulation("0 + prices + quality"),
-        frame,
-        integration=blpdask.Integration("sobol", size, {"seed": 1}),
-        **arguments,
+        blpdask.Formulation("0 + prices + quality"), frame, **arguments
     )
 
 
@@ -329,6 +328,92 @@ def test_other_kinds_explain_their_own_choices(kind: str) -> None:
     np.testing.assert_allclose(probabilities.sum(), 1500, rtol=1e-12)
 
 
+# Other integrals than averages over draws
+
+
+def test_quadratures_agree_with_one_another(frame: pd.DataFrame) -> None:
+    found = [
+        mixed(frame, integration=blpdask.Integration(name, size)).solve(**PLAIN)
+        for name, size in (("trapezoid", 121), ("product", 200), ("grid", 100))
+    ]
+    best = found[0]
+    X, chosen = arrays(frame)
+    x = np.linspace(-9, 9, 3001)
+    total = 0.0
+    for i in range(150):
+        beta = np.column_stack(
+            [np.full(x.size, best.theta[0]), best.theta[1] + best.theta[2] * x]
+        )
+        V = np.einsum("tjk,rk->rtj", X[i], beta)
+        log_P = V - logsumexp(V, axis=2, keepdims=True)
+        density = np.exp(log_P[:, chosen[i]].sum(axis=1) - x**2 / 2)
+        total += np.log(density.sum() * (x[1] - x[0]) / np.sqrt(2 * np.pi))
+    np.testing.assert_allclose(best.log_likelihood, total, rtol=1e-10)
+    for other in found[1:]:
+        np.testing.assert_allclose(other.theta, best.theta, rtol=1e-6)
+        np.testing.assert_allclose(other.log_likelihood, best.log_likelihood, rtol=1e-9)
+    assert [result.R for result in found] == [121, 200, 100]
+    probabilities = [result.compute_probabilities(engine="serial") for result in found]
+    np.testing.assert_allclose(probabilities[1], probabilities[0], atol=1e-6)
+    np.testing.assert_allclose(probabilities[0].sum(), 750, rtol=1e-12)
+    with pytest.raises(InputError, match="a quadrature"):
+        best.compute_fresh_log_likelihood(engine="serial")
+    assert np.isnan(best.fresh_log_likelihood)
+
+
+def test_draws_around_modes_are_nearly_exact(frame: pd.DataFrame) -> None:
+    exact = mixed(frame, integration=blpdask.Integration("trapezoid", 61)).solve(
+        **PLAIN
+    )
+    found = mixed(frame, integration=None).solve(**PLAIN)
+    assert found.problem.integration.rule.specification == "laplace"
+    np.testing.assert_allclose(found.theta, exact.theta, atol=0.01)
+    np.testing.assert_allclose(found.standard_errors, exact.standard_errors, rtol=0.02)
+    assert abs(found.log_likelihood - exact.log_likelihood) < 0.1
+    assert abs(found.fresh_log_likelihood - exact.log_likelihood) < 0.05
+    assert found.effective_draws.shape == (150,) and found.effective_draws.min() > 20
+    text = str(found)
+    assert "Effective Draws" in text and "with Fresh Draws" in text
+    assert f"{found.fresh_log_likelihood:+.6E}" in text
+    again = pickle.loads(pickle.dumps(found))
+    assert again.fresh_log_likelihood == found.fresh_log_likelihood
+    assert str(again) == text
+    probabilities = found.compute_probabilities(engine="serial")
+    others = exact.compute_probabilities(engine="serial")
+    np.testing.assert_allclose(probabilities, others, atol=0.01)
+    assert found.problem.prior_source.load(0).draws.shape[1] == 512
+
+
+def test_fresh_draws_of_any_rule(frame: pd.DataFrame, estimated: Any) -> None:
+    assert np.isnan(mixed(frame).solve(**PLAIN).fresh_log_likelihood)
+    fresh = estimated.compute_fresh_log_likelihood(engine="serial", backend="numpy")
+    size = 4 * 64
+    problem = blpdask.ChoiceProblem(
+        blpdask.Formulation("0 + prices + quality"),
+        frame,
+        random={"quality": "normal"},
+        integration=blpdask.Integration("sobol", size, {"seed": 2}),
+    )
+    other = simulated_likelihood(problem, frame, estimated.theta)
+    np.testing.assert_allclose(fresh, other, rtol=1e-12)
+    assert estimated.fresh_log_likelihood == fresh
+    with pytest.raises(InputError, match="no random coefficients"):
+        logit(frame).compute_fresh_log_likelihood(engine="serial")
+
+
+def test_antithetic_draws(frame: pd.DataFrame) -> None:
+    rule = blpdask.Integration("mlhs", 64, {"seed": 0, "antithetic": True})
+    problem = mixed(frame, integration=rule)
+    draws = problem.source.load(0).draws
+    np.testing.assert_array_equal(draws[:, 32:], -draws[:, :32])
+    found = problem.solve(**PLAIN)
+    np.testing.assert_allclose(
+        found.log_likelihood,
+        simulated_likelihood(problem, frame, found.theta),
+        rtol=1e-12,
+    )
+
+
 def test_default_start_and_signs(frame: pd.DataFrame) -> None:
     problem = mixed(frame)
     beta = logit(frame).theta
@@ -494,7 +579,15 @@ def test_seeds_are_drawn_once_and_told(frame: pd.DataFrame) -> None:
     first = ndtri((np.arange(8) + 0.5) / 8)
     drawn = np.sort(problems[0].source.load(0).draws[0, :, 0])
     assert np.abs(drawn[1:-1] - first[1:-1]).max() < 0.7
-    assert (problems[1].integration_rule.options.seed, problems[1].R) == (0, 512)
+    rule = problems[1].integration_rule
+    assert (rule.specification, rule.options.seed, problems[1].R) == ("laplace", 0, 64)
+    alone = blpdask.ChoiceProblem(
+        blpdask.Formulation("0 + prices + quality"),
+        frame.drop(columns="person_ids").assign(situation_ids=np.arange(2250) // 3),
+        random={"quality": "normal"},
+    )
+    rule = alone.integration_rule
+    assert (rule.specification, rule.options.seed, alone.R) == ("sobol", 0, 512)
 
 
 @pytest.mark.parametrize(
@@ -515,10 +608,10 @@ def test_seeds_are_drawn_once_and_told(frame: pd.DataFrame) -> None:
         ),
         (
             {
-                "random": {"quality": "normal"},
-                "integration": blpdask.Integration("product", 5),
+                "random": {"quality": "normal", "prices": "normal"},
+                "integration": blpdask.Integration("grid", 3),
             },
-            "quadrature 'product'",
+            "4 negative weights of 13, of the quadrature 'grid'",
         ),
         ({"integration": blpdask.Integration("mlhs", 5)}, "without random"),
     ],
