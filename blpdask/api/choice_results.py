@@ -163,7 +163,7 @@ class ChoiceResults(ChoiceMethods):
     def fresh_log_likelihood(self) -> float:
         """The log-likelihood at θ with other, more draws.
 
-        It is known where draws are from around modes (``"laplace"``), or after
+        It is known after a search with draws around modes (``"laplace"``), or after
         :meth:`compute_fresh_log_likelihood`; else NaN.
         """
         return np.nan if self.fresh is None else self.fresh.log_likelihood

@@ -11,7 +11,9 @@ import pyblp
 import pytest
 
 from blpdask.api.integration import Integration, build_integration
+from blpdask.api.stores import described
 from blpdask.errors import DataWarning, InputError
+from blpdask.problem.stored_blocks import as_rule
 
 
 @pytest.mark.parametrize(
@@ -134,3 +136,19 @@ def test_ordinary_use_is_silent() -> None:
         warnings.simplefilter("error")
         build_integration(Integration("sobol", 1), 2)
         build_integration(Integration("halton", 3, {"seed": 0, "discard": 0}), 2)
+
+
+def test_rules_for_people_are_refused_for_markets() -> None:
+    rule = Integration("laplace", 8, {"seed": 0})
+    for build in (lambda: build_integration(rule, 2), lambda: described(rule)):
+        with pytest.raises(InputError, match="shares have no modes"):
+            build()
+
+
+def test_stores_do_not_describe_antithetic_draws() -> None:
+    with pytest.raises(InputError, match="antithetic draws for a store"):
+        described(Integration("sobol", 8, {"seed": 0, "antithetic": True}))
+    nodes = described(Integration("trapezoid", 31))
+    assert nodes is not None
+    rule = as_rule(nodes)
+    assert (rule.specification, rule.size) == ("trapezoid", 31)

@@ -188,3 +188,17 @@ def test_a_person_has_the_same_mode_in_any_company() -> None:
             np.zeros(mixed.random.size),
         )
         assert -best.fun <= heights(block, mixed, theta, whole.places)[i] + 1e-9
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("case", range(len(CASES)))
+def test_a_gpu_finds_the_same_modes(case: int) -> None:
+    mixed = CASES[case]
+    block, theta = people(mixed, 200), some_theta(mixed, 5)
+    tastes = mixed_tastes(mixed, theta)
+    here, there = (
+        find_modes(block, tastes, mixed.random_kinds, backend=name)
+        for name in ("numpy", "cupy")
+    )
+    np.testing.assert_allclose(there.places, here.places, atol=1e-8)
+    np.testing.assert_allclose(there.curvatures, here.curvatures, rtol=1e-7)

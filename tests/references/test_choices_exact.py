@@ -151,6 +151,10 @@ def test_swissmetros_people_by_draws_around_modes() -> None:
     np.testing.assert_allclose(found.standard_errors, PEOPLE_HESSIAN, rtol=0.05)
     assert found.log_likelihood == pytest.approx(-4359.413, abs=0.5)
     assert found.fresh_log_likelihood == pytest.approx(-4359.413, abs=0.2)
+
+
+@pytest.mark.slow
+def test_swissmetros_people_by_many_draws_around_modes() -> None:
     many = blpdask.Integration("laplace", 4096, {"seed": 1})
     at = swiss_problem(many, panel=True).solve(PANEL, optimization=RETURN, **SERIAL)
     assert at.log_likelihood == pytest.approx(-4359.42741190, abs=5e-3)
