@@ -112,6 +112,7 @@ _TRAIN = "Train (2009)"
 _WEEKS = "Train and Weeks (2005)"
 _FIEBIG = "Fiebig, Keane, Louviere and Wasi (2010)"
 _HECKMAN = "Heckman (1981)"
+_PINHEIRO = "Pinheiro and Bates (1995)"
 _DAGSVIK = "Dagsvik and Karlström (2005)"
 
 _COUNTS = (
@@ -271,6 +272,11 @@ _CLASSES = (
     Symbol("D_h", "log_D", "(C,)", "sum of odds in a nest", _TRAIN),
     Symbol("B", "outer", "(P, P)", "outer products of people's scores", _TRAIN),
     Symbol("V_x", "squares", "(K, K)", "squares of x within situations", _TRAIN),
+    Symbol("w_ir", "ChoiceBlock.log_weights", "(I, R)", "weights of draws", _TRAIN),
+    Symbol("θ_c", "centre", "(P,)", "where draws around modes are made", _PINHEIRO),
+    Symbol(
+        "m_i", "Modes.places", "(D,)", "likeliest variates, choices given", _PINHEIRO
+    ),
 )
 
 #: Every symbol, in the order in which a reader of the paper meets it.

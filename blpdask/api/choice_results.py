@@ -539,7 +539,7 @@ class ChoiceResults(ChoiceMethods):
 
     def _draws_tables(self, digits: int) -> list[str]:
         """Print how well draws serve, where something is random."""
-        if not self.estimates.coefficients.random.size:
+        if not (self.R and self.estimates.concentrations.size):
             return []
         return [
             draws_table(self.R, self.effective_draws, self.fresh_log_likelihood, digits)

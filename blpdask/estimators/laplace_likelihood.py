@@ -20,7 +20,7 @@ from ..records import Floats
 from .likelihood_model import LikelihoodPass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LaplaceLikelihood:
     """Mixed logit by maximum simulated likelihood, draws being where choices say.
 
