@@ -14,11 +14,13 @@ them.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
+from ..errors import NumericalWarning
 from ..moments.choices import LikelihoodSums
 from ..progress import Listener, StepEvent
 from ..records import Floats
@@ -32,6 +34,8 @@ NEAR = 0.02
 #: Standard errors of a step beyond which the optimiser searches.
 FAR = 5.0
 MAX_CENTRES = 40
+#: Searches of the optimiser, after which θ is where it will be.
+MAX_SEARCHES = 5
 MAX_HALVINGS = 10
 
 
@@ -63,12 +67,17 @@ def search_recentred(
     Outcome
         Of the last search of the optimiser, at the last parameters. An optimiser that
         does not search leaves θ and the draws at the start.
+
+    Warns
+    -----
+    NumericalWarning
+        Where θ still moves when draws were made anew many times.
     """
     objective.use(model.centred(start))
     outcome = optimizer(objective, start, bounds)
     if outcome.evaluations == 0:
         return outcome
-    theta = outcome.theta
+    theta, searches, length = outcome.theta, 1, np.nan
     for _ in range(MAX_CENTRES):
         listener(StepEvent(1, "Centring draws"))
         objective.use(model.centred(theta))
@@ -76,16 +85,28 @@ def search_recentred(
         step, length = scoring_step(sums)
         if length <= NEAR:
             return replace(outcome, theta=theta)
-        moved = None if not length <= FAR else _step(objective, theta, step, sums)
+        moved = _step(objective, theta, step, sums) if length <= FAR else None
         if moved is None:
-            outcome = optimizer(objective, theta, bounds)
+            if searches == MAX_SEARCHES:
+                break
+            outcome, searches = optimizer(objective, theta, bounds), searches + 1
             moved = outcome.theta
         theta = moved
-    return replace(
-        outcome,
-        theta=theta,
-        message=f"{outcome.message} Draws were centred {MAX_CENTRES} times and still "
-        f"move θ by {length:.2g} standard errors: use more draws.",
+    objective.use(model.centred(theta))
+    if not np.isnan(length):
+        warnings.warn(_why(length), NumericalWarning, stacklevel=4)
+    return replace(outcome, theta=theta, message=f"{outcome.message} {_why(length)}")
+
+
+def _why(length: float) -> str:
+    """Say why draws were left where they are though θ still moves."""
+    if np.isnan(length):
+        return (
+            "Scores of people do not tell all parameters, so that draws were not "
+            "centred where they should be."
+        )
+    return (
+        f"Centring draws still moves θ by {length:.2g} standard errors: use more draws."
     )
 
 

@@ -21,7 +21,8 @@ from blpdask.choice_records import ChoiceBlock, LikelihoodEstimates, MixedCoeffi
 from blpdask.driver.dask_engine import DaskEngine
 from blpdask.driver.serial import SerialEngine
 from blpdask.driver.threads import ThreadsEngine
-from blpdask.errors import NumericalError
+from blpdask.errors import NumericalError, NumericalWarning
+from blpdask.estimators import recentring
 from blpdask.estimators.laplace_likelihood import LaplaceLikelihood
 from blpdask.estimators.likelihood_model import SimulatedLikelihood
 from blpdask.estimators.optimizers.choose import OptimizerChoice
@@ -289,3 +290,24 @@ def test_points_that_are_not_finite_are_told() -> None:
     model = LaplaceLikelihood(mixed, "numba", start)
     with pytest.raises(NumericalError, match="of 60 of 60 people that are not finite"):
         estimate(based(drawn(), mixed, 8), model=model, start=start)
+
+
+def test_parameters_that_data_do_not_tell_end_the_search() -> None:
+    block = drawn()
+    block = based(replace(block, X=block.X * np.array([1.0, 0.0, 1.0])), MIXED, 16)
+    events: list[Event] = []
+    with pytest.warns(NumericalWarning, match="do not tell all parameters, so that"):
+        found = estimate(block, listener=events.append)
+    assert not found.converged and np.isnan(found.covariances).all()
+    centred = [
+        e for e in events if isinstance(e, StepEvent) and "Centring" in e.message
+    ]
+    assert len(centred) == 5
+
+
+def test_draws_that_never_rest_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recentring, "NEAR", -1.0)
+    monkeypatch.setattr(recentring, "MAX_CENTRES", 3)
+    with pytest.warns(NumericalWarning, match="still moves θ by .* use more draws"):
+        found = estimate(based(drawn(), MIXED, 8))
+    assert found.converged and "use more draws" in found.message
