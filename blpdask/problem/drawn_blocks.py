@@ -86,6 +86,7 @@ class DrawnBlocks:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from ..integration.rules import RuleOptions
     >>> from ..partitions.source import HeldBlocks
     >>> two = np.array([0, 1, 2])

@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pytest
 
+from blpdask.driver import dask_engine
 from blpdask.integration.rules import Rule, RuleOptions
 from blpdask.partitions.residency import RESIDENT
 from blpdask.problem.choice_blocks import cut_people, make_blocks
@@ -81,3 +82,15 @@ def test_without_random_coefficients_there_is_one_draw_of_nothing(
     source = make_blocks(table, RULES[0], ())
     assert len(source) == 1
     assert source.load(0).draws.shape == (120, 1, 0)
+
+
+def test_a_cluster_is_sent_people_without_draws(
+    table: ChoiceTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_blocks(table, RULES[0], KINDS)
+    carried = sum(source.carried_size(b) for b in range(len(source)))
+    monkeypatch.setattr(dask_engine, "CARRIED_SOURCE_BYTES", carried)
+    dask_engine._check_size(source)
+    monkeypatch.setattr(dask_engine, "CARRIED_SOURCE_BYTES", carried - 1)
+    with pytest.raises(dask_engine.ClusterError, match="of data in memory for a Dask"):
+        dask_engine._check_size(source)
