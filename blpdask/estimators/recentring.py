@@ -7,7 +7,7 @@ and little once draws are where people's tastes are. With s the score of draws m
     d = (S'S)⁻¹ s,   λ = (s'd)^½
 
 the step of Berndt, Hall, Hall and Hausman (1974) and its length in standard errors, the
-search goes on from draws made anew, by the optimiser where λ > 1 and by d where it is
+search goes on from draws made anew, by the optimiser where λ > 5 and by d where it is
 shorter, until λ < 0.02. Draws then stay, and Newton's method ends the search among
 them.
 """
