@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 from .. import options
@@ -38,6 +39,7 @@ from .choice_checks import (
 from .choice_estimators import LIKELIHOODS, check_solve, estimate_choices
 from .choice_fresh import check_with_fresh_draws
 from .choice_printing import choose_likelihood_listener
+from .choice_recording import choice_directory, contents_of_choices
 from .choice_results import ChoiceResults
 from .choice_separation import refuse_separated, refuse_separating
 from .choice_starts import default_start, start_sizes
@@ -46,6 +48,7 @@ from .formulation import Formulation
 from .initial_states import InitialStates
 from .integration import Integration
 from .optimization import Optimization
+from .recorded import recorded
 from .starting_points import points_near
 
 #: Draws that do not look at choices, by default.
@@ -293,6 +296,7 @@ class ChoiceProblem:
         backend: str = "numba",
         progress: Listener | None = None,
         initial_states: InitialStates | None = None,
+        resume: str | Path | None = None,
     ) -> ChoiceResults:
         """Estimate, by maximising the simulated likelihood where not told otherwise.
 
@@ -339,6 +343,10 @@ class ChoiceProblem:
             Of panels with habit, situations before the first ones, whose chances enter
             the likelihood (:class:`blpdask.InitialStates`); None where first states
             are taken as given.
+        resume
+            Directory in which every sum over blocks is recorded as it is computed, and
+            from which the same call, made again, goes on with the same bits, as in
+            :meth:`blpdask.Problem.solve`. None records nothing.
 
         Returns
         -------
@@ -365,32 +373,38 @@ class ChoiceProblem:
             starts,
             initial_states,
         )
-        shared: dict[str, Any] = {
-            "engine": chosen,
-            "optimizer": optimizer,
-            "listener": choose_likelihood_listener(progress),
-        }
+        listener = choose_likelihood_listener(progress)
         if isinstance(self.table, StoredChoiceTable):
             self.table.inspect(chosen, centred=self.coefficients.components)
         values = check_start(start, self.coefficients)
         held = self.table if isinstance(self.table, ChoiceTable) else None
-        if held is not None and optimizer.method != "return":
+        searched = optimizer.method != "return"
+        if held is not None and searched:
             refuse_separated(held, self.coefficients)
-        if values is None:
-            values = default_start(self, backend, shared)
-        sizes = values
-        if starts is not None:
-            sizes = start_sizes(values, self.coefficients, self.table)
-        shared["starts"] = points_near(starts, values, sizes, seed)
-        estimates = estimate_choices(
-            self, asked, values, backend, shared, progress, initial_states
-        )
-        if held is not None and optimizer.method != "return":
-            refuse_separating(estimates, held, self.coefficients)
-        results = ChoiceResults(estimates, problem=self)
-        around_modes = self.is_centred and initial_states is None
-        if around_modes and method in LIKELIHOODS and optimizer.method != "return":
-            results.fresh = check_with_fresh_draws(self, estimates, chosen, backend)
+        settings = {
+            "coefficients and draws": (self.coefficients, self._rule),
+            "starts": (values, starts, seed),
+            "method": (asked, optimizer, backend),
+        }
+        directory = choice_directory(resume, initial_states)
+        known = partial(contents_of_choices, self.table)
+        with recorded(chosen, directory, known, settings, listener) as engine:
+            shared = {"engine": engine, "optimizer": optimizer, "listener": listener}
+            if values is None:
+                values = default_start(self, backend, shared)
+            sizes = values
+            if starts is not None:
+                sizes = start_sizes(values, self.coefficients, self.table)
+            shared["starts"] = points_near(starts, values, sizes, seed)
+            estimates = estimate_choices(
+                self, asked, values, backend, shared, progress, initial_states
+            )
+            if held is not None and searched:
+                refuse_separating(estimates, held, self.coefficients)
+            results = ChoiceResults(estimates, problem=self)
+            around_modes = self.is_centred and initial_states is None
+            if around_modes and method in LIKELIHOODS and searched:
+                results.fresh = check_with_fresh_draws(self, estimates, engine, backend)
         if progress is None and options.verbose:
             options.verbose_output(f"\n{results}")
         return results

@@ -12,7 +12,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from .asked_blocks import check_in_memory
 from .choice_checks import check_choice_solve, check_start
 from .choice_printing import choose_likelihood_listener
 from .choice_problem import ChoiceProblem
+from .choice_recording import choice_directory, contents_of_choices
 from .formulation import Formulation
 from .integration import Integration
 from .latent_class_checks import (
@@ -54,6 +56,7 @@ from .latent_class_starts import (
     polished_starts,
 )
 from .optimization import Optimization
+from .recorded import recorded
 
 
 class LatentClassProblem:
@@ -243,6 +246,7 @@ class LatentClassProblem:
         threads: int | None = None,
         backend: str = "numba",
         progress: Listener | None = None,
+        resume: str | Path | None = None,
     ) -> LatentClassResults:
         """Maximise the likelihood from many starts.
 
@@ -262,7 +266,7 @@ class LatentClassProblem:
             Of the starts.
         polished
             How many ends, of different likelihoods, are searched on from.
-        optimization, se_type, engine, threads, backend, progress
+        optimization, se_type, engine, threads, backend, progress, resume
             As in :meth:`blpdask.ChoiceProblem.solve`.
 
         Returns
@@ -287,20 +291,29 @@ class LatentClassProblem:
         values = check_start(start, problem.coefficients)
         candidates: list[Any] = [values]
         heights = np.empty(0)
-        if values is None:
-            candidates, heights = self._search(
-                n_starts, seed, polished, engine=chosen, listener=listener
+        settings = {
+            "classes and draws": (self.coefficients, self.choices.integration_rule),
+            "starts": (values, n_starts, seed, polished),
+            "method": (optimizer, se_type, backend),
+        }
+        known = partial(_contents, self)
+        with recorded(
+            chosen, choice_directory(resume), known, settings, listener
+        ) as recording:
+            if values is None:
+                candidates, heights = self._search(
+                    n_starts, seed, polished, engine=recording, listener=listener
+                )
+            best = highest_maximum(
+                self.source,
+                LatentClassLikelihood(self.coefficients, backend),
+                candidates,
+                engine=recording,
+                optimizer=optimizer,
+                se_type=se_type,
+                clusters=self.table.clusters if se_type == "clustered" else None,
+                listener=listener,
             )
-        best = highest_maximum(
-            self.source,
-            LatentClassLikelihood(self.coefficients, backend),
-            candidates,
-            engine=chosen,
-            optimizer=optimizer,
-            se_type=se_type,
-            clusters=self.table.clusters if se_type == "clustered" else None,
-            listener=listener,
-        )
         best = best if start is not None else self._sort(best)
         results = LatentClassResults(
             replace(best, seconds=time.perf_counter() - began),
@@ -357,3 +370,8 @@ def _read_choices(arguments: tuple[Any, ...], faults: Faults) -> ChoiceProblem:
         faults.extend(error)
     faults.check()
     raise AssertionError("faults that were found were not told")
+
+
+def _contents(problem: LatentClassProblem) -> Any:
+    """Give the choices of a problem, and what tells classes."""
+    return contents_of_choices(problem.table), problem.membership

@@ -222,6 +222,16 @@ def _summarise(
     }
 
 
+def _starts(results: Any) -> Any:
+    """List what each start led to."""
+    if hasattr(results, "start_log_likelihoods"):
+        import pandas as pd
+
+        heights = results.start_log_likelihoods
+        return pd.DataFrame({"log_likelihood": heights})
+    return results.starts
+
+
 def _read_results(directory: Path) -> Any:
     """Read saved results."""
     from ..api.results import read_results
@@ -254,6 +264,7 @@ KIND = JobKind(
     tell_trial=_tell_trial,
     summarise=_summarise,
     answer=answer_questions,
+    starts=_starts,
     read_results=_read_results,
     conclude=_conclude,
 )

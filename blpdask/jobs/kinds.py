@@ -57,6 +57,8 @@ class JobKind:
     answer
         Of a job, its data, its results and a directory: write answers to questions
         there, and give numbers for the summary.
+    starts
+        Of results: a table of what several starts led to.
     read_results
         Of a directory: what :meth:`save` wrote there.
     conclude
@@ -76,6 +78,7 @@ class JobKind:
     tell_trial: Callable[[Any], str]
     summarise: Callable[[Any, Any, float, int], dict[str, Any]]
     answer: Callable[[Any, Any, Any, Path], dict[str, Any]]
+    starts: Callable[[Any], Any]
     read_results: Callable[[Path], Any]
     conclude: Callable[[dict[str, Any]], str]
 

@@ -58,6 +58,11 @@ def _tell_trial(results: ProblemResults) -> str:
     )
 
 
+def _starts(results: ProblemResults) -> Any:
+    """List what each start led to."""
+    return results.starts_frame()
+
+
 def _read_results(directory: Path) -> ProblemResults:
     """Read saved results."""
     from ..api.results import read_results
@@ -80,6 +85,7 @@ KIND = JobKind(
     tell_trial=_tell_trial,
     summarise=summarise,
     answer=write_answers,
+    starts=_starts,
     read_results=_read_results,
     conclude=hansen_sentence,
 )

@@ -175,7 +175,9 @@ def solve_in(
         seconds = time.perf_counter() - began
         summary = prepared.kind.summarise(job, results, seconds, replayed)
         summary |= prepared.kind.answer(job, prepared.data, results, partial)
-        _save(results, summary, job.solve.starts is not None, partial)
+        several = job.solve.starts is not None
+        starts = prepared.kind.starts(results) if several else None
+        _save(results, summary, starts, partial)
     with _noting(directory):
         directory.complete()
     return FinishedRun(output=directory.output, results=results, summary=summary)
@@ -255,7 +257,7 @@ def _solve(prepared: PreparedJob, partial: Path, listener: Listener) -> Any:
     return results
 
 
-def _save(results: Any, summary: dict[str, Any], starts: bool, partial: Path) -> None:
+def _save(results: Any, summary: dict[str, Any], starts: Any, partial: Path) -> None:
     """Write results, estimates and summary; the results get their name last."""
     for left in partial.glob(f"*{RESULTS}*"):  # by a run that was killed in here
         shutil.rmtree(left)
@@ -264,8 +266,8 @@ def _save(results: Any, summary: dict[str, Any], starts: bool, partial: Path) ->
     try:
         results.save(unfinished)
         results.to_frame().to_csv(partial / ESTIMATES, index=False)
-        if starts:
-            results.starts_frame().to_csv(partial / STARTS, index=False)
+        if starts is not None:
+            starts.to_csv(partial / STARTS, index=False)
         (partial / SUMMARY).write_text(text, encoding="utf-8")
         unfinished.rename(partial / RESULTS)
     except OSError as error:

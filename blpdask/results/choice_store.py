@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..choice_records import LikelihoodEstimates, LikelihoodSearch, MixedCoefficients
+from ..errors import StoreError
 from ..model.latent_classes import LatentClasses
 from ..model.nested_choices import NestedCoefficients
 from ..records import Floats
@@ -53,6 +54,12 @@ def save_likelihood(
     StoreError
         Where the directory exists and may not, or does not hold estimates.
     """
+    if type(estimates.coefficients).__name__ not in _KINDS:
+        raise StoreError(
+            f"found: coefficients of type {type(estimates.coefficients).__name__}\n"
+            f"  expected: one of {', '.join(_KINDS)}\n"
+            "  what to do: save the results with to_pickle"
+        )
     write = partial(_write, estimates, dict(sizes), dict(more or {}))
     write_directory(directory, DESCRIPTION, write, overwrite=overwrite)
 
