@@ -80,11 +80,12 @@ share maps 1200  0.040 s'
     """
     start = f"  start {event.start}" if event.start else ""
     failed = f"  markets failed {event.markets_failed}" if event.markets_failed else ""
+    maps = f"share maps {event.share_maps}  " if event.share_maps else ""
     return (
         f"step {event.step}{start}  evaluation {event.number}  "
         f"objective {event.objective:.9e} {'*' if event.best else ' '}  "
         f"gradient {event.gradient_norm:.1e}  "
-        f"share maps {event.share_maps}  {event.seconds:.3f} s{failed}"
+        f"{maps}{event.seconds:.3f} s{failed}"
     )
 
 

@@ -150,7 +150,7 @@ def test_a_recorded_solve_is_replayed(tmp_path: Path) -> None:
     again = same_in_python(resume=tmp_path / "recording", progress=heard.append)
     np.testing.assert_array_equal(first.theta, again.theta)
     assert "to its end" in heard[0].message
-    with pytest.raises(BlpdaskError, match="starts|method"):
+    with pytest.raises(BlpdaskError, match=r"starts|method"):
         same_in_python(resume=tmp_path / "recording", se_type="hessian")
 
 
