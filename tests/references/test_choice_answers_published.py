@@ -19,7 +19,7 @@ PUBLISHED = {"time": 25.54337, "change": 4.84487, "comfort": 14.04028}
 
 def journeys() -> pd.DataFrame:
     """List two journeys a choice, one below the other."""
-    wide = read_choices("train_data")
+    wide = read_choices("train")
     sides = []
     for j in (1, 2):
         side = wide[[f"{name}{j}" for name in TRAIN]].set_axis(list(TRAIN), axis=1)
