@@ -35,8 +35,8 @@ from ..progress import Listener
 from ..records import Floats
 from .choice_checks import check_choice_solve
 from .choice_fresh import choose_likelihood
+from .choice_printing import choose_moment_listener
 from .initial_states import InitialStates, place_initial_states, with_first_states
-from .moment_printing import choose_moment_listener
 
 if TYPE_CHECKING:
     from .choice_problem import ChoiceProblem

@@ -33,6 +33,7 @@ from ..records import Floats
 from ..results.text_tables import text_table
 from .asked_blocks import check_in_memory
 from .choice_checks import check_choice_solve, check_start
+from .choice_counts import ChoiceCounts
 from .choice_printing import choose_likelihood_listener
 from .choice_problem import ChoiceProblem
 from .choice_recording import choice_directory, contents_of_choices
@@ -59,7 +60,7 @@ from .optimization import Optimization
 from .recorded import recorded
 
 
-class LatentClassProblem:
+class LatentClassProblem(ChoiceCounts):
     """Classes of people whose tastes differ, of unknown members.
 
     Parameters
@@ -168,47 +169,6 @@ class LatentClassProblem:
     def prior_source(self) -> HeldBlocks:
         """Blocks of people with draws that do not look at their choices: all are."""
         return self.source
-
-    @property
-    def is_stored(self) -> bool:
-        """Whether choices are in a store: never."""
-        return False
-
-    @property
-    def given(self) -> dict[str, Any]:
-        """Columns of the table as given, which questions after estimation change."""
-        given: dict[str, Any] = self.choices.given
-        return given
-
-    @property
-    def I(self) -> int:  # noqa: E743
-        """Number of people."""
-        return self.choices.I
-
-    @property
-    def S(self) -> int:
-        """Number of situations, of all people together."""
-        return self.choices.S
-
-    @property
-    def N(self) -> int:
-        """Number of alternatives, of all situations together."""
-        return self.choices.N
-
-    @property
-    def K(self) -> int:
-        """Number of characteristics."""
-        return self.choices.K
-
-    @property
-    def D(self) -> int:
-        """Number of random coefficients of a class."""
-        return self.choices.D
-
-    @property
-    def R(self) -> int:
-        """Number of draws of a person, zero where nothing is random."""
-        return self.choices.R
 
     @property
     def Q(self) -> int:

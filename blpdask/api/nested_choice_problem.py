@@ -33,6 +33,7 @@ from ..records import Floats
 from ..results.text_tables import text_table
 from .asked_blocks import check_in_memory
 from .choice_checks import check_choice_solve, check_start
+from .choice_counts import ChoiceCounts
 from .choice_printing import choose_likelihood_listener
 from .choice_problem import ChoiceProblem
 from .formulation import Formulation
@@ -40,7 +41,7 @@ from .nested_choice_results import NestedChoiceResults
 from .optimization import Optimization
 
 
-class NestedChoiceProblem:
+class NestedChoiceProblem(ChoiceCounts):
     """A nested logit of people's choices.
 
     Parameters
@@ -106,36 +107,6 @@ class NestedChoiceProblem:
     def table(self) -> ChoiceTable:
         """The table, sorted by person, situation and nest."""
         return self._nested.table
-
-    @property
-    def is_stored(self) -> bool:
-        """Whether choices are in a store: never."""
-        return False
-
-    @property
-    def I(self) -> int:  # noqa: E743
-        """Number of people."""
-        return self.choices.I
-
-    @property
-    def S(self) -> int:
-        """Number of situations, of all people together."""
-        return self.choices.S
-
-    @property
-    def N(self) -> int:
-        """Number of alternatives, of all situations together."""
-        return self.choices.N
-
-    @property
-    def K(self) -> int:
-        """Number of characteristics."""
-        return self.choices.K
-
-    @property
-    def R(self) -> int:
-        """Number of draws of a person: none."""
-        return 0
 
     @property
     def H(self) -> int:

@@ -12,9 +12,12 @@ independent of one another, so a person is the smallest unit. No small-sample fa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import scipy.linalg
 
+from ..errors import Faults
 from ..records import Floats, Integers
 
 SE_TYPES = ("hessian", "bhhh", "robust", "clustered")
@@ -77,6 +80,35 @@ def summed_covariances(
         return invert_information(information)
     inverse = invert_information(-hessian)
     return inverse if se_type == "hessian" else inverse @ outer @ inverse
+
+
+def check_errors(
+    se_type: str,
+    se_types: Sequence[str],
+    clusters: Integers | None,
+    n_people: int,
+    faults: Faults,
+) -> None:
+    """Check the kind of standard errors, among ``se_types``, and clusters."""
+    if se_type not in se_types:
+        faults.add(
+            found=f"se_type {se_type!r}",
+            expected=f"one of {', '.join(se_types)}",
+            remedy="choose one of these",
+        )
+    if (se_type == "clustered") != (clusters is not None):
+        faults.add(
+            found=f"se_type {se_type!r} with{'' if clusters is not None else 'out'} "
+            "clusters",
+            expected="clusters with se_type 'clustered', and only then",
+            remedy="give both or neither",
+        )
+    elif clusters is not None and np.shape(clusters) != (n_people,):
+        faults.add(
+            found=f"clusters of shape {np.shape(clusters)}",
+            expected=f"one for each of {n_people} people",
+            remedy="give clusters of people, in the order of blocks",
+        )
 
 
 def invert_information(information: Floats) -> Floats:

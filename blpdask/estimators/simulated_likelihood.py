@@ -27,6 +27,7 @@ from ..records import Floats, Integers
 from .laplace_likelihood import LaplaceLikelihood
 from .likelihood_covariances import (
     SE_TYPES,
+    check_errors,
     likelihood_covariances,
     summed_covariances,
 )
@@ -152,25 +153,7 @@ def _check(
             expected=f"{P} finite numbers: {', '.join(coefficients.parameter_labels)}",
             remedy="give a number for each parameter, in this order",
         )
-    if se_type not in SE_TYPES:
-        faults.add(
-            found=f"se_type {se_type!r}",
-            expected=f"one of {', '.join(SE_TYPES)}",
-            remedy="choose one of these",
-        )
-    if (se_type == "clustered") != (clusters is not None):
-        faults.add(
-            found=f"se_type {se_type!r} with{'' if clusters is not None else 'out'} "
-            "clusters",
-            expected="clusters with se_type 'clustered', and only then",
-            remedy="give both or neither",
-        )
-    elif clusters is not None and np.shape(clusters) != (n_people,):
-        faults.add(
-            found=f"clusters of shape {np.shape(clusters)}",
-            expected=f"one for each of {n_people} people",
-            remedy="give clusters of people, in the order of blocks",
-        )
+    check_errors(se_type, SE_TYPES, clusters, n_people, faults)
     faults.check()
 
 

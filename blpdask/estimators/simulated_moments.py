@@ -29,6 +29,7 @@ from ..partitions.source import BlockSource, HeldBlocks, as_source
 from ..progress import EvaluationEvent, Listener, StepEvent, silent
 from ..records import Floats, Integers
 from .likelihood_at import add_likelihood
+from .likelihood_covariances import check_errors
 from .moment_covariances import MOMENT_SE_TYPES, moment_covariances, sandwich
 from .moment_roots import AT_REST, Root, distance_from_root, find_root
 
@@ -264,22 +265,4 @@ def check_moment_errors(
     se_type: str, clusters: Integers | None, n_people: int, faults: Faults
 ) -> None:
     """Check the kind of standard errors of moments, and clusters."""
-    if se_type not in MOMENT_SE_TYPES:
-        faults.add(
-            found=f"se_type {se_type!r} of moments",
-            expected=f"one of {', '.join(MOMENT_SE_TYPES)}",
-            remedy="choose one of these",
-        )
-    if (se_type == "clustered") != (clusters is not None):
-        faults.add(
-            found=f"se_type {se_type!r} with{'' if clusters is not None else 'out'} "
-            "clusters",
-            expected="clusters with se_type 'clustered', and only then",
-            remedy="give both or neither",
-        )
-    elif clusters is not None and np.shape(clusters) != (n_people,):
-        faults.add(
-            found=f"clusters of shape {np.shape(clusters)}",
-            expected=f"one for each of {n_people} people",
-            remedy="give clusters of people, in the order of blocks",
-        )
+    check_errors(se_type, MOMENT_SE_TYPES, clusters, n_people, faults)
