@@ -7,6 +7,7 @@ out of the question, people of the same shape are drawn.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Literal
@@ -83,6 +84,7 @@ def evaluate(peer: Peer, table: pd.DataFrame, R: int, thetas: Floats) -> Path:
 
 def estimate(peer: Peer, table: pd.DataFrame, R: int | None) -> tuple[Span, Floats]:
     """Estimate with ``R`` Halton draws, or blpdask's own draws where None."""
+    gc.collect()
     watch = Stopwatch()
     if peer == "xlogit":
         found = _fit(table, R, skip_std_errs=False)
