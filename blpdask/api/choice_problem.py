@@ -313,10 +313,6 @@ class ChoiceProblem:
             |θ_p| z, with z standard normal, about the first.
         seed
             Of random starts.
-            ``(P,)`` starting values of b and the free entries of L, row by row. Where
-            None, the conditional logit's estimates and moderate spreads
-            (:mod:`blpdask.api.choice_starts`). Likelihoods can have several maxima;
-            compare those from different values.
         method
             ``"msl"``, maximum simulated likelihood; ``"corrected"``, of a likelihood
             without the bias that few draws give its logarithm, which takes draws to be

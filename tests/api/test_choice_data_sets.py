@@ -6,9 +6,8 @@ import pytest
 
 from blpdask import ChoiceProblem, Formulation
 from blpdask.api.choice_data_sets import choice_tables, load_choices
-from blpdask.api.data_cache import State, data_folder, state_of
-from blpdask.api.data_sets import DATA_SETS
 from blpdask.errors import InputError
+from tests.references.fetched import require_data
 
 #: Formulas, log-likelihoods of the logit, and coefficients where they are known.
 PUBLISHED = {
@@ -28,10 +27,8 @@ PUBLISHED = {
 
 
 def table_of(name: str) -> object:
-    """Read a table where it has been fetched, and skip the test elsewhere."""
-    (data_set,) = (one for one in DATA_SETS if one.name == name)
-    if state_of(data_set, data_folder()) is not State.SOUND:
-        pytest.skip(f"{name} has not been fetched")
+    """Read a table, or skip the test where it cannot be fetched."""
+    require_data(name)
     return load_choices(name)
 
 

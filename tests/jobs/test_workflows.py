@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 import blpdask
 from blpdask.cli import app
+from tests.references.fetched import require_data
 from tests.references.specifications import quietly
 
 ROOT = Path(__file__).parents[2]
@@ -70,11 +71,15 @@ def test_every_workflow_is_explained_and_can_be_checked(
     if name == "category":
         write_tables(tmp_path, *SMALL)
         changes = tables_in(tmp_path)
-    if "pyblp:" in (WORKFLOWS / name / "job.yaml").read_text():
+    job = (WORKFLOWS / name / "job.yaml").read_text()
+    if "pyblp:" in job:
         pytest.importorskip("pyblp")
+    for fetched in re.findall(r"\bdata:(\w+)", job):
+        require_data(fetched)
     sets = [word for change in changes for word in ("--set", change)]
     shown = invoke("check", WORKFLOWS / name / "job.yaml", "--evaluate", *sets)
-    assert "Formulations:" in shown and "objective" in shown
+    value = "log-likelihood" if "kind: choices" in job else "objective"
+    assert "Formulations:" in shown and value in shown
 
 
 def test_tables_of_the_category_depend_on_the_seed_alone(tmp_path: Path) -> None:
