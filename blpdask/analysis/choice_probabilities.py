@@ -4,8 +4,8 @@
 
 (Train 2009, equations 6.6 and 11.4), with the weights of draws of
 :mod:`blpdask.model.person_draws`: before choices are seen, all draws of a person count
-alike, or as their integration weighs them; given a person's choices, as these choices
-make them likely.
+alike, or as their integration weighs them; given a person's choices, as these choices,
+and first states where the likelihood has them, make them likely.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..kernels.choice_answers import Situations, answer_situations
 from ..model.laplace_draws import centred_blocks
 from ..model.mixed_coefficients import mixed_tastes
 from ..model.person_draws import PersonDraws, person_draws
+from ..moments.initial_states import InitialBlock, weigh_by_first_states
 from ..records import JOINED, Floats
 
 
@@ -49,6 +50,8 @@ class At:
         if self.kinds:
             kept = centred_blocks()
             block = kept.centre(block, tastes, self.kinds, backend="numba")
+        if self.conditional and isinstance(block, InitialBlock):
+            block = weigh_by_first_states(block, tastes)
         return person_draws(block, tastes, conditional=self.conditional)
 
 

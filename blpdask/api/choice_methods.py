@@ -1,7 +1,8 @@
 """Questions about people's choices at the estimates: substitution, tastes, welfare.
 
 Each is asked of all blocks of people by the engine. Asked ``conditional``, it is about
-these people given what each of them chose, else about people who are like them.
+these people given what each of them chose, first states included where the likelihood
+has them, else about people who are like them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ..results.choice_counterfactual import ChoiceCounterfactual
     from ..results.willingness_to_pay import WillingnessToPay
     from .choice_problem import ChoiceProblem
+    from .initial_states import InitialStates
 
 
 class ChoiceMethods:
@@ -47,6 +49,8 @@ class ChoiceMethods:
     estimates: LikelihoodEstimates
 
     problem: ChoiceProblem | None
+
+    initial_states: InitialStates | None
 
     def compute_probabilities(
         self,
@@ -367,7 +371,8 @@ class ChoiceMethods:
 
         coefficients = self.estimates.coefficients
         problem = self.problem
-        centred = conditional and problem is not None and problem.is_centred
+        around_modes = conditional and self.initial_states is None
+        centred = around_modes and problem is not None and problem.is_centred
         kinds = coefficients.random_kinds if centred else ()
         return At(coefficients, self.estimates.theta, conditional, kinds)
 

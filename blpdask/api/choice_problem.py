@@ -228,6 +228,11 @@ class ChoiceProblem:
         return count_draws(self._rule, self.coefficients.random_kinds)
 
     @property
+    def prior_R(self) -> int:
+        """Number of draws of a person where these do not look at choices."""
+        return max(self.R, _FEWEST) if self.is_centred else self.R
+
+    @property
     def is_centred(self) -> bool:
         """Whether draws are made around modes of people's tastes."""
         return bool(self._rule.is_centred and self.D)
@@ -255,7 +260,7 @@ class ChoiceProblem:
         """Blocks of people with draws that do not look at their choices."""
         if not self.is_centred:
             return self.source
-        rule = replace(self._rule.base, size=max(self._rule.size, _FEWEST))
+        rule = replace(self._rule.base, size=self.prior_R)
         return make_blocks(self.table, rule, self.coefficients.random_kinds)
 
     def __str__(self) -> str:
@@ -397,9 +402,13 @@ class ChoiceProblem:
             )
             if held is not None and searched:
                 refuse_separating(estimates, held, self.coefficients)
-            results = ChoiceResults(estimates, problem=self)
-            around_modes = self.is_centred and initial_states is None
-            if around_modes and method in LIKELIHOODS and searched:
+            results = ChoiceResults(
+                estimates, problem=self, initial_states=initial_states
+            )
+            around_modes = initial_states is None and method in LIKELIHOODS
+            if not around_modes:
+                results.R = self.prior_R
+            if self.is_centred and around_modes and searched:
                 results.fresh = check_with_fresh_draws(self, estimates, engine, backend)
         if progress is None and options.verbose:
             options.verbose_output(f"\n{results}")

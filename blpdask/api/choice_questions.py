@@ -28,6 +28,7 @@ from ..problem.asked_choice_rows import (
 from ..problem.asked_choices import AskedChoices
 from ..problem.fields import check_table, field_names, some
 from ..records import Floats
+from .initial_states import place_initial_states
 from .solve_checks import check_engine
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class ChoiceQuestion:
             )
         self.at: Any = results.asked_at(bool(conditional))
         self._machinery = engine, threads
+        self._initial_states = results.initial_states
 
     @property
     def known(self) -> KnownChoices:
@@ -184,7 +186,11 @@ class ChoiceQuestion:
     def source(self) -> Any:
         """Blocks of people, with draws that serve the question."""
         problem = self.problem
-        return problem.source if self.at.conditional else problem.prior_source
+        if not self.at.conditional:
+            return problem.prior_source
+        if self._initial_states is not None:
+            return place_initial_states(problem, self._initial_states)
+        return problem.source
 
     def engine(self) -> Engine:
         """Choose the engine; all faults so far are raised first."""

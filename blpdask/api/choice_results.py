@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import options
-from ..choice_records import LikelihoodEstimates
+from ..choice_records import LikelihoodEstimates, MixedCoefficients
 from ..errors import Faults, NumericalWarning
 from ..problem.choice_draws import is_shared
 from ..problem.choice_paths import PathColumns
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from .choice_problem import ChoiceProblem
+    from .initial_states import InitialStates
 
 #: What :meth:`ChoiceResults.to_dict` gathers.
 ATTRIBUTES = (
@@ -92,11 +93,16 @@ class ChoiceResults(ChoiceMethods):
     """
 
     def __init__(
-        self, estimates: LikelihoodEstimates, *, problem: ChoiceProblem
+        self,
+        estimates: LikelihoodEstimates,
+        *,
+        problem: ChoiceProblem,
+        initial_states: InitialStates | None = None,
     ) -> None:
-        """Pair estimates with their problem."""
+        """Pair estimates with their problem, and with first states in them."""
         self.estimates = estimates
         self.problem: ChoiceProblem | None = problem
+        self.initial_states: InitialStates | None = initial_states
         self.fresh: FreshLikelihood | None = None
         self.I, self.S, self.N, self.R = problem.I, problem.S, problem.N, problem.R
 
@@ -194,6 +200,22 @@ class ChoiceResults(ChoiceMethods):
         """
         problem = require_problem(self.problem)
         faults = Faults("compute_fresh_log_likelihood")
+        _check_likelihoods((self,), faults)
+        if self.initial_states is not None:
+            faults.add(
+                "a likelihood with first states in it",
+                "one of choices alone, of whose draws there are other ones",
+                "solve again with another seed, from start=results.theta and with "
+                "Optimization('return')",
+            )
+        if not isinstance(self.estimates.coefficients, MixedCoefficients):
+            faults.add(
+                f"{type(self).__name__}",
+                "results of a ChoiceProblem",
+                "solve again with another seed, from start=results.theta and with "
+                "Optimization('return')",
+            )
+            faults.check()
         if not problem.D or is_shared(problem.integration_rule):
             faults.add(
                 f"{'a quadrature' if problem.D else 'no random coefficients'}",
@@ -338,7 +360,8 @@ class ChoiceResults(ChoiceMethods):
         """Give these results at other parameters."""
         moved = type(self).__new__(type(self))
         estimates = replace(self.estimates, theta=theta)
-        kept = {"estimates": estimates, "problem": self.problem}
+        names = ("problem", "initial_states")
+        kept = {name: getattr(self, name) for name in names} | {"estimates": estimates}
         moved.__setstate__(self.__getstate__() | kept)
         return moved
 
@@ -476,10 +499,15 @@ class ChoiceResults(ChoiceMethods):
 
     def _kept(self) -> dict[str, Floats]:
         """Give arrays by name that are saved beside the estimates."""
-        return {}
+        if self.fresh is None:
+            return {}
+        return {"fresh": np.array(astuple(self.fresh), np.float64)}
 
     def _restore(self, kept: dict[str, Floats]) -> None:
         """Take arrays that were saved beside the estimates."""
+        if "fresh" in kept:
+            log_likelihood, draws, *others = kept["fresh"].tolist()
+            self.fresh = FreshLikelihood(log_likelihood, int(draws), *others)
 
     @classmethod
     def load(cls, directory: str | Path) -> ChoiceResults:
@@ -493,6 +521,7 @@ class ChoiceResults(ChoiceMethods):
         estimates, sizes, kept = read_likelihood(directory)
         found = cls.__new__(cls)
         state = {"estimates": estimates, "problem": None, "fresh": None}
+        state["initial_states"] = None
         found.__setstate__(state | sizes)
         found._restore(kept)
         return found
@@ -504,7 +533,8 @@ class ChoiceResults(ChoiceMethods):
     def __getstate__(self) -> dict[str, Any]:
         """Leave the problem behind: results stand on their own."""
         names = ("estimates", *_SIZES, "fresh")
-        return {name: getattr(self, name) for name in names} | {"problem": None}
+        left = {"problem": None, "initial_states": None}
+        return {name: getattr(self, name) for name in names} | left
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore what was pickled."""

@@ -80,9 +80,8 @@ def initial_states_pass(
     del memory
     tastes = state.tastes
     first = first_states(block, tastes, derivatives=state.derivatives)
-    weights = block.log_weights if block.log_weights.size else 0.0
     found = choice_probabilities(
-        replace(block, log_weights=weights + first.logs),
+        _weigh(block, first),
         tastes,
         backend=state.backend,
         derivatives=state.derivatives,
@@ -133,6 +132,11 @@ def first_states(
     return found
 
 
+def weigh_by_first_states(block: InitialBlock, tastes: MixedTastes) -> InitialBlock:
+    """Multiply weights of draws by chances of first states, w_r π_ir(k_i)."""
+    return _weigh(block, first_states(block, tastes, derivatives=False))
+
+
 def equal_first_states(block: InitialBlock) -> float:
     """Sum weighted logs of chances of first states where all alternatives are alike."""
     paths = block.before
@@ -142,6 +146,11 @@ def equal_first_states(block: InitialBlock) -> float:
         for v, state in zip(last, block.observed, strict=True)
     ]
     return float(block.weights @ np.log([same.mean() for same in own]))
+
+
+def _weigh(block: InitialBlock, first: FirstStates) -> InitialBlock:
+    weights = block.log_weights if block.log_weights.size else 0.0
+    return replace(block, log_weights=weights + first.logs)
 
 
 def _add_slopes(

@@ -63,6 +63,11 @@ def solve(panel: Any, table: pd.DataFrame, **options: Any) -> Any:
 
 
 def plain_log_likelihood(panel: Any, problem: Any, before: int) -> float:
+    """Add up logarithms of what people's draws have on average."""
+    return float(np.log(plain_chances(panel, problem, before).mean(axis=1)).sum())
+
+
+def plain_chances(panel: Any, problem: Any, before: int) -> np.ndarray[Any, Any]:
     """Multiply chances of first states and of choices, one week after another."""
     table = panel.to_frame()
     names = [name.strip() for name in panel.formula.split("+")[1:]]
@@ -70,7 +75,7 @@ def plain_log_likelihood(panel: Any, problem: Any, before: int) -> float:
         [problem.source.load(b).draws for b in range(len(problem.source))]
     )
     spread = [names.index(name) for name in panel.random]
-    total = 0.0
+    found = []
     for i, (_, person) in enumerate(table.groupby("person_ids")):
         weeks = [rows for _, rows in person.groupby("period_ids")]
         chances = []
@@ -92,8 +97,8 @@ def plain_log_likelihood(panel: Any, problem: Any, before: int) -> float:
                 odds = np.exp(rows[names] @ beta)
                 chance *= odds[rows["chosen"] == 1].sum() / odds.sum()
             chances.append(chance)
-        total += np.log(np.mean(chances))
-    return total
+        found.append(chances)
+    return np.array(found)
 
 
 @pytest.mark.parametrize("before", [0, 3, 14])
@@ -105,6 +110,53 @@ def test_likelihood_is_that_of_a_plain_loop(panel: Any, before: int) -> None:
     np.testing.assert_allclose(
         found.log_likelihood_at_zero, -12 * 5 * np.log(3), rtol=1e-12
     )
+
+
+def test_tastes_given_choices_are_given_first_states_too(panel: Any) -> None:
+    found = solve(panel, panel.to_frame(), backend="numba")
+    chances = plain_chances(panel, found.problem, 3)
+    weights = chances / chances.sum(axis=1, keepdims=True)
+    draws = np.concatenate(
+        [found.problem.source.load(b).draws for b in range(len(found.problem.source))]
+    )
+    name = next(iter(panel.random))
+    mean = panel.theta[found.labels.index(name)]
+    deviation = panel.theta[found.labels.index(f"sd.{name}")]
+    expected = (weights * (mean + deviation * draws[:, :, 0])).sum(axis=1)
+    table = found.compute_posterior_coefficients(engine="serial")
+    np.testing.assert_allclose(table[name], expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        table["effective_draws"], 1 / (weights**2).sum(axis=1), rtol=1e-12
+    )
+    np.testing.assert_allclose(found.effective_draws, table["effective_draws"])
+    own = found.problem.given
+    np.testing.assert_allclose(
+        found.compute_probabilities(True, engine="serial"),
+        found.compute_probabilities(True, own, engine="threads"),
+        rtol=1e-12,
+    )
+
+
+def test_draws_of_panels_with_first_states_do_not_look_at_choices(panel: Any) -> None:
+    table = panel.to_frame()
+    lags = blpdask.build_lagged_choices(table, outside=OUTSIDE, burn_in=2)
+    given = blpdask.InitialStates(table, lags.kept, before=3, outside=OUTSIDE)
+    problem = blpdask.ChoiceProblem(
+        blpdask.Formulation(panel.formula), table[lags.kept], panel.random
+    )
+    assert problem.is_centred
+    found = problem.solve(
+        panel.theta,
+        initial_states=given,
+        optimization=blpdask.Optimization("return"),
+        engine="serial",
+    )
+    assert found.R == 512 and problem.R == 64
+    assert found.effective_draws.max() > 64
+    tastes = found.compute_posterior_coefficients(engine="serial")
+    np.testing.assert_allclose(tastes["effective_draws"], found.effective_draws)
+    with pytest.raises(InputError, match="with first states in it"):
+        found.compute_fresh_log_likelihood(engine="serial")
 
 
 def test_states_may_be_groups_and_people_weigh(panel: Any) -> None:
