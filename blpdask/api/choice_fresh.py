@@ -49,10 +49,14 @@ def check_with_fresh_draws(
     seeded = replace(rule.options, seed=rule.options.seed + 1)
     fresh = replace(rule, size=MORE * rule.size, options=seeded)
     source = make_blocks(problem.table, fresh, problem.coefficients.random_kinds)
-    theta = estimates.theta
-    sums = sums_at(
-        source, choose_likelihood(problem, backend, theta), theta, engine=engine
-    )
+    theta, corrected = estimates.theta, estimates.method == "corrected"
+    model = choose_likelihood(problem, backend, theta, corrected=corrected)
+    sums = sums_at(source, model, theta, engine=engine)
     return compare_draws(
-        estimates.log_likelihood, estimates.concentrations, rule.size, sums, fresh.size
+        estimates.log_likelihood,
+        estimates.concentrations,
+        rule.size,
+        sums,
+        fresh.size,
+        corrected=corrected,
     )

@@ -14,7 +14,7 @@ import numpy as np
 from ..analysis.choice_paths import paths_pass
 from ..analysis.choice_probabilities import At
 from ..analysis.choice_stock_paths import Fading, StockBlock, stock_paths_pass
-from ..choice_records import ChoiceBlock
+from ..choice_records import ChoiceBlock, MixedCoefficients
 from ..errors import BlpdaskError, Faults
 from ..partitions.source import HeldBlocks
 from ..problem.choice_paths import (
@@ -78,6 +78,13 @@ def path_probabilities(
             "  expected: results that solve() gave in this session\n"
             "  what to do: solve again, from start=results.theta"
         )
+    coefficients = results.estimates.coefficients
+    if not isinstance(coefficients, MixedCoefficients):
+        raise BlpdaskError(
+            f"found: compute_path_probabilities of {type(results).__name__}\n"
+            "  expected: results of a ChoiceProblem\n"
+            "  what to do: ask for compute_probabilities, at lags that are given"
+        )
     faults = Faults("compute_path_probabilities")
     chosen = check_engine(engine, threads, faults)
     _check_asked(asked, names.gap, faults)
@@ -94,7 +101,7 @@ def path_probabilities(
     assert chosen is not None and table is not None
     blocks, order = _place_people(table, problem)
     placement = chosen.place(HeldBlocks(blocks))
-    at = At(results.estimates.coefficients, results.theta)
+    at = At(coefficients, results.theta)
     try:
         if asked.decay is None:
             found = placement.reduce(paths_pass, at)

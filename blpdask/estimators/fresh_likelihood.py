@@ -9,8 +9,9 @@ draws the difference is therefore, give or take √(V + V'),
 
     LL' - LL ≈ (U - U') / 2,   V = Σ_i w_i² v_i,   U = Σ_i w_i v_i.
 
-Where it is much larger, draws of some people miss where their tastes are, which c_i
-cannot tell. Draws that are spread evenly err less than these formulas say.
+and of logarithms that are corrected by v_i / 2 about zero. Where it is much larger,
+draws of some people miss where their tastes are, which c_i cannot tell. Draws that are
+spread evenly err less than these formulas say.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class FreshLikelihood:
     difference
         From that of the estimates.
     expected
-        (U - U') / 2.
+        (U - U') / 2, or zero where logarithms are corrected.
     standard_error
         √(V + V').
     """
@@ -90,8 +91,12 @@ def compare_draws(
     R: int,
     fresh: LikelihoodSums,
     fresh_R: int,
+    *,
+    corrected: bool = False,
 ) -> FreshLikelihood:
     """Compare a log-likelihood, of people's ``(I,)`` c_i at R draws, with fresh ones.
+
+    Both are ``corrected`` for the bias of logarithms, or neither is.
 
     Warns
     -----
@@ -107,7 +112,7 @@ def compare_draws(
         log_likelihood=fresh.log_likelihood,
         draws=fresh_R,
         difference=fresh.log_likelihood - log_likelihood,
-        expected=float(w @ (v - fresh_v)) / 2.0,
+        expected=0.0 if corrected else float(w @ (v - fresh_v)) / 2.0,
         standard_error=float(np.sqrt(w**2 @ (v + fresh_v))),
     )
     if not found.is_explained:

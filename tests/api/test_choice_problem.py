@@ -357,7 +357,9 @@ def test_quadratures_agree_with_one_another(frame: pd.DataFrame) -> None:
     assert np.isnan(best.fresh_log_likelihood)
 
 
-def test_draws_around_modes_are_nearly_exact(frame: pd.DataFrame) -> None:
+def test_draws_around_modes_are_nearly_exact(
+    frame: pd.DataFrame, tmp_path: Path
+) -> None:
     exact = mixed(frame, integration=blpdask.Integration("trapezoid", 61)).solve(
         **PLAIN
     )
@@ -374,10 +376,37 @@ def test_draws_around_modes_are_nearly_exact(frame: pd.DataFrame) -> None:
     again = pickle.loads(pickle.dumps(found))
     assert again.fresh_log_likelihood == found.fresh_log_likelihood
     assert str(again) == text
+    found.save(tmp_path / "saved")
+    read = blpdask.read_results(tmp_path / "saved")
+    assert str(read) == text and read.fresh == found.fresh
     probabilities = found.compute_probabilities(engine="serial")
     others = exact.compute_probabilities(engine="serial")
     np.testing.assert_allclose(probabilities, others, atol=0.01)
     assert found.problem.prior_source.load(0).draws.shape[1] == 512
+
+
+def test_fresh_draws_are_of_the_likelihood_that_was_maximised(
+    frame: pd.DataFrame,
+) -> None:
+    rule = blpdask.Integration("monte_carlo", 32, {"seed": 1})
+    found = mixed(frame, integration=rule).solve(method="corrected", **PLAIN)
+    fresh = found.compute_fresh_log_likelihood(engine="serial", backend="numpy")
+    others = blpdask.Integration("monte_carlo", 128, {"seed": 2})
+    again = mixed(frame, integration=others).solve(
+        found.theta,
+        method="corrected",
+        **(PLAIN | {"optimization": blpdask.Optimization("return")}),
+    )
+    np.testing.assert_allclose(fresh, again.log_likelihood, rtol=1e-12)
+    assert found.fresh is not None and found.fresh.expected == 0.0
+
+
+def test_moments_have_no_likelihood_of_fresh_draws(frame: pd.DataFrame) -> None:
+    problem = mixed(frame, integration=None)
+    found = problem.solve(method="msm", **PLAIN)
+    assert problem.R == 64 and found.R == 512
+    with pytest.raises(InputError, match="estimates by method 'msm'"):
+        found.compute_fresh_log_likelihood(engine="serial")
 
 
 def test_fresh_draws_of_any_rule(frame: pd.DataFrame, estimated: Any) -> None:

@@ -17,7 +17,7 @@ import pytest
 from scipy.special import logsumexp, softmax
 
 import blpdask
-from blpdask.errors import BlpdaskError
+from blpdask.errors import BlpdaskError, InputError
 from tests.api.test_latent_class_problem import PLAIN, panel, problem_of
 
 SERIAL = {"engine": "serial"}
@@ -174,3 +174,12 @@ def test_nested_logits_refuse(frame: pd.DataFrame) -> None:
     found = problem.solve([-1.0, 1.0, 0.5], optimization=still, **SERIAL)
     with pytest.raises(BlpdaskError, match="compute_elasticities of a nested logit"):
         found.compute_elasticities()
+
+
+def test_classes_refuse_what_is_of_one_mixed_logit(
+    frame: pd.DataFrame, estimated: Any
+) -> None:
+    with pytest.raises(InputError, match="found: LatentClassResults"):
+        estimated.compute_fresh_log_likelihood(**SERIAL)
+    with pytest.raises(BlpdaskError, match="of LatentClassResults"):
+        estimated.compute_path_probabilities(frame, **SERIAL)
