@@ -21,6 +21,7 @@ import numpy as np
 from ..errors import Faults
 from ..model.choice_states import ChoicePaths
 from ..records import Floats, Integers
+from .choice_coefficients import negated
 from .choice_rows import check_length
 from .fields import build_design, field_names, read_numbers, some
 from .formula_data import read_column
@@ -99,7 +100,7 @@ def read_paths(
     formula
         Of X, which has the lag in it.
     labels
-        ``(K,)`` columns that X must have.
+        ``(K,)`` columns that X must have, one perhaps with its sign changed.
     names
         Of columns.
     faults
@@ -217,14 +218,31 @@ def _build(
         return None
     kept = [k for k, column in enumerate(design.columns) if column.names]
     found = tuple(design.columns[k].name for k in kept)
-    if found != labels:
+    signs = _match(found, labels)
+    if signs is None:
         faults.add(
             f"columns [{', '.join(found)}] of the formulation",
             f"[{', '.join(labels)}], as estimated",
             "let categories have the levels they had, and the lag be a number",
         )
         return None
-    return np.asarray(design.values[:, kept])
+    return np.asarray(design.values[:, kept] * signs)
+
+
+def _match(found: tuple[str, ...], labels: tuple[str, ...]) -> Floats | None:
+    """Give signs ``(K,)`` that make columns what was estimated; None where none do.
+
+    Prices that others are paid with stand there with their sign changed.
+    """
+    signs = np.ones(len(found))
+    if len(found) != len(labels):
+        return None
+    for k, (name, label) in enumerate(zip(found, labels, strict=True)):
+        if label == negated(name):
+            signs[k] = -1.0
+        elif label != name:
+            return None
+    return signs
 
 
 def _follow(

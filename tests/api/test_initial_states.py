@@ -137,6 +137,37 @@ def test_tastes_given_choices_are_given_first_states_too(panel: Any) -> None:
     )
 
 
+def test_money_may_be_what_others_are_paid_with(panel: Any) -> None:
+    """The same utility in another space has the same paths and first states."""
+    table = panel.to_frame()
+    lags = blpdask.build_lagged_choices(table, outside=OUTSIDE, burn_in=2)
+    formula = blpdask.Formulation(panel.formula)
+    given = blpdask.InitialStates(table, lags.kept, before=3, outside=OUTSIDE)
+    options: dict[str, Any] = {
+        "optimization": blpdask.Optimization("return"),
+        "engine": "serial",
+        "backend": "numpy",
+    }
+    plain, paid = (
+        blpdask.ChoiceProblem(formula, table[lags.kept], wtp=wtp)
+        for wtp in (None, "prices")
+    )
+    place = plain.coefficients.labels.index("prices")
+    theta = np.linspace(0.2, 0.9, plain.K)
+    theta[place] = -0.7
+    other = theta / 0.7
+    other[place] = 0.7
+    one = plain.solve(theta, initial_states=given, **options)
+    two = paid.solve(other, initial_states=given, **options)
+    np.testing.assert_allclose(two.log_likelihood, one.log_likelihood, rtol=1e-12)
+    paths = [
+        found.compute_path_probabilities(table, outside=OUTSIDE, engine="serial")
+        for found in (one, two)
+    ]
+    np.testing.assert_allclose(paths[1], paths[0], rtol=1e-12)
+    assert paths[0].min() > 0.0
+
+
 def test_draws_of_panels_with_first_states_do_not_look_at_choices(panel: Any) -> None:
     table = panel.to_frame()
     lags = blpdask.build_lagged_choices(table, outside=OUTSIDE, burn_in=2)
