@@ -64,6 +64,7 @@ def check_choice_solve(
     machinery: tuple[Any, Any, Any, Any],
     start: Any,
     starts: Any = None,
+    seed: Any = 0,
 ) -> tuple[Engine, OptimizerChoice]:
     """Check the arguments of a solve, and give the engine and the optimiser.
 
@@ -91,7 +92,7 @@ def check_choice_solve(
     nowhere = np.zeros(problem.coefficients.size)
     for check in (
         partial(check_start, start, problem.coefficients),
-        partial(points_near, starts, nowhere, nowhere, 0),
+        partial(points_near, starts, nowhere, nowhere, seed),
     ):
         try:
             check()

@@ -81,6 +81,7 @@ def check_solve(
     machinery: tuple[Any, Any, Any, Any],
     start: Any,
     starts: Any,
+    seed: Any,
     initial_states: Any,
 ) -> tuple[ChoiceMethod, Engine, OptimizerChoice]:
     """Check the arguments of a solve, those of its method among them."""
@@ -94,15 +95,15 @@ def check_solve(
     _check_first_states(problem, method, initial_states, faults)
     try:
         engine, optimizer = check_choice_solve(
-            problem, optimization, se_type, machinery, start, starts
+            problem, optimization, se_type, machinery, start, starts, seed
         )
     except InputError as error:
         faults.extend(error)
     faults.check()
     _warn(problem, method)
-    seed = problem.integration_rule.options.seed
+    drawn = problem.integration_rule.options.seed
     if "seed" in told and told["seed"] is None:
-        told["seed"] = 1 if seed is None else seed + 1
+        told["seed"] = 1 if drawn is None else drawn + 1
     return ChoiceMethod(method, told, se_type), engine, optimizer
 
 

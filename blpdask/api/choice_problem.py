@@ -372,6 +372,7 @@ class ChoiceProblem:
             machinery,
             start,
             starts,
+            seed,
             initial_states,
         )
         listener = choose_likelihood_listener(progress)

@@ -163,7 +163,7 @@ class ChoiceQuestion:
             return dict(known.given)
         table, N = dict(known.given), self.problem.table.n_given
         for name, values in changes.items():
-            array = np.asarray(values)
+            array = _read_values(values)
             if name not in allowed:
                 self.faults.add(
                     f"a change of {name!r}",
@@ -241,6 +241,14 @@ class ChoiceQuestion:
         query = Query(self.at, question, table.alternative_ids.size, scaled)
         found: AlternativeSums = self.reduce(source, alternatives_pass, query)
         return found
+
+
+def _read_values(values: Any) -> np.ndarray[Any, Any]:
+    """Read new values; what is no array is one of no values."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        return np.empty(0)
 
 
 def _problem_of(results: ChoiceResults) -> ChoiceProblem:

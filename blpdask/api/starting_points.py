@@ -51,6 +51,8 @@ def points_near(starts: Any, theta: Floats, sizes: Floats, seed: int) -> Floats:
     if _is_number(starts):
         if starts < 1:
             _refuse(f"starts={starts}", P)
+        if not _is_number(seed) or seed < 0:
+            _refuse_seed(seed)
         rng = np.random.default_rng(seed)
         noise = rng.standard_normal((int(starts) - 1, P))
         return np.asarray(theta + sizes * noise)
@@ -71,6 +73,16 @@ def _clip(points: Floats, parameters: Parameters) -> Floats:
     """Cut points at the bounds."""
     bounds = parameters.bounds
     return np.asarray(np.clip(points, bounds[:, 0], bounds[:, 1]))
+
+
+def _refuse_seed(seed: Any) -> None:
+    faults = Faults("starts")
+    faults.add(
+        f"seed={seed!r} of random starts",
+        "a whole number, at least 0",
+        "pass one, by which the same starts are found again",
+    )
+    faults.check()
 
 
 def _refuse(found: str, P: int) -> None:

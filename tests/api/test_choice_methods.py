@@ -674,6 +674,8 @@ def test_wrong_arguments_are_told_together(
         assert told in str(caught.value)
     with pytest.raises(InputError, match="a mapping from columns"):
         linear.compute_counterfactual({})
+    with pytest.raises(InputError, match=r"'prices' of shape \(0,\)"):
+        linear.compute_counterfactual({"prices": [[1.0, 2.0], [3.0]]})
     with pytest.raises(InputError) as caught:
         linear.compute_willingness_to_pay("size", "cost", quantiles=[2.0])
     for told in ("name='size'", "price='cost'", "quantiles=[2.0]"):

@@ -401,6 +401,12 @@ def test_fresh_draws_are_of_the_likelihood_that_was_maximised(
     assert found.fresh is not None and found.fresh.expected == 0.0
 
 
+def test_seeds_of_starts_are_whole_numbers(frame: pd.DataFrame) -> None:
+    for seed in ("x", -1, None):
+        with pytest.raises(InputError, match="of random starts"):
+            mixed(frame).solve(starts=3, seed=seed, **PLAIN)
+
+
 def test_moments_have_no_likelihood_of_fresh_draws(frame: pd.DataFrame) -> None:
     problem = mixed(frame, integration=None)
     found = problem.solve(method="msm", **PLAIN)
