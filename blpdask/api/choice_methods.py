@@ -71,7 +71,8 @@ class ChoiceMethods:
         choice_data
             Other data: a table like the problem's, at other prices, without some rows,
             with ``availability``, or of new situations, of the same people, who have
-            the same draws. Their own where None.
+            the same draws. Their own where None. Weights, demographics and what tells
+            classes are the estimation's, whatever the table says of them.
         engine, threads
             As in :meth:`blpdask.ChoiceProblem.solve`.
 
