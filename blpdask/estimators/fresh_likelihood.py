@@ -34,6 +34,8 @@ from .likelihood_model import LikelihoodModel
 #: Differences of log-likelihoods that do not matter, and standard errors that do.
 SMALL = 1.0
 MANY = 3.0
+#: Rises that matter though draws explain them: of all people, and of each.
+LARGE, LARGE_EACH = 5.0, 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class FreshLikelihood:
         (U - U') / 2, or zero where logarithms are corrected.
     standard_error
         √(V + V').
+    people
+        Σ_i w_i.
     """
 
     log_likelihood: float
@@ -59,6 +63,13 @@ class FreshLikelihood:
     difference: float
     expected: float
     standard_error: float
+    people: float = np.inf
+
+    @property
+    def is_large(self) -> bool:
+        """Whether so few draws hide much of the likelihood, as their errors say."""
+        each = self.difference / self.people
+        return self.difference > LARGE and each > LARGE_EACH
 
     @property
     def is_explained(self) -> bool:
@@ -114,6 +125,7 @@ def compare_draws(
         difference=fresh.log_likelihood - log_likelihood,
         expected=0.0 if corrected else float(w @ (v - fresh_v)) / 2.0,
         standard_error=float(np.sqrt(w**2 @ (v + fresh_v))),
+        people=float(w.sum()),
     )
     if not found.is_explained:
         warnings.warn(
@@ -121,6 +133,14 @@ def compare_draws(
             f"{found.log_likelihood:.6g} with {fresh_R} fresh draws of a person, which "
             f"is further than draws explain ({found.expected:+.2g} give or take "
             f"{found.standard_error:.2g}): estimate with more draws",
+            NumericalWarning,
+            stacklevel=3,
+        )
+    elif found.is_large:
+        warnings.warn(
+            f"the log-likelihood is {log_likelihood:.6g}, and rises to "
+            f"{found.log_likelihood:.6g} with {fresh_R} fresh draws of a person: few "
+            f"of the {R} are where tastes are; estimate with more draws",
             NumericalWarning,
             stacklevel=3,
         )

@@ -76,7 +76,7 @@ class LikelihoodSums:
     weights
         ``(I,)`` w_i, and
     concentrations
-        ``(I,)`` c_i; of no rows where not asked for.
+        ``(I,)`` c_i; of no rows where neither scores nor their products are asked for.
     outer, information
         ``(P, P)`` with s_i = ∂log P_i/∂θ, Σ_i w_i² s_i s_i' and Σ_i w_i s_i s_i'; of no
         rows where not asked for.
@@ -147,14 +147,15 @@ def sum_people(
     bad = ~(np.isfinite(found.logs) & np.isfinite(found.scores).all(axis=1))
     weighted = weights[:, None] * found.scores
     kept = weights.size if by_person else 0
+    known = weights.size if by_person or summed else 0
     return LikelihoodSums(
         log_likelihood=float(weights @ found.logs),
         score=weighted.sum(axis=0),
         nonfinite=int(bad.sum()),
         people=weights.size,
         scores=weighted[:kept],
-        weights=weights[:kept],
-        concentrations=found.concentrations[:kept],
+        weights=weights[:known],
+        concentrations=found.concentrations[:known],
         outer=weighted.T @ weighted if summed else _no_products(),
         information=found.scores.T @ weighted if summed else _no_products(),
     )

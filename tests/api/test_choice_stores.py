@@ -80,6 +80,27 @@ def in_memory(frame: pd.DataFrame) -> Any:
 # Estimates
 
 
+def test_draws_around_modes_are_those_of_a_table_in_memory(
+    frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    """By default panels have them; how well they serve is known of a store too."""
+    store = blpdask.build_choice_store(tmp_path / "shop", frame, blocks=3)
+    found, expected = (
+        problem(data, integration=None).solve(**PLAIN) for data in (store, frame)
+    )
+    assert found.problem.integration_rule.specification == "laplace"
+    same(found, expected)
+    np.testing.assert_allclose(
+        found.effective_draws, expected.effective_draws, rtol=1e-6
+    )
+    assert found.fresh_log_likelihood == pytest.approx(
+        expected.fresh_log_likelihood, rel=1e-10
+    )
+    assert found.fresh.standard_error == pytest.approx(
+        expected.fresh.standard_error, rel=1e-6
+    )
+
+
 @pytest.mark.parametrize("form", ["frame", "mapping", "parquet", "chunks", "generator"])
 def test_estimates_are_those_of_data_in_memory(
     form: str, frame: pd.DataFrame, in_memory: Any, tmp_path: Path

@@ -67,3 +67,22 @@ def test_what_draws_do_not_explain_is_warned_of() -> None:
     assert found.standard_error == pytest.approx(np.sqrt(100 * (v[0] + v[1])))
     with pytest.warns(NumericalWarning, match=r"-502.*-500 with 256 fresh draws"):
         assert not compare_draws(-502.0, c, 64, fresh, 256).is_explained
+
+
+def test_rises_that_matter_are_told_although_draws_explain_them() -> None:
+    rng = np.random.default_rng(0)
+    concentrations = rng.uniform(0.3, 0.6, 100)  # two or three effective draws of 16
+    fresh = LikelihoodSums(
+        log_likelihood=-80.0,
+        score=np.empty(0),
+        nonfinite=0,
+        people=100,
+        scores=np.empty((0, 0)),
+        weights=np.ones(100),
+        concentrations=np.full(100, 1.0 / 64),
+    )
+    with pytest.warns(NumericalWarning, match="rises to -80 with 64 fresh draws"):
+        found = compare_draws(-95.0, concentrations, 16, fresh, 64)
+    assert found.is_explained and found.is_large
+    alike = compare_draws(-80.5, concentrations, 16, fresh, 64)
+    assert not alike.is_large

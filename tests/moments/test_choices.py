@@ -118,7 +118,9 @@ def test_products_of_scores_stand_for_scores() -> None:
         for state in states
     )
     s = rows.scores
-    assert sums.scores.shape[0] == sums.weights.size == 0
+    assert sums.scores.shape[0] == 0
+    np.testing.assert_array_equal(sums.weights, rows.weights)
+    np.testing.assert_array_equal(sums.concentrations, rows.concentrations)
     np.testing.assert_allclose(sums.outer, s.T @ s, rtol=1e-12)
     weighted = s / np.sqrt(rows.weights)[:, None]
     np.testing.assert_allclose(sums.information, weighted.T @ weighted, rtol=1e-12)
