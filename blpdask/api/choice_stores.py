@@ -160,6 +160,12 @@ def build_choice_store(
     (2, 3, 6)
     """
     faults = Faults("build_choice_store")
+    if not isinstance(path, str | Path):
+        faults.add(
+            f"a path of type {type(path).__name__}",
+            "the directory of the store, then the choices",
+            "call build_choice_store('stores/choices', table)",
+        )
     whole = isinstance(blocks, int | np.integer) and not isinstance(blocks, bool)
     if blocks is not None and (not whole or blocks < 1):
         faults.add(

@@ -370,3 +370,8 @@ def test_what_takes_all_rows_is_refused(tmp_path: Path) -> None:
     results = one.solve(**PLAIN)
     with pytest.raises(StoreError, match="make the problem from a DataFrame"):
         results.compute_probabilities(engine="serial")
+
+
+def test_a_path_that_is_none_is_told(frame: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a path of type DataFrame"):
+        blpdask.build_choice_store(frame, tmp_path / "shop")  # type: ignore[arg-type]
