@@ -107,9 +107,9 @@ def test_medians_are_shown_and_compared():
     assert lines[4].split("|")[2:7] == [
         " m, wall ",
         " s    ",
-        " 3     ",
+        " 3    ",
         " 1.5     ",
-        " 2 x             ",
+        " 2 x            ",
     ]
 
 

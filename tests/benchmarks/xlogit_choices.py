@@ -43,7 +43,7 @@ def draw_people(n_people: int, situations: int, seed: int = 0) -> pd.DataFrame:
     """Draw people who choose among four suppliers, as ``THETA`` says."""
     rng = np.random.default_rng(seed)
     shape = (n_people, situations, 4)
-    X = rng.normal(size=(*shape, len(COLUMNS)))
+    X = 0.25 * rng.normal(size=(*shape, len(COLUMNS)))
     K = len(COLUMNS)
     beta = THETA[:K] + THETA[K:] * rng.normal(size=(n_people, K))
     utilities = np.einsum("itjk,ik->itj", X, beta) + rng.gumbel(size=shape)
