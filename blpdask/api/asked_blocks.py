@@ -10,6 +10,7 @@ from ..driver.engine import Pass
 from ..errors import BlpdaskError, Faults
 from ..partitions.source import BlockSource
 from ..problem.choice_table import ChoiceTable
+from ..problem.stored_choices import StoredChoiceTable
 from ..records import Floats
 from .solve_checks import check_engine
 
@@ -30,7 +31,9 @@ def ask_blocks(
         placement.close()
 
 
-def place_probabilities(table: ChoiceTable, probabilities: Floats) -> Floats:
+def place_probabilities(
+    table: ChoiceTable | StoredChoiceTable, probabilities: Floats
+) -> Floats:
     """Put probabilities ``(N,)`` of sorted rows where the given rows are.
 
     Those of rows that are not available are zero, and one where nothing else is.

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..analysis import choice_substitution as substitution
 from ..analysis.choice_probabilities import probabilities_pass
 from ..analysis.posterior_coefficients import PosteriorMoments, posterior_pass
 from ..problem.asked_choice_rows import AskedTable
 from ..records import Floats
+from .asked_blocks import place_probabilities
 from .choice_frames import (
     alternatives_frame,
     in_given_order,
@@ -34,10 +33,7 @@ def probabilities(question: ChoiceQuestion, choice_data: Any) -> Floats:
         return in_given_order(table, found)
     problem = question.problem
     own = question.reduce(question.source, probabilities_pass, question.at)
-    answer = np.zeros(problem.table.n_given)
-    answer[problem.table.rows] = own.probabilities
-    answer[problem.table.single_rows] = 1.0
-    return answer
+    return place_probabilities(problem.table, own.probabilities)
 
 
 def shares(question: ChoiceQuestion, choice_data: Any) -> pd.Series[float]:

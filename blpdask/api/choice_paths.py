@@ -27,6 +27,7 @@ from ..problem.choice_paths import (
 )
 from ..problem.fields import some
 from ..records import Floats, Integers
+from .asked_blocks import require_problem
 from .choice_lags import check_lag
 from .solve_checks import check_engine
 
@@ -71,13 +72,7 @@ def path_probabilities(
     BlpdaskError
         Where the results have lost their problem.
     """
-    problem = results.problem
-    if problem is None:
-        raise BlpdaskError(
-            "found: results without their problem, as from a pickle\n"
-            "  expected: results that solve() gave in this session\n"
-            "  what to do: solve again, from start=results.theta"
-        )
+    problem: ChoiceProblem = require_problem(results.problem)
     coefficients = results.estimates.coefficients
     if not isinstance(coefficients, MixedCoefficients):
         raise BlpdaskError(

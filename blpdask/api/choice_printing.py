@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ from ..progress import BlocksEvent, EvaluationEvent, Event, Listener, silent
 from .printing import Printer
 
 
-class ChoicePrinter(Printer):
+class ChoicePrinter(Printer, ABC):
     """Print a line an evaluation, and a header where a list of them begins."""
 
     header: ClassVar[str]
@@ -35,9 +36,9 @@ class ChoicePrinter(Printer):
             self._listed = True
         self._tell(self.line(event))
 
+    @abstractmethod
     def line(self, event: EvaluationEvent) -> str:
         """Write an evaluation as one line."""
-        raise NotImplementedError
 
 
 class LikelihoodPrinter(ChoicePrinter):

@@ -18,7 +18,7 @@ from ..analysis.choice_answers import (
     rows_pass,
 )
 from ..choice_records import MixedCoefficients
-from ..errors import BlpdaskError, Faults
+from ..errors import Faults
 from ..problem.asked_choice_rows import (
     AskedTable,
     KnownChoices,
@@ -28,6 +28,7 @@ from ..problem.asked_choice_rows import (
 from ..problem.asked_choices import AskedChoices
 from ..problem.fields import check_table, field_names, some
 from ..records import Floats
+from .asked_blocks import require_problem
 from .initial_states import place_initial_states
 from .solve_checks import check_engine
 
@@ -73,7 +74,7 @@ class ChoiceQuestion:
         BlpdaskError
             Where the results have lost their problem.
         """
-        self.problem = _problem_of(results)
+        self.problem: ChoiceProblem = require_problem(results.problem)
         self.coefficients: MixedCoefficients = results.asked_coefficients
         self.theta: Floats = results.theta
         self.faults = Faults(what)
@@ -249,14 +250,3 @@ def _read_values(values: Any) -> np.ndarray[Any, Any]:
         return np.asarray(values)
     except ValueError:
         return np.empty(0)
-
-
-def _problem_of(results: ChoiceResults) -> ChoiceProblem:
-    """Give the problem of results, unless they have lost it."""
-    if results.problem is None:
-        raise BlpdaskError(
-            "found: results without their problem, as from a pickle\n"
-            "  expected: results that solve() gave in this session\n"
-            "  what to do: solve again, from start=results.theta"
-        )
-    return results.problem

@@ -14,10 +14,10 @@ import numpy as np
 
 from ..choice_records import MixedCoefficients
 from ..model.mixed_coefficients import mixed_tastes
-from ..moments.choices import LikelihoodState, warm_choice_kernels
+from ..moments.choices import warm_choice_kernels
 from ..moments.laplace_choices import CentredState, centred_pass
 from ..records import Floats
-from .likelihood_model import LikelihoodPass
+from .likelihood_model import LikelihoodPass, SimulatedLikelihood
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,15 +56,11 @@ class LaplaceLikelihood:
 
     def at(self, theta: Floats, *, derivatives: bool, by_person: bool) -> CentredState:
         """Read θ and θ_c as kernels do."""
+        plain = SimulatedLikelihood(
+            self.coefficients, self.backend, self.corrected, self.summed
+        )
         return CentredState(
-            here=LikelihoodState(
-                tastes=mixed_tastes(self.coefficients, theta),
-                backend=self.backend,
-                derivatives=derivatives,
-                by_person=by_person,
-                corrected=self.corrected,
-                summed=self.summed,
-            ),
+            here=plain.at(theta, derivatives=derivatives, by_person=by_person),
             centre=mixed_tastes(self.coefficients, self.centre),
             kinds=self.coefficients.random_kinds,
         )
